@@ -1,0 +1,44 @@
+# Each target does its own set-up: `make demo` and `make test` need nothing but Python 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+IMAGE ?= me-vlip:latest
+CHECKPOINT ?= demo
+
+.PHONY: demo test lint bench image demo-checkpoint example-inputs train-env
+
+demo: .venv/ready ## answer the example questions with the demo checkpoint and show the answers
+	$(BIN)/mevlip predict examples/inputs build/demo
+	$(BIN)/mevlip show build/demo/predictions.json
+	$(BIN)/mevlip check build/demo/predictions.json --input examples/inputs
+
+test: .venv/ready ## run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/ready ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready ## compare the predictor with one question at a time
+	$(BIN)/python -m benchmarks.predict
+
+image: ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
+	docker build --build-arg CHECKPOINT=$(CHECKPOINT) --tag $(IMAGE) .
+
+demo-checkpoint: .venv/ready ## make the demo checkpoint anew (about five minutes)
+	$(BIN)/python -m training.demo.build checkpoints/demo
+
+example-inputs: .venv/ready ## draw the example questions anew
+	$(BIN)/python -m training.demo.inputs examples/inputs
+
+train-env: .venv-train/ready ## the environment for LLaMA-Factory
+
+.venv/ready: pyproject.toml constraints/predict.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/predict.txt -e '.[dev]'
+	touch $@
+
+.venv-train/ready: pyproject.toml constraints/train.txt
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/train.txt -e '.[train]'
+	touch $@

@@ -1,0 +1,244 @@
+"""The `mevlip` command: options become calls, errors become exit statuses. Everything heavy is imported late."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from submission import __version__
+from submission.errors import EnvironmentProblem, ExitCode, MevlipError
+from submission.tables import shorten, table
+from submission.tasks import TASKS
+
+_COMMANDS_ELSEWHERE = {"check": "validation.cli:check"}
+"""Commands of packages that the image does not hold; they are offered where their package is there."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """A group that imports a foreign command only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        elsewhere = [name for name, place in _COMMANDS_ELSEWHERE.items() if find_spec(place.split(".")[0])]
+        return sorted([*super().list_commands(ctx), *elsewhere])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS_ELSEWHERE:
+            return super().get_command(ctx, name)
+        module, _, attribute = _COMMANDS_ELSEWHERE[name].partition(":")
+        if not find_spec(module.split(".")[0]):
+            return None
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+def setting(name: str, **options: Any) -> Callable[[_Command], _Command]:
+    """An option that the environment can set too: `--batch-size` is MEVLIP_BATCH_SIZE."""
+    variable = "MEVLIP_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=variable, show_envvar=True, show_default=True, **options)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="mevlip")
+def cli() -> None:
+    """ME-VLIP: a reproducible submission package for the FLARE 2D medical vision-language challenge.
+
+    \b
+    Exit statuses: 0 done, 1 internal error, 2 wrong usage, 3 environment or checkpoint,
+    4 finished with more fallback answers than --max-failures, 5 no usable input,
+    6 invalid output, 130 interrupted. The last line on stderr says the cause and the remedy.
+    """
+
+
+checkpoint_option = setting(
+    "--checkpoint", metavar="DIR|NAME", help="Default: checkpoints/me-vlip, else checkpoints/demo."
+)
+device_option = setting(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    help="auto takes the GPU if there is one and says so; cuda never falls back.",
+)
+
+
+@cli.command()
+@click.argument("input", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@checkpoint_option
+@device_option
+@setting(
+    "--routing",
+    type=click.Choice(["router", "declared", "generalist"]),
+    default="router",
+    help="Choose adapters by question text, by the records' TaskType, or always the generalist.",
+)
+@setting(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Least confidence for a task's own adapter. Default: the checkpoint's.",
+)
+@setting("--batch-size", type=click.IntRange(1), default=8, help="Most questions per forward.")
+@setting("--limit", type=click.IntRange(1), help="Answer only the first N questions; the output is partial.")
+@setting(
+    "--max-failures",
+    type=click.IntRange(0),
+    help="Exit 4 where more answers are fallbacks. Default: any number is fine.",
+)
+@setting("--quiet", is_flag=True, help="Print warnings and errors only.")
+def predict(quiet: bool, **options: Any) -> None:
+    """Answer every question below INPUT and write OUTPUT/predictions.json.
+
+    Finished answers are kept in a journal in OUTPUT until the run is complete: after an interruption the same command
+    goes on where it stopped.
+
+    \b
+    Example: mevlip predict examples/inputs build/demo
+    """
+    _start_logging(quiet)
+    from submission.config import Settings
+    from submission.predictor import enforce
+    from submission.predictor import predict as run
+
+    settings = Settings(**options)
+    report = run(settings, quiet=quiet)
+    if not quiet:
+        click.echo(_summary(report), err=True)
+    enforce(report, settings.max_failures)
+
+
+def _summary(report: Any) -> str:
+    counters, seconds = report.counters, report.seconds
+    phases = ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items())
+    causes: dict[str, int] = {}
+    for result in report.results:
+        for problem in result.problems:
+            causes[problem] = causes.get(problem, 0) + 1
+    lines = [
+        table(("task", "questions", "own adapter", "multi-task", "fallbacks"), report.by_task()),
+        f"cost: {counters.forwards} forwards, {counters.prefill_tokens} prompt tokens, "
+        f"{counters.image_encodes} image tiles, {counters.adapter_switches} adapter switches, "
+        f"{counters.router_forwards} router batches",
+        f"seconds: {phases}",
+    ]
+    for cause, count in sorted(causes.items(), key=lambda item: -item[1])[:10]:
+        lines.append(f"{count} x {cause}")
+    lines.append(f"wrote {len(report.results)} answers to {report.predictions}")
+    return "\n".join(lines)
+
+
+@cli.command()
+@click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--per-task", type=click.IntRange(1), default=3, show_default=True, help="Rows shown of each task.")
+def show(predictions: Path, per_task: int) -> None:
+    """Print a table of answers per task from a PREDICTIONS file.
+
+    \b
+    Example: mevlip show build/demo/predictions.json
+    """
+    from submission.tasks import parse_task_type
+
+    shown: dict[str, list[tuple[str, ...]]] = {}
+    for row in json.loads(predictions.read_bytes()):
+        task = parse_task_type(row.get("TaskType"))
+        title = TASKS[task].title if task else "(no known TaskType)"
+        names = row.get("ImageName")
+        image = f"{len(names)} images" if isinstance(names, list) else str(names).rsplit("/", 1)[-1]
+        cells = (title, str(row.get("Modality", "")), shorten(image, 24), shorten(str(row.get("Question", "")), 40))
+        shown.setdefault(title, []).append((*cells, shorten(str(row.get("Answer")), 44)))
+    order = [task.title for task in TASKS.values()]
+    titles = sorted(shown, key=lambda title: order.index(title) if title in order else len(order))
+    rows = [row for title in titles for row in shown[title][:per_task]]
+    click.echo(table(("task", "modality", "image", "question", "answer"), rows))
+
+
+@cli.command()
+@checkpoint_option
+@device_option
+def doctor(**options: Any) -> None:
+    """Check this machine and a checkpoint: packages, 4-bit kernels, GPU, memory, files, adapters, one question.
+
+    \b
+    Example: mevlip doctor --checkpoint checkpoints/demo
+    """
+    _start_logging(quiet=True)
+    from submission.doctor import examine
+
+    findings = []
+    for finding in examine(options["checkpoint"], options["device"]):
+        findings.append(finding)
+        click.echo(f"{finding.status:4}  {finding.subject:14}  {finding.detail}")
+    failed = [finding for finding in findings if finding.status == "FAIL"]
+    if failed:
+        raise EnvironmentProblem(f"{failed[0].subject}: {failed[0].detail}", failed[0].remedy)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def tasks(as_json: bool) -> None:
+    """List the seven task types: adapter, answer, metric, spellings."""
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps([{**asdict(task), "adapter": task.adapter} for task in TASKS.values()], indent=1))
+        return
+    header = ("task", "adapter", "answer", "metric", "better", "fallback", "TaskType spellings")
+    click.echo(
+        table(
+            header,
+            [
+                (t.title, t.adapter, t.answer_type, t.metric, t.direction, t.fallback, ", ".join(t.spellings))
+                for t in TASKS.values()
+            ],
+        )
+    )
+
+
+def _start_logging(quiet: bool) -> None:
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO, format="mevlip: %(message)s", stream=sys.stderr, force=True
+    )
+    for noisy in ("bitsandbytes", "transformers", "httpx", "urllib3", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """Entry point: runs the command and leaves with its exit status."""
+    # A container is stopped with SIGTERM; it deserves the same orderly end as Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except MevlipError as error:
+        _leave(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _leave("Interrupted. Run the same command again to go on with what is left", ExitCode.INTERRUPTED)
+    except Exception as error:
+        logging.getLogger(__name__).error("internal error", exc_info=True)
+        detail = (str(error).splitlines() or [""])[0]
+        _leave(
+            f"Internal error ({type(error).__name__}: {detail}). Please report it with the lines above",
+            ExitCode.INTERNAL,
+        )
+    sys.exit(ExitCode.DONE)
+
+
+def _leave(message: str, code: ExitCode) -> NoReturn:
+    click.echo(f"mevlip: error: {message}", err=True)
+    sys.exit(int(code))

@@ -1,0 +1,35 @@
+"""Settings of one prediction run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Routing = Literal["router", "declared", "generalist"]
+Device = Literal["auto", "cuda", "cpu"]
+
+
+class Settings(BaseModel):
+    """What a run is asked to do. Unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Path
+    """Folder that holds the question files."""
+    output: Path
+    """Folder that receives predictions.json."""
+    checkpoint: str | None = None
+    """Checkpoint folder or name; None for the medical one if it is there, else the demo."""
+    routing: Routing = "router"
+    """How a question finds its adapter: by its text, by its declared TaskType, or always the generalist."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least router confidence for a task-specific adapter; None for the checkpoint's."""
+    device: Device = "auto"
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    """Most questions per forward."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Answer only this many questions, for a try-out; the output is then partial."""
+    max_failures: Annotated[int, Field(ge=0)] | None = None
+    """More fallback answers than this end the run with status 4; None for any number."""

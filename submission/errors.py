@@ -1,0 +1,68 @@
+"""Errors that a user can act on. Each knows its exit code and ends with what to do.
+
+The library raises them; only the command line turns them into an exit status. Their text is one line, because an
+organiser may show a team no more than the last line of a failed run.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit statuses of every `mevlip` command."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    ENVIRONMENT = 3
+    TOO_MANY_FAILURES = 4
+    NO_INPUT = 5
+    INVALID_OUTPUT = 6
+    INTERRUPTED = 130
+
+
+class MevlipError(Exception):
+    """Base of all errors whose cause lies outside the program.
+
+    Args:
+        cause: What is wrong, naming the file, record and field.
+        remedy: What the reader can do about it.
+    """
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(f"{cause.rstrip('.')}. {remedy}")
+        self.cause = cause
+        self.remedy = remedy
+
+
+class EnvironmentProblem(MevlipError):
+    """A package, a device or a permission that the run needs is not there."""
+
+    exit_code = ExitCode.ENVIRONMENT
+
+
+class CheckpointError(MevlipError):
+    """The checkpoint folder is incomplete, altered or does not fit together."""
+
+    exit_code = ExitCode.ENVIRONMENT
+
+
+class TooManyFailures(MevlipError):
+    """The run finished and its output is valid, but more answers than allowed are fallbacks."""
+
+    exit_code = ExitCode.TOO_MANY_FAILURES
+
+
+class InputError(MevlipError):
+    """The input folder holds no question that could be read."""
+
+    exit_code = ExitCode.NO_INPUT
+
+
+class OutputError(MevlipError):
+    """The predictions break the schema or do not match the inputs."""
+
+    exit_code = ExitCode.INVALID_OUTPUT

@@ -1,0 +1,1 @@
+"""The challenge's files: question lists, images and predictions."""

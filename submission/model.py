@@ -1,0 +1,229 @@
+"""The base model in four bits and its eight adapters.
+
+Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from submission.checkpoint import Checkpoint
+from submission.engine import Generation
+from submission.errors import CheckpointError, EnvironmentProblem
+from submission.processors import PromptEncoder
+from submission.prompts import Prompt
+from submission.routes import Quantisation, Route
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_RETRAIN = "Train or fetch this adapter again; prediction with a base that ignores it would be silently wrong."
+
+
+def choose_device(choice: str) -> torch.device:
+    """Turns `auto|cuda|cpu` into a device.
+
+    Raises:
+        EnvironmentProblem: CUDA was asked for and is not usable; there is no silent fall-back to the processor.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentProblem(
+            "--device cuda was asked for, but torch finds no usable GPU",
+            "Run the container with --gpus, check the driver with `mevlip doctor`, or choose --device cpu.",
+        )
+    if choice == "auto":
+        choice = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda", 0) if choice == "cuda" else torch.device("cpu")
+
+
+class VisionLanguageModel:
+    """A loaded checkpoint that answers prompts with one of its adapters.
+
+    Attributes:
+        encoder: The prompt encoder, which also knows the tokenizer's special tokens.
+        device: Where the weights are.
+    """
+
+    def __init__(self, model: Any, encoder: PromptEncoder, device: torch.device) -> None:
+        self._model = model
+        self.encoder = encoder
+        self.device = device
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, device: torch.device) -> VisionLanguageModel:
+        """Loads base and adapters from a checkpoint folder and proves that each adapter took effect.
+
+        Raises:
+            CheckpointError: The base is incomplete, or an adapter's keys don't match, is all zero or changes nothing.
+        """
+        torch.set_grad_enabled(False)
+        model = _load_base(checkpoint.base, checkpoint.quantisation, device)
+        eos = model.generation_config.eos_token_id
+        encoder = PromptEncoder(model.config.model_type, checkpoint.base)
+        model = _load_adapters(model, checkpoint)
+        loaded = cls(model, encoder, device)
+        loaded._pin_decoding(eos)
+        loaded._prove_adapters(tuple(checkpoint.routes))
+        return loaded
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Strings that the tokenizer turns into special tokens."""
+        return self.encoder.reserved
+
+    def use(self, adapter: str) -> None:
+        """Selects the adapter of the next generate calls."""
+        self._model.set_adapter(adapter)
+
+    def generate(
+        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route, max_new_tokens: int
+    ) -> Generation:
+        """Answers a batch of prompts greedily with the selected adapter.
+
+        Args:
+            prompts: One prompt per row.
+            images: The images of each row, 8-bit RGB.
+            route: The selected adapter's route.
+            max_new_tokens: Token budget of each row.
+        """
+        inputs = self.encoder.encode(prompts, images, route.images).to(self.device)
+        with torch.inference_mode():
+            rows = self._model.generate(**inputs, max_new_tokens=max_new_tokens, logits_to_keep=1)
+        new = rows[:, inputs["input_ids"].shape[1] :]
+        return Generation(
+            texts=tuple(self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)),
+            prefill_tokens=int(inputs["attention_mask"].sum()),
+            image_encodes=len(inputs["pixel_values"]) if "pixel_values" in inputs else 0,
+            forwards=new.shape[1],
+        )
+
+    def release_memory(self) -> None:
+        """Returns cached GPU memory, after a batch that did not fit."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _pin_decoding(self, eos: int | list[int] | None) -> None:
+        """Fixes greedy decoding, whatever the base's generation_config.json asks for; only its end tokens are kept."""
+        from transformers import GenerationConfig
+
+        tokenizer = self.encoder.tokenizer
+        ends = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
+        pinned = GenerationConfig(
+            do_sample=False, num_beams=1, use_cache=True, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
+        )
+        self._model.generation_config = pinned
+        self._model.get_base_model().generation_config = pinned
+
+    def _prove_adapters(self, names: Sequence[str]) -> None:
+        """Raises CheckpointError for an adapter whose logits equal the base's."""
+        inputs = self.encoder.tokenizer(["Describe the image."], return_tensors="pt").to(self.device)
+        with torch.inference_mode():
+            with self._model.disable_adapter():
+                base = self._model(**inputs).logits
+            for name in names:
+                self.use(name)
+                if torch.equal(self._model(**inputs).logits, base):
+                    raise CheckpointError(f"adapter {name!r}: its logits equal the base model's", _RETRAIN)
+
+
+def _load_base(folder: Path, quantisation: Quantisation, device: torch.device) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    if device.type == "cpu":
+        _keep_four_bit_exact_on_cpu()
+    try:
+        model, loading = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=torch.bfloat16,
+            quantization_config=_bitsandbytes(quantisation),
+            # One explicit place for everything: nothing can be off-loaded unseen.
+            device_map={"": device},
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"The base model in {folder} cannot be loaded ({_one_line(error)})", "Fetch the base model again."
+        ) from error
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in loading.get(what) or ())
+        if keys:
+            raise CheckpointError(
+                f"The base model in {folder} has {len(keys)} {what.replace('_', ' ')}, such as {keys[0]}",
+                "Its config.json and weights do not belong together: fetch the base model again.",
+            )
+    return model.eval()
+
+
+def _bitsandbytes(quantisation: Quantisation) -> Any:
+    if quantisation.kind == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantisation.kind,
+        bnb_4bit_use_double_quant=quantisation.double,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _keep_four_bit_exact_on_cpu() -> None:
+    """Turns off bitsandbytes' in-place repacking on CPUs with AVX512-BF16, which makes results differ by machine."""
+    import bitsandbytes.nn.modules
+
+    bitsandbytes.nn.modules.has_avx512bf16 = lambda: False
+
+
+def _load_adapters(model: Any, checkpoint: Checkpoint) -> Any:
+    from peft import PeftModel
+
+    wrapped = None
+    for name in checkpoint.routes:
+        folder = checkpoint.adapter(name)
+        try:
+            if wrapped is None:
+                wrapped = PeftModel.from_pretrained(model, folder, adapter_name=name, autocast_adapter_dtype=False)
+            else:
+                wrapped.load_adapter(folder, adapter_name=name, autocast_adapter_dtype=False)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            raise CheckpointError(f"adapter {name!r} cannot be loaded ({_one_line(error)})", _RETRAIN) from error
+        _check_weights(wrapped, name, folder)
+    assert wrapped is not None, "a checkpoint has eight routes"  # noqa: S101 - by open_checkpoint
+    for parameter_name, parameter in wrapped.named_parameters():
+        if "lora_" in parameter_name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return wrapped.eval()
+
+
+def _check_weights(model: Any, name: str, folder: Path) -> None:
+    """Raises CheckpointError unless the adapter's file and the model want the same keys and every B is non-zero."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        stored = set(file.keys())
+        zero = sorted(key for key in stored if "lora_B" in key and not file.get_tensor(key).any())
+    wanted = set(get_peft_model_state_dict(model, adapter_name=name))
+    for problem, keys in (("does not know", stored - wanted), ("misses", wanted - stored)):
+        if keys:
+            raise CheckpointError(
+                f"adapter {name!r}: its weights and the base model differ in {len(keys)} keys; "
+                f"the {'model' if keys <= stored else 'file'} {problem} {min(keys)}",
+                _RETRAIN,
+            )
+    if zero:
+        raise CheckpointError(f"adapter {name!r}: {zero[0]} is all zero, so it was never trained", _RETRAIN)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"invalid JSON: {error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,198 @@
+"""The whole run: read, route, plan, answer, write."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from submission import __version__
+from submission.checkpoint import Checkpoint, find_checkpoint, open_checkpoint, read_manifest
+from submission.config import Settings
+from submission.engine import Counters, Engine, Model, Result
+from submission.errors import TooManyFailures
+from submission.flare.predictions import answered, write_predictions
+from submission.flare.questions import InputFolder, Question, read_input_folder
+from submission.journal import Journal, question_key
+from submission.offline import go_offline
+from submission.planner import RoutedQuestion, needs_router, plan, route
+from submission.progress import Progress
+from submission.router import Router
+
+logger = logging.getLogger(__name__)
+
+ModelLoader = Callable[[Checkpoint, str], Model]
+
+
+@dataclass
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        predictions: The file written.
+        results: The result of each question, in output order.
+        resumed: How many answers came from an earlier run's journal.
+        input_problems: Files and entries of the input that were passed over.
+        counters: Machine-independent cost.
+        seconds: Wall time by phase.
+    """
+
+    predictions: Path
+    results: tuple[Result, ...]
+    resumed: int
+    input_problems: tuple[str, ...]
+    counters: Counters
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def fallbacks(self) -> int:
+        """Number of answers that are legal stand-ins."""
+        return sum(result.stage == "fallback" for result in self.results)
+
+    def by_task(self) -> list[tuple[str, int, int, int, int]]:
+        """Rows of task, questions, answered by its own adapter, by the generalist, fallbacks."""
+        rows = []
+        for task in dict.fromkeys(sorted(result.task for result in self.results)):
+            mine = [result for result in self.results if result.task == task]
+            own = sum(result.adapter == task.value for result in mine)
+            rows.append((task.value, len(mine), own, len(mine) - own, sum(r.stage == "fallback" for r in mine)))
+        return rows
+
+
+def load_real_model(checkpoint: Checkpoint, device: str) -> Model:
+    """Loads the checkpoint's model; the heavy imports happen here."""
+    from submission.model import VisionLanguageModel, choose_device
+
+    chosen = choose_device(device)
+    logger.info("device: %s%s", chosen, " (chosen automatically)" if device == "auto" else "")
+    return VisionLanguageModel.load(checkpoint, chosen)
+
+
+def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet: bool = False) -> RunReport:
+    """Answers every question of an input folder.
+
+    Args:
+        settings: What to do.
+        load_model: Loads the model; tests hand in another one.
+        quiet: Whether to show no progress.
+
+    Raises:
+        InputError: There is nothing to answer.
+        CheckpointError: The checkpoint is incomplete or altered.
+        EnvironmentProblem: The output folder or the device cannot be used.
+        OutputError: The predictions would break the contract; nothing was written.
+    """
+    go_offline()
+    clock = _Clock()
+    with clock("read"):
+        folder = read_input_folder(settings.input, settings.output)
+        for problem in folder.problems:
+            logger.warning("%s", problem)
+        questions = folder.questions[: settings.limit]
+        logger.info("%d questions in %d files", len(questions), len({question.file for question in questions}))
+        if len(questions) < len(folder.questions):
+            logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
+    chosen = find_checkpoint(settings.checkpoint)
+    journal = Journal(settings.output, _run_identity(settings, read_manifest(chosen)[1]))
+    try:
+        with clock("verify"):
+            checkpoint = _open(chosen, quiet)
+        counters, results = _answer_all(settings, checkpoint, folder, questions, journal, load_model, clock, quiet)
+        with clock("write"):
+            rows = [answered(q, result.answer) for q, result in zip(questions, results, strict=True)]
+            path = write_predictions(rows, questions, settings.output)
+    finally:
+        journal.close()
+    journal.discard()
+    return RunReport(path, results, len(journal.done), folder.problems, counters, clock.seconds)
+
+
+def enforce(report: RunReport, max_failures: int | None) -> None:
+    """Raises TooManyFailures where a run's fallbacks exceed the allowed number; its output stays."""
+    if max_failures is not None and report.fallbacks > max_failures:
+        causes = Counter(problem for result in report.results for problem in result.problems[-1:])
+        raise TooManyFailures(
+            f"{report.fallbacks} of {len(report.results)} answers are fallbacks, {max_failures} are allowed; "
+            f"most frequent cause: {causes.most_common(1)[0][0]}",
+            f"{report.predictions} is complete and valid; mend the cause and run again, or raise --max-failures.",
+        )
+
+
+def _answer_all(
+    settings: Settings,
+    checkpoint: Checkpoint,
+    folder: InputFolder,
+    questions: tuple[Question, ...],
+    journal: Journal,
+    load_model: ModelLoader,
+    clock: _Clock,
+    quiet: bool,
+) -> tuple[Counters, tuple[Result, ...]]:
+    keys = {question.position: question_key(question, folder.root) for question in questions}
+    results = {q.position: journal.done[keys[q.position]] for q in questions if keys[q.position] in journal.done}
+    waiting = [question for question in questions if question.position not in results]
+    if results:
+        logger.info("resuming: %d answers are there from an earlier run", len(results))
+    counters = Counters()
+    if waiting:
+        with clock("route"):
+            routed, router_forwards = _route_all(settings, checkpoint, waiting)
+        with clock("load"):
+            engine = Engine(load_model(checkpoint, settings.device), checkpoint.routes, folder.root)
+        with clock("answer"), Progress("answering", len(waiting), "questions", quiet) as progress:
+            for batch in engine.run(plan(routed, settings.batch_size)):
+                journal.append((keys[result.position], result) for result in batch)
+                results |= {result.position: result for result in batch}
+                progress.advance(len(batch))
+        counters = engine.counters
+        counters.router_forwards = router_forwards
+    return counters, tuple(results[question.position] for question in questions)
+
+
+def _route_all(
+    settings: Settings, checkpoint: Checkpoint, questions: list[Question]
+) -> tuple[list[RoutedQuestion], int]:
+    texts = {question.text for question in questions if needs_router(question, settings.routing)}
+    if not texts:
+        return [route(question, settings.routing, {}, 0.0) for question in questions], 0
+    router = Router.load(checkpoint.router)
+    threshold = router.settings.threshold if settings.threshold is None else settings.threshold
+    verdicts = router.classify(texts)
+    return [route(question, settings.routing, verdicts, threshold) for question in questions], router.forwards
+
+
+def _open(folder: Path, quiet: bool) -> Checkpoint:
+    manifest, _ = read_manifest(folder)
+    size = sum(record.size for record in manifest.files.values())
+    with Progress("verifying the checkpoint", size, "B", quiet) as progress:
+        checkpoint = open_checkpoint(folder, progress.advance)
+    logger.info("checkpoint: %s (%s)", checkpoint.folder, checkpoint.manifest.kind)
+    if manifest.notice:
+        logger.warning("%s", manifest.notice)
+    return checkpoint
+
+
+def _run_identity(settings: Settings, checkpoint_digest: str) -> str:
+    """What answers depend on besides the question; answers of a run with another identity are not reused."""
+    relevant = settings.model_dump(include={"routing", "threshold", "device", "batch_size"}, mode="json")
+    return json.dumps({"version": __version__, "checkpoint": checkpoint_digest, **relevant}, sort_keys=True)
+
+
+class _Clock:
+    """Wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start

@@ -1,0 +1,94 @@
+"""Shared fixtures: a fake model, small input folders, the demo checkpoint and the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from submission.engine import Generation
+from submission.offline import go_offline
+from submission.prompts import Prompt
+from submission.routes import Route
+
+go_offline()
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "checkpoints" / "demo"
+EXAMPLES = ROOT / "examples" / "inputs"
+FLARE_DATA = Path(os.environ.get("MEVLIP_FLARE_DATA", ROOT.parent / "shared" / "data"))
+"""Where the challenge's gated question files may lie; tests that read them are skipped where they don't."""
+
+needs_flare_data = pytest.mark.skipif(
+    not FLARE_DATA.is_dir(), reason="the challenge's data are gated; set MEVLIP_FLARE_DATA to a folder that holds them"
+)
+
+
+class FakeModel:
+    """Answers by a function of adapter and prompt text, and keeps the calls."""
+
+    reserved = frozenset({"<img>", "<|im_end|>"})
+
+    def __init__(self, answer: Callable[[str, str], str] = lambda adapter, text: "A") -> None:
+        self.answer = answer
+        self.adapter = ""
+        self.switches: list[str] = []
+        self.batches: list[tuple[str, list[str], list[int], int]] = []
+
+    def use(self, adapter: str) -> None:
+        self.adapter = adapter
+        self.switches.append(adapter)
+
+    def generate(
+        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route, max_new_tokens: int
+    ) -> Generation:
+        self.batches.append((self.adapter, [p.text for p in prompts], [len(row) for row in images], max_new_tokens))
+        texts = tuple(self.answer(self.adapter, prompt.text) for prompt in prompts)
+        return Generation(texts, prefill_tokens=10 * len(prompts), image_encodes=sum(map(len, images)), forwards=2)
+
+    def release_memory(self) -> None:
+        """Nothing to free."""
+
+
+@pytest.fixture
+def fake_model() -> FakeModel:
+    return FakeModel()
+
+
+@pytest.fixture
+def write_questions(tmp_path: Path) -> Callable[..., Path]:
+    """Writes records to `<tmp>/in/Xray/set/set_questions_val.json` and a small picture for each image name."""
+
+    def write(records: Sequence[Any], folder: str = "Xray/set", name: str = "set_questions_val.json") -> Path:
+        target = tmp_path / "in" / folder
+        target.mkdir(parents=True, exist_ok=True)
+        (target / name).write_text(json.dumps(records), "utf-8")
+        for record in records:
+            names = record.get("ImageName") if isinstance(record, dict) else None
+            for image in names if isinstance(names, list) else [names]:
+                if isinstance(image, str):
+                    (target / image).parent.mkdir(parents=True, exist_ok=True)
+                    Image.new("RGB", (40, 30), (90, 120, 60)).save(target / image)
+        return tmp_path / "in"
+
+    return write
+
+
+def record(question: str = "Which is it? A: This, B: That", image: Any = "imagesVal/a.png", **fields: Any) -> dict[str, Any]:
+    """A question record with the challenge's six fields."""
+    base = {"TaskType": "Classification", "Modality": "X-ray", "ImageName": image, "Question": question}
+    return {**base, "Answer": "", "Split": "val", **fields}
+
+
+def run_mevlip(*arguments: str | Path, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the real command in a process of its own."""
+    command = [sys.executable, "-m", "submission", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False, **options)

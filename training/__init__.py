@@ -1,0 +1,1 @@
+"""From FLARE data to a checkpoint; never in the image."""

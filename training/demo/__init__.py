@@ -1,0 +1,1 @@
+"""The demo: a synthetic FLARE-like data set and the small checkpoint made from it."""

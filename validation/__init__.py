@@ -1,0 +1,1 @@
+"""What a team runs before it uploads; never in the image."""
