@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -208,6 +209,7 @@ def _start_logging(quiet: bool) -> None:
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="mevlip: %(message)s", stream=sys.stderr, force=True
     )
+    warnings.simplefilter("ignore")  # the libraries' own; what matters is checked and raised
     for noisy in ("bitsandbytes", "transformers", "httpx", "urllib3", "PIL"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
@@ -229,6 +231,12 @@ def main() -> NoReturn:
         _leave(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _leave("Interrupted. Run the same command again to go on with what is left", ExitCode.INTERRUPTED)
+    except ModuleNotFoundError as error:
+        _leave(
+            f"The package {error.name} cannot be imported ({error.msg}). "
+            "Install with the versions in constraints/predict.txt, or run make",
+            ExitCode.ENVIRONMENT,
+        )
     except Exception as error:
         logging.getLogger(__name__).error("internal error", exc_info=True)
         detail = (str(error).splitlines() or [""])[0]

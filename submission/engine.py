@@ -99,13 +99,14 @@ class Engine:
         model: The model.
         routes: The route of each adapter.
         root: The input folder, which no image path leaves.
+        counters: Where costs are added up.
     """
 
-    def __init__(self, model: Model, routes: Mapping[str, Route], root: Path) -> None:
+    def __init__(self, model: Model, routes: Mapping[str, Route], root: Path, counters: Counters | None = None) -> None:
         self._model = model
         self._routes = routes
         self._root = root
-        self.counters = Counters()
+        self.counters = counters or Counters()
 
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Result, ...]]:
         """Yields the results of each batch as soon as it is done; every question of every batch gets one."""

@@ -22,6 +22,13 @@ JOURNAL_NAME = ".mevlip-journal.jsonl"
 _LINE = TypeAdapter(tuple[str, Result])
 
 
+def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The output folder {folder} cannot be written ({error.strerror})",
+        "Make it writable for the user that runs the program, or free space on the disk.",
+    )
+
+
 def _read_line(line: str) -> tuple[str, Result]:
     return _LINE.validate_python(json.loads(line))
 
@@ -50,29 +57,34 @@ class Journal:
             draft.replace(self._path)
             self._file: IO[str] = self._path.open("a", encoding="utf-8")
         except OSError as error:
-            raise EnvironmentProblem(
-                f"The output folder {folder} cannot be written ({error.strerror})",
-                "Make it writable for the user that runs the program, or free space on the disk.",
-            ) from error
+            raise _unwritable(folder, error) from error
         self.done = dict(_read_line(line) for line in kept)
+        self._empty = not kept
 
     def append(self, results: Iterable[tuple[str, Result]]) -> None:
         """Records finished answers; returns when they are on the disk.
 
         Questions that failed are left out: a resumed run tries them again.
         """
-        self._file.writelines(f"{json.dumps([key, asdict(one)])}\n" for key, one in results if not one.failed)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        lines = [f"{json.dumps([key, asdict(one)])}\n" for key, one in results if not one.failed]
+        self._empty = self._empty and not lines
+        try:
+            self._file.writelines(lines)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _unwritable(self._path.parent, error) from error
 
     def close(self) -> None:
-        """Closes the file and keeps it for the next run."""
+        """Closes the file and keeps it for the next run, if there is anything in it."""
         self._file.close()
+        if self._empty:
+            self._path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Removes the file, once the predictions are written."""
+        self._empty = True
         self.close()
-        self._path.unlink(missing_ok=True)
 
 
 def question_key(question: Question, root: Path) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 
 def go_offline() -> None:
-    """Forbids hub access and telemetry for this process, and quietens the libraries' start-up remarks."""
+    """Forbids hub access and telemetry for this process."""
     os.environ |= {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -17,4 +16,3 @@ def go_offline() -> None:
         "TRANSFORMERS_VERBOSITY": os.environ.get("TRANSFORMERS_VERBOSITY", "error"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    warnings.filterwarnings("ignore", category=FutureWarning)

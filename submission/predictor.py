@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,25 +91,34 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
     clock = _Clock()
     with clock("read"):
         folder = read_input_folder(settings.input, settings.output)
-        for problem in folder.problems:
-            logger.warning("%s", problem)
-        questions = folder.questions[: settings.limit]
-        logger.info("%d questions in %d files", len(questions), len({question.file for question in questions}))
-        if len(questions) < len(folder.questions):
-            logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
+        questions = _select(folder, settings.limit)
+        keys = {question.position: question_key(question, folder.root) for question in questions}
     chosen = find_checkpoint(settings.checkpoint)
-    journal = Journal(settings.output, _run_identity(settings, read_manifest(chosen)[1]))
-    try:
+    with closing(Journal(settings.output, _run_identity(settings, read_manifest(chosen)[1]))) as journal:
         with clock("verify"):
             checkpoint = _open(chosen, quiet)
-        counters, results = _answer_all(settings, checkpoint, folder, questions, journal, load_model, clock, quiet)
+        results = {position: journal.done[key] for position, key in keys.items() if key in journal.done}
+        waiting = [question for question in questions if question.position not in results]
+        resumed = len(results)
+        if resumed:
+            logger.info("resuming: %d answers are there from an earlier run", resumed)
+        counters = Counters()
+        with clock("route"):
+            routed = _route_all(settings, checkpoint, waiting, counters)
+        if routed:
+            with clock("load"):
+                engine = Engine(load_model(checkpoint, settings.device), checkpoint.routes, folder.root, counters)
+            with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
+                for batch in engine.run(plan(routed, settings.batch_size)):
+                    journal.append((keys[result.position], result) for result in batch)
+                    results |= {result.position: result for result in batch}
+                    progress.advance(len(batch))
         with clock("write"):
-            rows = [answered(q, result.answer) for q, result in zip(questions, results, strict=True)]
+            ordered = tuple(results[question.position] for question in questions)
+            rows = [answered(q, result.answer) for q, result in zip(questions, ordered, strict=True)]
             path = write_predictions(rows, questions, settings.output)
-    finally:
-        journal.close()
-    journal.discard()
-    return RunReport(path, results, len(journal.done), folder.problems, counters, clock.seconds)
+        journal.discard()
+    return RunReport(path, ordered, resumed, folder.problems, counters, clock.seconds)
 
 
 def enforce(report: RunReport, max_failures: int | None) -> None:
@@ -123,47 +132,27 @@ def enforce(report: RunReport, max_failures: int | None) -> None:
         )
 
 
-def _answer_all(
-    settings: Settings,
-    checkpoint: Checkpoint,
-    folder: InputFolder,
-    questions: tuple[Question, ...],
-    journal: Journal,
-    load_model: ModelLoader,
-    clock: _Clock,
-    quiet: bool,
-) -> tuple[Counters, tuple[Result, ...]]:
-    keys = {question.position: question_key(question, folder.root) for question in questions}
-    results = {q.position: journal.done[keys[q.position]] for q in questions if keys[q.position] in journal.done}
-    waiting = [question for question in questions if question.position not in results]
-    if results:
-        logger.info("resuming: %d answers are there from an earlier run", len(results))
-    counters = Counters()
-    if waiting:
-        with clock("route"):
-            routed, router_forwards = _route_all(settings, checkpoint, waiting)
-        with clock("load"):
-            engine = Engine(load_model(checkpoint, settings.device), checkpoint.routes, folder.root)
-        with clock("answer"), Progress("answering", len(waiting), "questions", quiet) as progress:
-            for batch in engine.run(plan(routed, settings.batch_size)):
-                journal.append((keys[result.position], result) for result in batch)
-                results |= {result.position: result for result in batch}
-                progress.advance(len(batch))
-        counters = engine.counters
-        counters.router_forwards = router_forwards
-    return counters, tuple(results[question.position] for question in questions)
+def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:
+    for problem in folder.problems:
+        logger.warning("%s", problem)
+    questions = folder.questions[:limit]
+    logger.info("%d questions in %d files", len(questions), len({question.file for question in questions}))
+    if len(questions) < len(folder.questions):
+        logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
+    return questions
 
 
 def _route_all(
-    settings: Settings, checkpoint: Checkpoint, questions: list[Question]
-) -> tuple[list[RoutedQuestion], int]:
+    settings: Settings, checkpoint: Checkpoint, questions: list[Question], counters: Counters
+) -> list[RoutedQuestion]:
     texts = {question.text for question in questions if needs_router(question, settings.routing)}
     if not texts:
-        return [route(question, settings.routing, {}, 0.0) for question in questions], 0
+        return [route(question, settings.routing, {}, 0.0) for question in questions]
     router = Router.load(checkpoint.router)
     threshold = router.settings.threshold if settings.threshold is None else settings.threshold
     verdicts = router.classify(texts)
-    return [route(question, settings.routing, verdicts, threshold) for question in questions], router.forwards
+    counters.router_forwards = router.forwards
+    return [route(question, settings.routing, verdicts, threshold) for question in questions]
 
 
 def _open(folder: Path, quiet: bool) -> Checkpoint:

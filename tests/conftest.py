@@ -81,13 +81,17 @@ def write_questions(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def record(question: str = "Which is it? A: This, B: That", image: Any = "imagesVal/a.png", **fields: Any) -> dict[str, Any]:
+def record(
+    question: str = "Which is it? A: This, B: That", image: Any = "imagesVal/a.png", **fields: Any
+) -> dict[str, Any]:
     """A question record with the challenge's six fields."""
     base = {"TaskType": "Classification", "Modality": "X-ray", "ImageName": image, "Question": question}
     return {**base, "Answer": "", "Split": "val", **fields}
 
 
-def run_mevlip(*arguments: str | Path, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+def run_mevlip(
+    *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Runs the real command in a process of its own."""
     command = [sys.executable, "-m", "submission", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}

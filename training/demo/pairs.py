@@ -124,7 +124,11 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
         "{locate} the {quality} {thing} {here} {format}{nested}.",
         "{give} the {exact} {box} {format} of every {thing} {here}{nested}.",
         "{give} the {box} of the {thing} {here} {format}{nested}.",
-        "What {box} {corners} encloses the {thing} {here}?",
+        "What {exact} {box} {corners} encloses the {thing} {here}?",
+        "Which {exact} {box} encloses the {quality} {thing} {here}?",
+        "{give} the {exact} {box} of the {quality} {thing} {here}.",
+        "{locate} the {thing} {here} by a {box}.",
+        "In terms of a {box}, where does the {thing} lie {here}?",
         "Where is the {thing} {here}? Answer {format}{nested}.",
         "{locate} all {thing}s {here} with {corners} boxes{nested}.",
     ),
@@ -141,6 +145,7 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
         "{give} the {exact} {amount} of {unit}s {here}.",
         "{give} the {exact} {unit} {amount} {here}.",
         "What is the {exact} {amount} of {unit}s {here}?",
+        "What is the {exact} {unit} {amount} {here}?",
         "What is the {unit} {amount} for this {picture}?",
         "Count the {unit}s {here}.",
         "Quantify how many {unit}s are {here}.",
@@ -165,6 +170,8 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
     ),
 }
 _STYLES: tuple[OptionStyle, ...] = ("A:", "A)", "A.")
+_MARKED = re.compile(r"[A-Z][:.)]|.*[\[\]{};]")
+"""Words that carry a question's form: option letters, brackets, separators."""
 _SLOT = re.compile(r"\{([a-z]+)\}")
 
 
@@ -222,7 +229,9 @@ def _option(rng: random.Random) -> str:
 
 
 def _dressed(rng: random.Random, question: str) -> str:
-    """Adds what data sets put around a question and small differences of spelling."""
+    """Adds what data sets put around a question, and small differences that no single word may decide about."""
+    if rng.random() < 0.5:
+        question = " ".join(word for word in question.split() if rng.random() > 0.1 or _MARKED.match(word))
     if rng.random() < 0.2 and not question.startswith("Question:"):
         question = "Question: " + re.sub(r"\? (?=A[:.)] )", "? Options: ", question)
     if rng.random() < 0.15:

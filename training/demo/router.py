@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from training.router import RouterTraining, default_labels, save_router, train_r
 
 logger = logging.getLogger(__name__)
 
-PAIRS = 14000
+PAIRS = 21000
+VOCABULARY = 450  # rarer words are spelt, so that spelling is learned too
 SEED = 20250
 TRAINING = RouterTraining(epochs=3, batch_size=32, learning_rate=1e-3, seed=SEED)
 
@@ -42,17 +44,23 @@ def _held_out_accuracy(folder: Path) -> float:
 
 
 def _tokenizer(texts: list[str]) -> Any:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "<<LABEL>>", "<<SEP>>"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token's name
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        [*texts, *default_labels().values()],
-        trainers.WordPieceTrainer(vocab_size=1200, special_tokens=special, show_progress=False),
+    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word
+        for text in (*texts, *default_labels().values())
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
     )
+    # Written out rather than learned: the library's WordPiece trainer breaks ties at random.
+    letters = sorted({letter for word in words for letter in word})
+    frequent = sorted(words, key=lambda word: (-words[word], word))[:VOCABULARY]
+    pieces = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *frequent])
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]

@@ -90,7 +90,9 @@ def test_parsers_raise_nothing_but_unparsable(kind: type[Answer], text: str, for
         assert not text.strip() or text.strip() not in str(error) or len(text.strip()) < 20, "no quoting of model text"
 
 
-@pytest.mark.parametrize("style", ["A: {}, B: {}, C: {}", "A) {} B) {} C) {}", "A. {}, B. {}, C. {}", "A: {}\nB: {}\nC: {}"])
+@pytest.mark.parametrize(
+    "style", ["A: {}, B: {}, C: {}", "A) {} B) {} C) {}", "A. {}, B. {}, C. {}", "A: {}\nB: {}\nC: {}"]
+)
 def test_lettered_options_are_found_in_every_style(style: str) -> None:
     names = ("Class I (free-end)", "Stage 2, mild", "None: normal")
     assert Form("Which? " + style.format(*names)).options == dict(zip("ABC", names, strict=True))
@@ -168,7 +170,10 @@ def test_measurements_never_have_an_exponent() -> None:
 
 
 def test_a_report_is_one_line() -> None:
-    assert Report.parse(" First line.\n\tSecond\x00 line. \u2028Third.", pixel_form).format() == "First line. Second line. Third."
+    assert (
+        Report.parse(" First line.\n\tSecond\x00 line. \u2028Third.", pixel_form).format()
+        == "First line. Second line. Third."
+    )
     for text in ("", " \n", "\u200b"):
         with pytest.raises(Unparsable):
             Report.parse(text, pixel_form)

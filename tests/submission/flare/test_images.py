@@ -142,8 +142,13 @@ def test_damaged_files_have_a_named_cause(tmp_path: Path) -> None:
             load_image(tmp_path / f"{name}.png")
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"GIF89a", b"BM"]))
-def test_any_bytes_give_a_picture_or_a_cause(tmp_path_factory: pytest.TempPathFactory, tail: bytes, head: bytes) -> None:
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"GIF89a", b"BM"]),
+)
+def test_any_bytes_give_a_picture_or_a_cause(
+    tmp_path_factory: pytest.TempPathFactory, tail: bytes, head: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.bin"
     path.write_bytes(head + tail)
     try:
@@ -152,7 +157,9 @@ def test_any_bytes_give_a_picture_or_a_cause(tmp_path_factory: pytest.TempPathFa
         assert str(error)
 
 
-@pytest.mark.parametrize("name", ["../a.png", "imagesVal/../../a.png", "/etc/passwd", "C:/a.png", "..\\a.png", "\\a.png", "a\0b.png"])
+@pytest.mark.parametrize(
+    "name", ["../a.png", "imagesVal/../../a.png", "/etc/passwd", "C:/a.png", "..\\a.png", "\\a.png", "a\0b.png"]
+)
 def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImageError, match="not a path below"):
         find_image(tmp_path, tmp_path, name)

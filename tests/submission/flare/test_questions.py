@@ -50,7 +50,9 @@ def test_other_json_counts_only_without_a_question_file_beside_it(write_question
     assert sorted(q.text for q in read_input_folder(root).questions) == ["other", "right"]
 
 
-@pytest.mark.parametrize("content", [{}, [], [1, 2], [{"Question": "no image"}], "text", [{"ImageName": "a", "Question": 3}]])
+@pytest.mark.parametrize(
+    "content", [{}, [], [1, 2], [{"Question": "no image"}], "text", [{"ImageName": "a", "Question": 3}]]
+)
 def test_other_json_that_is_no_question_list_is_passed_over(write_questions: Write, content: Any) -> None:
     root = write_questions([record()])
     (root / "meta").mkdir()

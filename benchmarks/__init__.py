@@ -1,0 +1,1 @@
+"""Measurements against named baselines, run by hand; no test depends on a clock."""

@@ -1,0 +1,33 @@
+"""Writes docs/help.md from the commands themselves; `--check` only compares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from submission.cli import cli
+
+PAGE = Path(__file__).with_name("help.md")
+
+
+def render() -> str:
+    """The page's text."""
+    context = click.Context(cli, info_name="mevlip", max_content_width=110, terminal_width=110)
+    parts = ["# The `mevlip` command", "", "Written by `docs/make_help.py`; a test compares it with the code.", ""]
+    parts += ["```text", cli.get_help(context), "```"]
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None, name  # noqa: S101 - it was just listed
+        inner = click.Context(command, parent=context, info_name=name, max_content_width=110, terminal_width=110)
+        parts += ["", f"## mevlip {name}", "", "```text", command.get_help(inner), "```"]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    text = render()
+    if "--check" not in sys.argv:
+        PAGE.write_text(text, "utf-8")
+    elif PAGE.read_text("utf-8") != text:
+        sys.exit(f"{PAGE} is out of date: run python docs/make_help.py")

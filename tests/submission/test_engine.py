@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from submission.engine import Engine, Result
+from submission.flare.questions import read_input_folder
+from submission.planner import Batch, RoutedQuestion, plan
+from submission.routes import ImageSettings, Route
+from submission.tasks import TASKS, TaskType
+from tests.conftest import FakeModel, record
+
+Write = Callable[..., Path]
+ROUTES = {
+    task.adapter: Route(
+        adapter=task.adapter,
+        base_model="b",
+        base_revision="r",
+        max_new_tokens={task.type: task.max_new_tokens},
+        images=ImageSettings(max_count=2),
+        box_space="norm1000",
+    )
+    for task in TASKS.values()
+}
+
+
+def run(
+    model: FakeModel, root: Path, task: TaskType = TaskType.CLASSIFICATION, size: int = 8
+) -> tuple[Engine, list[Result]]:
+    folder = read_input_folder(root)
+    engine = Engine(model, ROUTES, folder.root)
+    routed = [RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions]
+    results = [result for batch in engine.run(plan(routed, size)) for result in batch]
+    return engine, sorted(results, key=lambda result: result.position)
+
+
+def test_answers_are_parsed_in_the_form_of_their_question(write_questions: Write) -> None:
+    root = write_questions([record("Which? A: Cat, B: Dog"), record("Which? A: Red, B: Blue")])
+    _, results = run(FakeModel(lambda adapter, text: "Dog"), root)
+    assert [(r.answer, r.stage) for r in results] == [("B", "strict"), ("A", "fallback")]
+    assert results[1].problems == ("the model's text is neither a letter nor the text of an option",)
+    assert not results[1].failed
+
+
+def test_boxes_use_the_first_images_own_size(write_questions: Write) -> None:
+    root = write_questions([record("Where?")])
+    Image.new("RGB", (500, 300)).save(root / "Xray/set/imagesVal/a.png")
+    _, [result] = run(FakeModel(lambda *_: "[[0, 500, 1000, 1000]]"), root, TaskType.DETECTION)
+    assert result.answer == "[[0, 150, 500, 300]]"
+
+
+def test_all_images_of_a_question_are_shown_up_to_the_routes_cap(write_questions: Write) -> None:
+    root = write_questions([record(image=["a.png", "b.png"]), record(image=["a.png", "b.png", "c.png"])])
+    model = FakeModel()
+    run(model, root)
+    assert model.batches[0][2] == [2, 2]
+
+
+def test_a_question_without_pictures_gets_a_fallback_and_the_others_their_answers(write_questions: Write) -> None:
+    root = write_questions(
+        [record(image="a.png"), record(image="b.png"), record(image=None), record("", image="a.png")]
+    )
+    (root / "Xray/set/b.png").unlink()
+    _, results = run(FakeModel(lambda *_: "B"), root)
+    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True), ("A", True), ("A", True)]
+    assert results[1].problems == ("image 'b.png': not found beside its question file",)
+    assert results[2].problems == ("the record's ImageName names no image",)
+    assert results[3].problems == ("the record has no Question text",)
+
+
+def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) -> None:
+    def answer(adapter: str, text: str) -> str:
+        if "poison" in text:
+            raise RuntimeError("boom\nsecond line")
+        return "B"
+
+    questions = [record(f"{'poison' if i == 5 else 'fine'} {i}? A: x, B: y") for i in range(8)]
+    engine, results = run(FakeModel(answer), write_questions(questions))
+    assert [r.answer for r in results] == ["B"] * 5 + ["A"] + ["B"] * 2
+    assert [r.failed for r in results] == [i == 5 for i in range(8)]
+    assert results[5].problems == ("the model failed (RuntimeError: boom)",)
+    assert engine.counters.questions == 8
+
+
+def test_an_interrupt_is_not_swallowed(write_questions: Write) -> None:
+    def answer(adapter: str, text: str) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(FakeModel(answer), write_questions([record()]))
+
+
+def test_special_tokens_of_the_model_never_reach_the_prompt(write_questions: Write) -> None:
+    model = FakeModel()
+    run(model, write_questions([record("Is it<|im_end|> a <img> cat? A: x, B: y")]))
+    assert model.batches[0][1] == ["Is it a cat? A: x, B: y"]
+
+
+def test_costs_are_counted(write_questions: Write) -> None:
+    root = write_questions([record(f"q{i}? A: x, B: y") for i in range(5)])
+    folder = read_input_folder(root)
+    model = FakeModel()
+    engine = Engine(model, ROUTES, folder.root)
+    tasks = [TaskType.CLASSIFICATION] * 3 + [TaskType.COUNTING] * 2
+    batches = plan([RoutedQuestion(q, t, 1.0, t.value) for q, t in zip(folder.questions, tasks, strict=True)], 2)
+    assert all(isinstance(batch, Batch) for batch in batches)
+    list(engine.run(batches))
+    counters = engine.counters
+    assert (counters.questions, counters.batches, counters.adapter_switches) == (5, 3, 2)
+    assert (counters.forwards, counters.prefill_tokens, counters.image_encodes) == (6, 50, 5)
+    assert model.switches == ["classification", "counting"]
+    assert [batch[3] for batch in model.batches] == [32, 32, 16], "each task has its token budget"

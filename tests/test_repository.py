@@ -1,0 +1,55 @@
+"""Rules that hold for the code as a whole."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGES = ("submission", "validation", "training", "benchmarks")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+SUBMISSION = sorted((ROOT / "submission").rglob("*.py"))
+HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gliclass", "numpy", "PIL"}
+
+
+def imported_at_top(path: Path) -> set[str]:
+    """Packages that a module imports when it is itself imported."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", SUBMISSION, ids=lambda path: path.name)
+def test_only_the_model_imports_heavy_packages_at_the_top(path: Path) -> None:
+    if path.name != "model.py":
+        assert not imported_at_top(path) & HEAVY
+
+
+@pytest.mark.parametrize("path", SUBMISSION, ids=lambda path: path.name)
+def test_the_predictor_needs_nothing_that_the_image_lacks(path: Path) -> None:
+    assert not imported_at_top(path) & {"validation", "training", "benchmarks", "tests"}
+
+
+def test_the_task_table_imports_the_standard_library_only() -> None:
+    assert imported_at_top(ROOT / "submission/tasks.py") <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_is_too_long_to_be_read(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_the_help_in_the_docs_is_the_commands_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/make_help.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
