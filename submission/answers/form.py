@@ -25,16 +25,21 @@ class Form:
     box_space: Literal["norm1000", "pixel"] = "pixel"
 
     @cached_property
+    def _line(self) -> str:
+        """The question on one line, so that nothing taken from it breaks one."""
+        return " ".join(self.question.split())
+
+    @cached_property
     def options(self) -> dict[str, str]:
         """Lettered options in the question (`A: x`, `A) x`, `A. x`), letter to text; empty where there are none."""
         marks: list[re.Match[str]] = []
-        for mark in _MARKER.finditer(self.question):
+        for mark in _MARKER.finditer(self._line):
             if mark[1] == chr(ord("A") + len(marks)):
                 marks.append(mark)
         if len(marks) < 2:
             return {}
-        ends = [*(mark.start() for mark in marks[1:]), len(self.question)]
-        texts = [self.question[mark.end() : end].strip(" \n\t,;") for mark, end in zip(marks, ends, strict=True)]
+        ends = [*(mark.start() for mark in marks[1:]), len(self._line)]
+        texts = [self._line[mark.end() : end].strip(" ,;") for mark, end in zip(marks, ends, strict=True)]
         return {mark[1]: text for mark, text in zip(marks, texts, strict=True)}
 
     @cached_property
@@ -42,7 +47,7 @@ class Form:
         """Unlettered labels: the list after the question's last colon, split at semicolons, else at commas."""
         if self.options:
             return tuple(self.options.values())
-        _, colon, listed = self.question.rpartition(":")
+        _, colon, listed = self._line.rpartition(":")
         parts = listed.strip().rstrip(".?").split(";" if ";" in listed else ",")
         labels = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
         return labels if colon and len(labels) > 1 else ()
@@ -50,4 +55,4 @@ class Form:
     @cached_property
     def separator(self) -> str:
         """What stands between several labels: `; ` where the question lists or asks for semicolons, else `, `."""
-        return "; " if ";" in self.question or "semicolon" in self.question.lower() else ", "
+        return "; " if ";" in self._line or "semicolon" in self._line.lower() else ", "

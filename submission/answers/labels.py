@@ -22,8 +22,8 @@ class LabelSet(Answer):
         mark = form.separator.strip()
         # A lone label that holds the separator itself is one label.
         parts = [text.strip()] if text.strip() in form.labels else [part.strip() for part in text.split(mark)]
-        if not all(parts) or any("\n" in part for part in parts):
-            raise Unparsable("an empty label or a line break")
+        if not all(part and part.isprintable() for part in parts):
+            raise Unparsable("an empty label or one with a line break")
         if form.labels and not set(parts) <= set(form.labels):
             raise Unparsable("a label that the question does not list")
         if len(set(parts)) < len(parts):

@@ -111,11 +111,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp
         return "B"
 
     with pytest.raises(KeyboardInterrupt):
-        run(root, tmp_path / "out", FakeModel(stop_at_third_call), batch_size=3)
+        run(root, tmp_path / "out", FakeModel(stop_at_third_call), batch_size=3, routing="declared")
     assert not (tmp_path / "out/predictions.json").exists()
     assert (tmp_path / "out" / JOURNAL_NAME).exists()
     model = FakeModel(lambda *_: "A")
-    report = run(root, tmp_path / "out", model, batch_size=3)
+    report = run(root, tmp_path / "out", model, batch_size=3, routing="declared")
     assert report.resumed == 6
     assert sum(len(batch[1]) for batch in model.batches) == 6
     assert sorted(row["Answer"] for row in rows(tmp_path / "out")) == ["A"] * 6 + ["B"] * 6
