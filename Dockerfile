@@ -34,6 +34,6 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /app
 COPY predict.sh ./
 COPY submission ./submission
-# A build around an incomplete or altered checkpoint fails here.
-RUN python -c "import os; from pathlib import Path; from submission.checkpoint import open_checkpoint; open_checkpoint(Path(os.environ['MEVLIP_CHECKPOINT']))"
+# A build around an incomplete or altered checkpoint, or one that only its owner may read, fails here.
+RUN test -z "$(find /app ! -perm -o+r)" && python -c "import os; from pathlib import Path; from submission.checkpoint import open_checkpoint; open_checkpoint(Path(os.environ['MEVLIP_CHECKPOINT']))"
 CMD ["sh", "predict.sh"]

@@ -183,10 +183,13 @@ def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], obje
 
     def check(name: str) -> str | None:
         record, path = manifest.files[name], folder / name
-        if path.stat().st_size != record.size:
-            return f"{_owner(name)}{name} has {path.stat().st_size} bytes instead of {record.size}"
-        if file_sha256(path, advance) != record.sha256:
-            return f"{_owner(name)}{name} fails its checksum"
+        try:
+            if path.stat().st_size != record.size:
+                return f"{_owner(name)}{name} has {path.stat().st_size} bytes instead of {record.size}"
+            if file_sha256(path, advance) != record.sha256:
+                return f"{_owner(name)}{name} fails its checksum"
+        except OSError as error:
+            return f"{_owner(name)}{name} cannot be read ({error.strerror})"
         return None
 
     # Hashing releases the interpreter lock, so a few threads read a large checkpoint at the disk's speed.
@@ -217,11 +220,15 @@ def file_sha256(path: Path, advance: Callable[[int], object] = lambda _: None) -
 def write_manifest(
     folder: Path, *, name: str, kind: Literal["demo", "medical"], notice: str, base: BaseModelRecord
 ) -> Manifest:
-    """Records every file of a checkpoint folder in its manifest.json."""
-    files = {
-        file: FileRecord(size=(folder / file).stat().st_size, sha256=file_sha256(folder / file))
-        for file in sorted(list_files(folder))
-    }
+    """Records every file of a checkpoint folder in its manifest.json, and lets every user read it.
+
+    Libraries write weights that only their owner may read; in a container another user may run.
+    """
+    files = {}
+    for file in sorted(list_files(folder)):
+        path = folder / file
+        path.chmod(path.stat().st_mode | 0o444)
+        files[file] = FileRecord(size=path.stat().st_size, sha256=file_sha256(path))
     manifest = Manifest(name=name, kind=kind, notice=notice, base=base, files=files)
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
     return manifest

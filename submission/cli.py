@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from submission import __version__
-from submission.errors import EnvironmentProblem, ExitCode, MevlipError
+from submission.errors import EnvironmentProblem, ExitCode, MevlipError, OutputError
 from submission.tables import shorten, table
 from submission.tasks import TASKS
 
@@ -149,8 +149,14 @@ def show(predictions: Path, per_task: int) -> None:
     """
     from submission.tasks import parse_task_type
 
+    try:
+        content = json.loads(predictions.read_bytes())
+    except ValueError:
+        content = None
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+        raise OutputError(f"{predictions} is no list of records", "Name a predictions.json.")
     shown: dict[str, list[tuple[str, ...]]] = {}
-    for row in json.loads(predictions.read_bytes()):
+    for row in content:
         task = parse_task_type(row.get("TaskType"))
         title = TASKS[task].title if task else "(no known TaskType)"
         names = row.get("ImageName")

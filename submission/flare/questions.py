@@ -99,7 +99,7 @@ def read_input_folder(root: Path, output: Path | None = None) -> InputFolder:
     excluded = output.resolve() if output else None
     questions: list[Question] = []
     problems: list[str] = []
-    for folder, names in _json_files(root, excluded):
+    for folder, names in _json_files(root, excluded, problems):
         preferred = [name for name in names if "_questions_" in name.lower()]
         for name in preferred or names:
             path = folder / name
@@ -124,9 +124,13 @@ def read_input_folder(root: Path, output: Path | None = None) -> InputFolder:
     return InputFolder(root, tuple(questions), tuple(problems))
 
 
-def _json_files(root: Path, excluded: Path | None) -> Iterator[tuple[Path, list[str]]]:
+def _json_files(root: Path, excluded: Path | None, problems: list[str]) -> Iterator[tuple[Path, list[str]]]:
     """Yields each folder with its candidate json names, in path order, without following links to folders."""
-    for current, folders, names in os.walk(root):
+
+    def tell(error: OSError) -> None:
+        problems.append(f"{Path(error.filename).relative_to(root).as_posix()}: cannot be read ({error.strerror})")
+
+    for current, folders, names in os.walk(root, onerror=tell):
         folder = Path(current)
         # An output folder that is the input folder itself must not hide the questions.
         if excluded is not None and folder != root and folder.resolve() == excluded:

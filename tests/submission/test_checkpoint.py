@@ -76,6 +76,15 @@ def test_any_altered_file_is_named(copy: Path, damage: Callable[[Path], None], c
         open_checkpoint(copy)
 
 
+def test_a_file_that_cannot_be_read_is_named(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, advance: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("submission.checkpoint.file_sha256", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Permission denied\)"):
+        open_checkpoint(copy)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd"])
 def test_a_manifest_cannot_point_outside(copy: Path, name: str) -> None:
     path = copy / MANIFEST_NAME
@@ -120,11 +129,13 @@ def test_a_route_that_does_not_fit_is_named(copy: Path, changes: dict[str, objec
 def test_a_manifest_lists_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "a.txt").write_text("hello")
+    (tmp_path / "base" / "a.txt").chmod(0o600)
     (tmp_path / ".hidden").touch()
     manifest = write_manifest(
         tmp_path, name="x", kind="medical", notice="", base=BaseModelRecord(name="b", revision="r")
     )
     assert list(manifest.files) == ["base/a.txt"]
+    assert (tmp_path / "base" / "a.txt").stat().st_mode & 0o777 == 0o644, "whoever runs the container can read it"
     assert read_manifest(tmp_path)[0] == manifest
 
 

@@ -73,6 +73,13 @@ def test_answers_can_be_shown_by_task(demo_run: tuple[subprocess.CompletedProces
     assert shown[2].startswith("Classification") and shown[-1].startswith("Report generation")
 
 
+@pytest.mark.parametrize("content", ["{", "{}", "[1]"])
+def test_what_is_no_predictions_file_cannot_be_shown(tmp_path: Path, content: str) -> None:
+    (tmp_path / "p.json").write_text(content)
+    done = run_mevlip("show", tmp_path / "p.json")
+    assert done.returncode == 6 and "is no list of records" in last_line(done)
+
+
 def test_status_1_for_a_fault_of_the_program(tmp_path: Path) -> None:
     code = (
         "import submission.predictor as p\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,22 @@ def test_a_malformed_question_file_is_named_and_the_others_are_read(write_questi
     folder = read_input_folder(root)
     assert len(folder.questions) == 1
     assert folder.problems[0].startswith("bad/x_questions_val.json: ")
+
+
+def test_a_folder_that_cannot_be_read_is_named(write_questions: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_questions([record()])
+    (root / "closed").mkdir()
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    folder = read_input_folder(root)
+    assert len(folder.questions) == 1
+    assert folder.problems == ("closed: cannot be read (Permission denied)",)
 
 
 def test_an_entry_that_is_no_record_is_named(write_questions: Write) -> None:
