@@ -216,8 +216,6 @@ def _start_logging(quiet: bool) -> None:
         level=logging.WARNING if quiet else logging.INFO, format="mevlip: %(message)s", stream=sys.stderr, force=True
     )
     warnings.simplefilter("ignore")  # the libraries' own; what matters is checked and raised
-    for noisy in ("bitsandbytes", "transformers", "httpx", "urllib3", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

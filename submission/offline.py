@@ -1,12 +1,15 @@
-"""Switching the model hub off. Must run before transformers or huggingface_hub is imported."""
+"""Switching the model hub off, and the libraries' chatter. Must run before transformers is imported."""
 
 from __future__ import annotations
 
+import logging
 import os
+
+_CHATTY = ("bitsandbytes", "transformers", "httpx", "urllib3", "PIL")
 
 
 def go_offline() -> None:
-    """Forbids hub access and telemetry for this process."""
+    """Forbids hub access and telemetry for this process, and keeps the libraries' own remarks out of its log."""
     os.environ |= {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -16,3 +19,5 @@ def go_offline() -> None:
         "TRANSFORMERS_VERBOSITY": os.environ.get("TRANSFORMERS_VERBOSITY", "error"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)

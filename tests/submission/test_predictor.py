@@ -122,6 +122,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp
     assert not (tmp_path / "out" / JOURNAL_NAME).exists()
 
 
+def test_two_runs_of_the_real_model_are_byte_identical(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        predict(Settings(input=EXAMPLES, output=tmp_path / name, checkpoint="demo", device="cpu"), quiet=True)
+    first, second = ((tmp_path / name / "predictions.json").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
 def test_a_finished_journal_needs_no_model(
     write_questions: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
