@@ -8,6 +8,9 @@ from typing import Self
 from submission.answers.base import Answer, Unparsable
 from submission.answers.form import Form
 
+UNDECODABLE = "\ufffd"
+"""What tokenizers write for bytes that are no UTF-8."""
+
 
 @dataclass(frozen=True)
 class Report(Answer):
@@ -17,8 +20,11 @@ class Report(Answer):
 
     @classmethod
     def parse(cls, text: str, form: Form) -> Self:
-        """Accepts any text with a visible character; line breaks and runs of blanks become one blank."""
-        line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        """Accepts any text with a visible character.
+
+        Line breaks, control characters and bytes that were no text become blanks, and runs of blanks become one.
+        """
+        line = " ".join("".join(char if char.isprintable() and char != UNDECODABLE else " " for char in text).split())
         if not line:
             raise Unparsable("no visible text")
         return cls(line)

@@ -40,7 +40,11 @@ boxes = st.builds(
     st.integers(1, 900),
 )
 decimals = st.decimals(-999999, 999999, allow_nan=False, places=6).map(float)
-visible = st.text(min_size=1).map(lambda text: " ".join(c for c in text.split() if c.isprintable())).filter(str.strip)
+visible = (
+    st.text(min_size=1)
+    .map(lambda text: " ".join(c for c in text.split() if c.isprintable() and c != "\ufffd"))
+    .filter(str.strip)
+)
 pixel_form = Form("Where?", None, "pixel")
 
 typed_answers: st.SearchStrategy[tuple[Answer, Form]] = st.one_of(
@@ -171,9 +175,9 @@ def test_measurements_never_have_an_exponent() -> None:
 
 def test_a_report_is_one_line() -> None:
     assert (
-        Report.parse(" First line.\n\tSecond\x00 line. \u2028Third.", pixel_form).format()
+        Report.parse(" First line.\n\tSecond\x00 line. \u2028Third.\ufffd", pixel_form).format()
         == "First line. Second line. Third."
     )
-    for text in ("", " \n", "\u200b"):
+    for text in ("", " \n", "\u200b", "\ufffd"):
         with pytest.raises(Unparsable):
             Report.parse(text, pixel_form)
