@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 IMAGE ?= me-vlip:latest
 CHECKPOINT ?= demo
+BUILD_FLAGS ?= # for docker build, such as --build-arg PIP_INDEX_URL=...
 
 .PHONY: demo test lint bench image demo-checkpoint example-inputs train-env
 
@@ -23,9 +24,9 @@ bench: .venv/ready ## compare the predictor with one question at a time
 	$(BIN)/python -m benchmarks.predict
 
 image: ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
-	docker build --build-arg CHECKPOINT=$(CHECKPOINT) --tag $(IMAGE) .
+	docker build $(BUILD_FLAGS) --build-arg CHECKPOINT=$(CHECKPOINT) --tag $(IMAGE) .
 
-demo-checkpoint: .venv/ready ## make the demo checkpoint anew (about five minutes)
+demo-checkpoint: .venv/ready ## make the demo checkpoint anew (five to eight minutes)
 	$(BIN)/python -m training.demo.build checkpoints/demo
 
 example-inputs: .venv/ready ## draw the example questions anew

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -253,4 +254,8 @@ def main() -> NoReturn:
 
 def _leave(message: str, code: ExitCode) -> NoReturn:
     click.echo(f"mevlip: error: {message}", err=True)
+    if code is ExitCode.INTERRUPTED:
+        # An interrupt that passed through exec() of a string, as libraries do, makes Python end itself by SIGINT later.
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(int(code))

@@ -179,6 +179,19 @@ def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, se
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.json"]
 
 
+def test_an_interrupt_inside_a_librarys_exec_is_status_130_too(tmp_path: Path) -> None:
+    (tmp_path / "entry.py").write_text(
+        "import submission.predictor as p\n"
+        "def interrupted(*a, **k): exec('raise KeyboardInterrupt')\n"
+        "p.predict = interrupted\n"
+        "from submission.cli import main; main()"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "entry", "predict", "a", "b"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    assert done.returncode == 130 and "Interrupted" in last_line(done)
+
+
 def test_quiet_prints_warnings_only(write_questions: Write, tmp_path: Path) -> None:
     done = run_mevlip("predict", write_questions([record()]), tmp_path / "out", "--quiet")
     assert done.returncode == 0

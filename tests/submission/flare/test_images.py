@@ -102,10 +102,18 @@ def test_orientation_tag_is_applied(tmp_path: Path) -> None:
     assert turned.getpixel((5, 3)) == (255, 0, 0)
 
 
-def test_first_page_of_a_multi_page_file(tmp_path: Path) -> None:
-    pages = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
-    assert load_image(tmp_path / "pages.tif").getpixel((0, 0)) == (255, 0, 0)
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "MPO", "WEBP"])
+def test_first_page_of_a_multi_page_file(tmp_path: Path, kind: str) -> None:
+    pages = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    pages[0].save(tmp_path / "pages", kind, save_all=True, append_images=pages[1:])
+    red, green, blue = load_image(tmp_path / "pages").getpixel((8, 8))  # type: ignore[misc]
+    assert red > 240 and green < 15 and blue < 15
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "PPM", "JPEG2000"])
+def test_every_allowed_format_is_read(tmp_path: Path, kind: str) -> None:
+    Image.new("RGB", (16, 16), (200, 30, 30)).save(tmp_path / "one", kind)
+    assert np.abs(pixels(load_image(tmp_path / "one")).astype(int) - [200, 30, 30]).max() <= 6
 
 
 def test_content_decides_not_extension(tmp_path: Path) -> None:
