@@ -35,6 +35,7 @@ def test_a_terminal_gets_a_bar() -> None:
     )
     controller, terminal = pty.openpty()
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=terminal, timeout=60, check=True)
-    os.close(terminal)
     shown = os.read(controller, 100_000).decode()
+    os.close(terminal)
+    os.close(controller)
     assert "answering" in shown and "%|" in shown
