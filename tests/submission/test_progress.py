@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -34,6 +35,7 @@ def test_a_terminal_gets_a_bar() -> None:
         "with Progress('answering', 2, 'questions') as progress: progress.advance(); progress.advance()"
     )
     controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=terminal, timeout=60, check=True)
     shown = os.read(controller, 100_000).decode()
     os.close(terminal)
