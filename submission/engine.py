@@ -143,19 +143,17 @@ class Engine:
             build_prompt(item.question.text, len(loaded.images), route.prompt, self._model.reserved)
             for item, loaded in rows
         ]
+        failure, made = "", None
         try:
             made = self._model.generate(
                 prompts, [loaded.images for _, loaded in rows], route, route.max_new_tokens[task]
             )
         except Exception as error:  # noqa: BLE001 - whatever one question does, the others are answered
+            failure = f"the model failed ({type(error).__name__}: {_first_line(error)})"
+        if made is None:
+            # Only now has the error let go of the tensors that its traceback held.
             self._model.release_memory()
-            if len(rows) == 1:
-                [(item, loaded)] = rows
-                yield _failure(item, loaded, route, f"the model failed ({type(error).__name__}: {_first_line(error)})")
-                return
-            middle = len(rows) // 2
-            yield from self._answer(rows[:middle], task, route)
-            yield from self._answer(rows[middle:], task, route)
+            yield from self._answer_in_halves(rows, task, route, failure)
             return
         self.counters.forwards += made.forwards
         self.counters.prefill_tokens += made.prefill_tokens
@@ -163,6 +161,16 @@ class Engine:
         for (item, loaded), text in zip(rows, made.texts, strict=True):
             outcome = read_answer(task, text, _form(item, loaded, route))
             yield _result(item, loaded, outcome)
+
+    def _answer_in_halves(
+        self, rows: Sequence[tuple[RoutedQuestion, QuestionImages]], task: TaskType, route: Route, failure: str
+    ) -> Iterator[Result]:
+        if len(rows) == 1:
+            yield _failure(*rows[0], route, failure)
+            return
+        middle = len(rows) // 2
+        yield from self._answer(rows[:middle], task, route)
+        yield from self._answer(rows[middle:], task, route)
 
 
 def _form(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> Form:

@@ -5,8 +5,8 @@ Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from submission.routes import Quantisation, Route
 if TYPE_CHECKING:
     from PIL import Image
 
+_REFETCH = "Fetch the base model again."
 _RETRAIN = "Train or fetch this adapter again; prediction with a base that ignores it would be silently wrong."
 
 
@@ -61,10 +62,10 @@ class VisionLanguageModel:
         Raises:
             CheckpointError: The base is incomplete, or an adapter's keys don't match, is all zero or changes nothing.
         """
-        torch.set_grad_enabled(False)
         model = _load_base(checkpoint.base, checkpoint.quantisation, device)
         eos = model.generation_config.eos_token_id
-        encoder = PromptEncoder(model.config.model_type, checkpoint.base)
+        with _loading(f"The tokenizer or image processor in {checkpoint.base}", _REFETCH):
+            encoder = PromptEncoder(model.config.model_type, checkpoint.base)
         model = _load_adapters(model, checkpoint)
         loaded = cls(model, encoder, device)
         loaded._pin_decoding(eos)
@@ -136,7 +137,7 @@ def _load_base(folder: Path, quantisation: Quantisation, device: torch.device) -
 
     if device.type == "cpu":
         _keep_four_bit_exact_on_cpu()
-    try:
+    with _loading(f"The base model in {folder}", _REFETCH):
         model, loading = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=torch.bfloat16,
@@ -148,16 +149,12 @@ def _load_base(folder: Path, quantisation: Quantisation, device: torch.device) -
             use_safetensors=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"The base model in {folder} cannot be loaded ({_one_line(error)})", "Fetch the base model again."
-        ) from error
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         keys = sorted(str(key) for key in loading.get(what) or ())
         if keys:
             raise CheckpointError(
                 f"The base model in {folder} has {len(keys)} {what.replace('_', ' ')}, such as {keys[0]}",
-                "Its config.json and weights do not belong together: fetch the base model again.",
+                f"Its config.json and weights do not belong together. {_REFETCH}",
             )
     return model.eval()
 
@@ -188,13 +185,11 @@ def _load_adapters(model: Any, checkpoint: Checkpoint) -> Any:
     wrapped = None
     for name in checkpoint.routes:
         folder = checkpoint.adapter(name)
-        try:
+        with _loading(f"adapter {name!r}", _RETRAIN):
             if wrapped is None:
                 wrapped = PeftModel.from_pretrained(model, folder, adapter_name=name, autocast_adapter_dtype=False)
             else:
                 wrapped.load_adapter(folder, adapter_name=name, autocast_adapter_dtype=False)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise CheckpointError(f"adapter {name!r} cannot be loaded ({_one_line(error)})", _RETRAIN) from error
         _check_weights(wrapped, name, folder)
     assert wrapped is not None, "a checkpoint has eight routes"  # noqa: S101 - by open_checkpoint
     for parameter_name, parameter in wrapped.named_parameters():
@@ -223,7 +218,16 @@ def _check_weights(model: Any, name: str, folder: Path) -> None:
         raise CheckpointError(f"adapter {name!r}: {zero[0]} is all zero, so it was never trained", _RETRAIN)
 
 
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"invalid JSON: {error}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+@contextmanager
+def _loading(what: str, remedy: str) -> Iterator[None]:
+    """Names what could not be loaded; each library has errors of its own for a damaged file."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentProblem(
+            f"{what} does not fit into the GPU's free memory",
+            "End other programs on the GPU; the predictor needs about 9 GB. `mevlip doctor` shows what is free.",
+        ) from error
+    except Exception as error:
+        detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise CheckpointError(f"{what} cannot be loaded ({detail})", remedy) from error

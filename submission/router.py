@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -21,7 +21,7 @@ ROUTER_NAME = "router.json"
 class RouterSettings(Contract):
     """Content of router.json: what the classifier was trained with."""
 
-    version: int = Field(default=1, ge=1, le=1)
+    version: Literal[1] = 1
     labels: dict[TaskType, str]
     """The words that stand for each task, as in training."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -78,7 +78,7 @@ class Router:
         try:
             model = GLiClassModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # each library has errors of its own for a damaged file
             raise CheckpointError(
                 f"The router in {folder} cannot be loaded ({type(error).__name__})", "Fetch or train the router again."
             ) from error

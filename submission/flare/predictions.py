@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from submission.errors import EnvironmentProblem, OutputError
 from submission.flare.questions import PREDICTIONS_NAME, Question, Record
+from submission.tables import shorten
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -93,26 +94,21 @@ def _row_faults(rows: list[Record], questions: Sequence[Question]) -> Iterator[F
         for index, (row, question) in enumerate(zip(rows, questions, strict=True)):
             yield from _field_faults(index, row, question)
         return
-    missing = Counter(expected) - Counter(found)
-    surplus = Counter(found) - Counter(expected)
+    missing, surplus = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
+    if not missing and not surplus:
+        index = next(i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b)
+        where = questions[index].where
+        yield Fault(index, "", shorten(found[index], _SHOWN), f"rows stand in input order; {where} belongs here")
     for question, key in zip(questions, expected, strict=True):
         if missing[key] > 0:
             missing[key] -= 1
-            yield Fault(None, "", key, f"the record {question.where} has a row (matched by ImageName and Question)")
+            rule = f"the record {question.where} has a row (matched by ImageName and Question)"
+            yield Fault(None, "", shorten(key, _SHOWN), rule)
     for index, key in reversed(list(enumerate(found))):
         if surplus[key] > 0:
             surplus[key] -= 1
-            yield Fault(
-                index,
-                "",
-                _shorten(key),
-                "every row answers one input record, once, with ImageName and Question unchanged",
-            )
-    if not missing.total() and not surplus.total() and Counter(expected) == Counter(found):
-        index = next(i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b)
-        yield Fault(
-            index, "", _shorten(found[index]), f"rows stand in input order; {questions[index].where} belongs here"
-        )
+            rule = "every row answers one input record, once, with ImageName and Question unchanged"
+            yield Fault(index, "", shorten(key, _SHOWN), rule)
 
 
 def _field_faults(index: int, row: Record, question: Question) -> Iterator[Fault]:
@@ -132,11 +128,7 @@ def _key(record: Record) -> str:
 
 
 def _shown(value: Any) -> str:
-    return _shorten(json.dumps(value))
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return shorten(json.dumps(value), _SHOWN)
 
 
 def write_predictions(rows: Sequence[Record], questions: Sequence[Question], folder: Path) -> Path:

@@ -171,6 +171,37 @@ def test_a_base_whose_weights_do_not_fit_is_named(tmp_path: Path) -> None:
         VisionLanguageModel.load(open_checkpoint(folder), CPU)
 
 
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    (folder / "base/tokenizer.json").write_text("{")
+    reseal(folder)
+    with pytest.raises(CheckpointError, match="The tokenizer or image processor in .* cannot be loaded"):
+        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+
+
+def test_weights_that_are_no_safetensors_are_named(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    (folder / "base/model.safetensors").write_bytes(b"no weights")
+    reseal(folder)
+    with pytest.raises(CheckpointError, match="The base model in .* cannot be loaded"):
+        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+
+
+def test_a_gpu_without_room_is_an_environment_problem(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", full)
+    with pytest.raises(EnvironmentProblem, match="does not fit into the GPU's free memory"):
+        VisionLanguageModel.load(checkpoint, CPU)
+
+
+def test_loading_leaves_training_in_the_same_process_possible(model: VisionLanguageModel) -> None:
+    assert torch.is_grad_enabled()
+
+
 def test_cuda_is_never_replaced_silently(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EnvironmentProblem, match="no usable GPU"):
