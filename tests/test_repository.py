@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from submission.cli import cli
 from tests.conftest import ROOT
 
 PACKAGES = ("submission", "validation", "training", "benchmarks")
@@ -46,6 +49,14 @@ def test_the_task_table_imports_the_standard_library_only() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_is_too_long_to_be_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
+
+
+def test_the_docs_name_no_command_that_is_not_there() -> None:
+    known = set(cli.list_commands(click.Context(cli)))
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", ROOT / "predict.sh"]
+    named = {(page.name, name) for page in pages for name in re.findall(r"\bmevlip ([a-z]+)", page.read_text())}
+    assert {name for _, name in named} <= known, sorted(named)
+    assert {"predict", "check", "show"} <= {name for _, name in named}
 
 
 def test_the_help_in_the_docs_is_the_commands_own() -> None:

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from benchmarks.predict import one_by_one, planned
+from submission.checkpoint import open_checkpoint
+from submission.flare.questions import read_input_folder
+from submission.router import Router
+from tests.conftest import DEMO, EXAMPLES, FakeModel
+
+
+def test_planning_saves_router_batches_switches_and_forwards_and_loses_no_question() -> None:
+    folder, checkpoint = read_input_folder(EXAMPLES), open_checkpoint(DEMO)
+    router = Router.load(checkpoint.router)
+    plain = one_by_one(folder, router, FakeModel(), checkpoint)
+    better = planned(folder, router, FakeModel(), checkpoint)
+    assert plain.questions == better.questions == 54
+    assert plain.image_encodes == better.image_encodes == 63
+    assert plain.prefill_tokens == better.prefill_tokens
+    assert (plain.router_forwards, plain.adapter_switches, plain.forwards) == (54, 54, 108)
+    assert (better.router_forwards, better.adapter_switches) == (2, 7)
+    # 27 + 6 + 6 + 3 + 3 + 6 + 3 questions in batches of 8, two forwards of the fake model each.
+    assert better.forwards == 2 * (4 + 1 + 1 + 1 + 1 + 1 + 1)
