@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -21,6 +21,9 @@ from submission import __version__
 from submission.errors import EnvironmentProblem, ExitCode, MevlipError, OutputError
 from submission.tables import shorten, table
 from submission.tasks import TASKS
+
+if TYPE_CHECKING:
+    from submission.predictor import RunReport
 
 _COMMANDS_ELSEWHERE = {"check": "validation.cli:check"}
 """Commands of packages that the image does not hold; they are offered where their package is there."""
@@ -119,13 +122,9 @@ def predict(quiet: bool, **options: Any) -> None:
     enforce(report, settings.max_failures)
 
 
-def _summary(report: Any) -> str:
+def _summary(report: RunReport) -> str:
     counters, seconds = report.counters, report.seconds
     phases = ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items())
-    causes: dict[str, int] = {}
-    for result in report.results:
-        for problem in result.problems:
-            causes[problem] = causes.get(problem, 0) + 1
     lines = [
         table(("task", "questions", "own adapter", "multi-task", "fallbacks"), report.by_task()),
         f"cost: {counters.forwards} forwards, {counters.prefill_tokens} prompt tokens, "
@@ -133,10 +132,8 @@ def _summary(report: Any) -> str:
         f"{counters.router_forwards} router batches",
         f"seconds: {phases}",
     ]
-    for cause, count in sorted(causes.items(), key=lambda item: -item[1])[:10]:
-        lines.append(f"{count} x {cause}")
-    lines.append(f"wrote {len(report.results)} answers to {report.predictions}")
-    return "\n".join(lines)
+    lines += [f"{count} fallbacks: {reason}" for reason, count in report.reasons.most_common(10)]
+    return "\n".join([*lines, f"wrote {len(report.results)} answers to {report.predictions}"])
 
 
 @cli.command()

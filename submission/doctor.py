@@ -157,8 +157,6 @@ def _dry_run(checkpoint: Path, device: Device) -> Finding:
         report = predict(settings, quiet=True)
     [result] = report.results
     if result.failed:
-        return Finding(
-            "dry run", "FAIL", result.problems[-1], f"Report it with the output of {Path(sys.argv[0]).name}."
-        )
+        return Finding("dry run", "FAIL", result.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")
     seconds = sum(report.seconds.values())
     return Finding("dry run", "ok", f"8 adapters loaded and proven; one question answered in {seconds:.1f} s")

@@ -78,7 +78,8 @@ class Result:
         confidence: The router's confidence, 0 to 1.
         answer: The Answer string.
         stage: `strict` for the model's own answer, `fallback` for a legal stand-in.
-        problems: What went wrong, image by image; a question with one bad image of several is still answered.
+        reason: Why a fallback was needed; empty otherwise.
+        problems: What was wrong with its images; a question with one bad image of several is still answered.
         failed: Whether the model was never asked, or broke; a later run tries such a question again.
     """
 
@@ -88,6 +89,7 @@ class Result:
     confidence: float
     answer: str
     stage: Literal["strict", "fallback"]
+    reason: str = ""
     problems: tuple[str, ...] = ()
     failed: bool = False
 
@@ -128,7 +130,7 @@ class Engine:
             if not item.question.text:
                 yield _failure(item, loaded, route, "the record has no Question text")
             elif not loaded.images:
-                yield _failure(item, loaded, route)
+                yield _failure(item, loaded, route, "no image could be used")
             else:
                 ready.append((item, loaded))
         yield from self._answer(ready, batch.task, route)
@@ -178,12 +180,11 @@ def _form(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> Form:
     return Form(item.question.text, size, route.box_space)
 
 
-def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str = "") -> Result:
+def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str) -> Result:
     return _result(item, loaded, fallback_answer(item.task, _form(item, loaded, route), cause), failed=True)
 
 
 def _result(item: RoutedQuestion, loaded: QuestionImages, outcome: Outcome, *, failed: bool = False) -> Result:
-    problems = (*loaded.problems, *([outcome.reason] if outcome.reason else []))
     return Result(
         item.question.position,
         item.task,
@@ -191,7 +192,8 @@ def _result(item: RoutedQuestion, loaded: QuestionImages, outcome: Outcome, *, f
         item.confidence,
         outcome.text,
         outcome.stage,
-        problems,
+        outcome.reason,
+        loaded.problems,
         failed,
     )
 

@@ -26,6 +26,8 @@ from submission.router import Router
 
 logger = logging.getLogger(__name__)
 
+_MOST_FAILURES_TOLD = 50
+
 ModelLoader = Callable[[Checkpoint, str], Model]
 
 
@@ -53,6 +55,11 @@ class RunReport:
     def fallbacks(self) -> int:
         """Number of answers that are legal stand-ins."""
         return sum(result.stage == "fallback" for result in self.results)
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How often each reason led to a fallback."""
+        return Counter(result.reason for result in self.results if result.reason)
 
     def by_task(self) -> list[tuple[str, int, int, int, int]]:
         """Rows of task, questions, answered by its own adapter, by the generalist, fallbacks."""
@@ -115,6 +122,7 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
                     progress.advance(len(batch))
         with clock("write"):
             ordered = tuple(results[question.position] for question in questions)
+            _tell_failures(questions, ordered)
             rows = [answered(q, result.answer) for q, result in zip(questions, ordered, strict=True)]
             path = write_predictions(rows, questions, settings.output)
         journal.discard()
@@ -124,10 +132,9 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
 def enforce(report: RunReport, max_failures: int | None) -> None:
     """Raises TooManyFailures where a run's fallbacks exceed the allowed number; its output stays."""
     if max_failures is not None and report.fallbacks > max_failures:
-        causes = Counter(problem for result in report.results for problem in result.problems[-1:])
         raise TooManyFailures(
             f"{report.fallbacks} of {len(report.results)} answers are fallbacks, {max_failures} are allowed; "
-            f"most frequent cause: {causes.most_common(1)[0][0]}",
+            f"most frequent cause: {report.reasons.most_common(1)[0][0]}",
             f"{report.predictions} is complete and valid; mend the cause and run again, or raise --max-failures.",
         )
 
@@ -140,6 +147,19 @@ def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:
     if len(questions) < len(folder.questions):
         logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
     return questions
+
+
+def _tell_failures(questions: tuple[Question, ...], results: tuple[Result, ...]) -> None:
+    """Logs each question that had a bad image or broke the model, with its place."""
+    lines = [
+        f"{question.where}: {'; '.join([*result.problems, *([result.reason] if result.failed else [])])}"
+        for question, result in zip(questions, results, strict=True)
+        if result.problems or result.failed
+    ]
+    for line in lines[:_MOST_FAILURES_TOLD]:
+        logger.warning("%s", line)
+    if len(lines) > _MOST_FAILURES_TOLD:
+        logger.warning("... and %d more such questions", len(lines) - _MOST_FAILURES_TOLD)
 
 
 def _route_all(

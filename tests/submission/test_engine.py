@@ -41,7 +41,7 @@ def test_answers_are_parsed_in_the_form_of_their_question(write_questions: Write
     root = write_questions([record("Which? A: Cat, B: Dog"), record("Which? A: Red, B: Blue")])
     _, results = run(FakeModel(lambda adapter, text: "Dog"), root)
     assert [(r.answer, r.stage) for r in results] == [("B", "strict"), ("A", "fallback")]
-    assert results[1].problems == ("the model's text is neither a letter nor the text of an option",)
+    assert results[1].reason == "the model's text is neither a letter nor the text of an option"
     assert not results[1].failed
 
 
@@ -68,7 +68,7 @@ def test_a_question_without_pictures_gets_a_fallback_and_the_others_their_answer
     assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True), ("A", True), ("A", True)]
     assert results[1].problems == ("image 'b.png': not found beside its question file",)
     assert results[2].problems == ("the record's ImageName names no image",)
-    assert results[3].problems == ("the record has no Question text",)
+    assert [r.reason for r in results[1:]] == ["no image could be used"] * 2 + ["the record has no Question text"]
 
 
 def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) -> None:
@@ -81,7 +81,7 @@ def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) ->
     engine, results = run(FakeModel(answer), write_questions(questions))
     assert [r.answer for r in results] == ["B"] * 5 + ["A"] + ["B"] * 2
     assert [r.failed for r in results] == [i == 5 for i in range(8)]
-    assert results[5].problems == ("the model failed (RuntimeError: boom)",)
+    assert results[5].reason == "the model failed (RuntimeError: boom)"
     assert engine.counters.questions == 8
 
 

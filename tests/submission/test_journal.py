@@ -14,7 +14,7 @@ from tests.conftest import record
 
 
 def result(position: int, answer: str = "A", failed: bool = False) -> Result:
-    return Result(position, TaskType.CLASSIFICATION, "classification", 0.5, answer, "strict", ("note",), failed)
+    return Result(position, TaskType.CLASSIFICATION, "classification", 0.5, answer, "strict", "", ("note",), failed)
 
 
 def test_finished_answers_come_back_in_the_next_run(tmp_path: Path) -> None:

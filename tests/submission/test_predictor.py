@@ -155,6 +155,20 @@ def test_the_limit_is_loud(write_questions: Write, tmp_path: Path, caplog: pytes
     assert "PARTIAL OUTPUT: --limit leaves 3 questions out" in caplog.text
 
 
+def test_each_failed_question_is_named_with_its_place(
+    write_questions: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_questions([record(image="a.png"), *[record(image=["a.png", f"gone{i}.png"]) for i in range(60)]])
+    for path in root.rglob("gone*.png"):
+        path.unlink()
+    report = run(root, tmp_path / "out")
+    assert not report.fallbacks, "one readable image is enough"
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING" and "gone" in r.getMessage()]
+    assert len(warnings) == 50
+    assert warnings[0] == "Xray/set/set_questions_val.json[1]: image 'gone0.png': not found beside its question file"
+    assert "... and 10 more such questions" in caplog.text
+
+
 def test_too_many_fallbacks_leave_a_valid_output(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(image="a.png"), record(image="b.png")])
     (root / "Xray/set/b.png").unlink()
@@ -162,7 +176,7 @@ def test_too_many_fallbacks_leave_a_valid_output(write_questions: Write, tmp_pat
     assert report.fallbacks == 1
     enforce(report, None)
     enforce(report, 1)
-    with pytest.raises(TooManyFailures, match="1 of 2 answers are fallbacks, 0 are allowed.*'b.png': not found"):
+    with pytest.raises(TooManyFailures, match="1 of 2 answers are fallbacks, 0 are allowed.*no image could be used"):
         enforce(report, 0)
     assert len(rows(tmp_path / "out")) == 2
 
