@@ -11,11 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
 from PIL import Image
 
 from submission.cli import cli
+from submission.config import Settings
 from submission.journal import JOURNAL_NAME
 from tests.conftest import DEMO, EXAMPLES, ROOT, record, run_mevlip
 
@@ -57,7 +60,7 @@ def test_status_0_and_a_complete_output(demo_run: tuple[subprocess.CompletedProc
 def test_the_demo_says_that_it_is_not_medical_once(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     done, _ = demo_run
     assert done.stderr.count("its answers are not medical") == 1
-    assert "device: cpu" in done.stderr
+    assert done.stderr.count("(chosen automatically)") == 1
 
 
 def test_neither_questions_nor_answers_are_logged(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
@@ -214,6 +217,20 @@ def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path) -> 
     bad = run_mevlip("doctor", "--checkpoint", folder)
     assert bad.returncode == 3
     assert "router/model.safetensors is missing" in last_line(bad)
+
+
+def test_options_and_settings_agree() -> None:
+    """The command line repeats the settings' defaults and choices, so that --help need not import pydantic."""
+    command = cli.get_command(click.Context(cli), "predict")
+    assert command is not None
+    options = {option.name: option for option in command.params if option.name != "quiet"}
+    assert set(options) == set(Settings.model_fields)
+    values = command.make_context("predict", ["in", "out"]).params
+    for name, field in Settings.model_fields.items():
+        if not field.is_required():
+            assert values[name] == field.default, name
+        if isinstance(options[name].type, click.Choice):
+            assert tuple(options[name].type.choices) == get_args(field.annotation), name
 
 
 def test_help_imports_nothing_heavy() -> None:
