@@ -17,5 +17,5 @@ def test_planning_saves_router_batches_switches_and_forwards_and_loses_no_questi
     assert plain.prefill_tokens == better.prefill_tokens
     assert (plain.router_forwards, plain.adapter_switches, plain.forwards) == (54, 54, 108)
     assert (better.router_forwards, better.adapter_switches) == (2, 7)
-    # 27 + 6 + 6 + 3 + 3 + 6 + 3 questions in batches of 8, two forwards of the fake model each.
-    assert better.forwards == 2 * (4 + 1 + 1 + 1 + 1 + 1 + 1)
+    # 27 classification questions in four batches of at most 8, each other task in one; two fake forwards each.
+    assert better.forwards == 2 * (4 + 6)
