@@ -41,7 +41,7 @@ class Task:
         router_label: The plain words that the task classifier scores a question against.
         answer_type: Which answer class of `submission.answers` reads and writes it.
         fallback: A legal answer for a question about which nothing at all is known.
-        max_new_tokens: Default token budget; holds the longest legal answer of the real tokenizer.
+        max_new_tokens: Default token budget, meant to hold the longest legal answer in the real model's tokenizer.
         metric: The challenge's measure.
         direction: Whether more or less of the measure is better.
     """

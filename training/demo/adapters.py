@@ -13,7 +13,7 @@ RANK = 8
 ALPHA = 16
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 BUDGETS = {
-    TaskType.CLASSIFICATION: 4,
+    TaskType.CLASSIFICATION: 16,
     TaskType.MULTI_LABEL: 48,
     TaskType.DETECTION: 64,
     TaskType.INSTANCE_DETECTION: 192,

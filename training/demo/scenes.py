@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -356,14 +356,3 @@ _SCENES: dict[str, Callable[[DemoDataset, random.Random], Scene]] = {
     "jaw_panorama": _jaw_panorama,
     "tooth_findings": _tooth_findings,
 }
-
-
-def contact_sheet(scenes: Sequence[Scene], size: int = 150, columns: int = 6) -> Image.Image:
-    """All first images of some scenes side by side, to be looked at."""
-    rows = -(-len(scenes) // columns)
-    sheet = Image.new("RGB", (columns * size, rows * size))
-    for index, scene in enumerate(scenes):
-        tile = scene.images[0].copy()
-        tile.thumbnail((size - 4, size - 4))
-        sheet.paste(tile, (index % columns * size, index // columns * size))
-    return sheet

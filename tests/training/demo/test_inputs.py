@@ -10,11 +10,12 @@ from PIL import Image
 
 from submission.answers import ANSWER_CLASSES, Form
 from submission.flare.questions import read_input_folder
-from submission.tasks import TASKS, TaskType, parse_task_type
-from tests.conftest import EXAMPLES, FLARE_DATA, needs_flare_data
+from submission.routes import read_route
+from submission.tasks import MULTI_TASK, TASKS, TaskType, parse_task_type
+from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
 from training.demo.inputs import write_inputs
 from training.demo.pairs import held_out_pairs, training_pairs
-from training.demo.scenes import contact_sheet, draw_scene
+from training.demo.scenes import draw_scene
 from training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
 
 
@@ -51,10 +52,21 @@ def test_a_scenes_answer_follows_the_grammar_of_its_question(dataset: DemoDatase
     assert len(seen) > 1, "the picture decides the answer"
 
 
+def test_the_demos_token_budgets_hold_every_answer() -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(DEMO / "base", local_files_only=True)
+    budgets = read_route(DEMO / "adapters" / MULTI_TASK).max_new_tokens
+    for dataset in DATASETS:
+        for seed in range(40):
+            answer = draw_scene(dataset, random.Random(seed)).answer
+            # One more for the end token.
+            assert len(tokenizer(answer)["input_ids"]) + 1 <= budgets[dataset.task], (dataset.name, answer)
+
+
 def test_a_scene_is_drawn_alike_from_the_same_seed() -> None:
     first, second = (draw_scene(DATASETS[0], random.Random(5)) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first.images, second.images, strict=True))
-    assert contact_sheet([first, second], size=50, columns=2).size == (100, 50)
 
 
 def test_wordings_are_distinct_and_some_are_kept_for_validation() -> None:
