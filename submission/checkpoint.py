@@ -23,7 +23,7 @@ from submission.routes import Contract, Quantisation, Route, adapter_names, firs
 MANIFEST_NAME = "manifest.json"
 MEDICAL_NAME = "me-vlip"
 DEMO_NAME = "demo"
-WEIGHT_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
+CODE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
 """Files that could run code when they are loaded; a checkpoint folder holds none."""
 
 _REFETCH = "Assemble the checkpoint again, or fetch it again."
@@ -54,6 +54,11 @@ class Manifest(Contract):
     base: BaseModelRecord
     files: dict[str, FileRecord]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(record.size for record in self.files.values())
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -83,7 +88,7 @@ class Checkpoint:
 
     def adapter(self, name: str) -> Path:
         """Folder of one adapter."""
-        return self.folder / "adapters" / name
+        return adapter_folder(self.folder, name)
 
     @property
     def quantisation(self) -> Quantisation:
@@ -116,19 +121,21 @@ def find_checkpoint(choice: str | None) -> Path:
 
 
 def open_checkpoint(folder: Path, advance: Callable[[int], object] = lambda _: None) -> Checkpoint:
-    """Reads a checkpoint folder and verifies every file of it.
+    """Reads a checkpoint folder and verifies every file of it; `read_checkpoint` and `verify_files` in one."""
+    checkpoint = read_checkpoint(folder)
+    verify_files(checkpoint.folder, checkpoint.manifest, advance)
+    return checkpoint
 
-    Args:
-        folder: The checkpoint folder.
-        advance: Called with the number of bytes just hashed, for a progress bar.
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Reads a checkpoint's manifest and routes, which is quick; its weights are not looked at yet.
 
     Raises:
-        CheckpointError: A file is missing, altered, unlisted or of a kind that can run code; a route does not fit.
+        CheckpointError: The manifest or a route is absent, breaks its contract, or they do not fit together.
     """
     folder = folder.resolve()
     manifest, digest = read_manifest(folder)
-    verify_files(folder, manifest, advance)
-    routes = {name: read_route(folder / "adapters" / name) for name in adapter_names()}
+    routes = {name: read_route(adapter_folder(folder, name)) for name in adapter_names()}
     for name, route in routes.items():
         if (route.base_model, route.base_revision) != (manifest.base.name, manifest.base.revision):
             raise CheckpointError(
@@ -142,6 +149,11 @@ def open_checkpoint(folder: Path, advance: Callable[[int], object] = lambda _: N
             "Train all adapters with the same quantisation settings.",
         )
     return Checkpoint(folder, manifest, routes, digest)
+
+
+def adapter_folder(folder: Path, name: str) -> Path:
+    """Folder of one adapter in a checkpoint folder."""
+    return folder / "adapters" / name
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -162,6 +174,11 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
 def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], object] = lambda _: None) -> None:
     """Compares every file of a checkpoint folder with its manifest.
 
+    Args:
+        folder: The checkpoint folder.
+        manifest: Its manifest.
+        advance: Called with the number of bytes just hashed, for a progress bar.
+
     Raises:
         CheckpointError: Names the first file that is missing, altered, unlisted or of a refused kind.
     """
@@ -172,7 +189,7 @@ def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], obje
             raise CheckpointError(f"{MANIFEST_NAME} lists {name!r}, which lies outside the folder", _REFETCH)
     present = set(list_files(folder))
     for name in sorted(present):
-        if name.endswith(WEIGHT_SUFFIXES):
+        if name.endswith(CODE_SUFFIXES):
             raise CheckpointError(
                 f"{_owner(name)}{name} is a file that can run code when loaded", "Keep weights as safetensors only."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -14,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from submission.checkpoint import find_checkpoint, open_checkpoint
+from submission.checkpoint import find_checkpoint, read_checkpoint
 from submission.config import Device
 from submission.errors import MevlipError
 from submission.offline import go_offline
@@ -128,21 +129,19 @@ def _memory() -> Finding:
 
 def _checkpoint(choice: str | None, device: Device) -> Iterator[Finding]:
     try:
-        checkpoint = open_checkpoint(find_checkpoint(choice))
-        size = sum(record.size for record in checkpoint.manifest.files.values())
-        detail = (
-            f"{checkpoint.folder}: {len(checkpoint.manifest.files)} files, {size / _GIGABYTE:.3f} GB, checksums match"
-        )
-        yield Finding("checkpoint", "ok", detail)
-        yield _dry_run(checkpoint.folder, device)
+        checkpoint = read_checkpoint(find_checkpoint(choice))
+        dry_run = _dry_run(checkpoint.folder, device)  # it verifies every file first
     except MevlipError as error:
         yield Finding("checkpoint", "FAIL", error.cause, error.remedy)
+        return
+    manifest = checkpoint.manifest
+    detail = f"{checkpoint.folder}: {len(manifest.files)} files, {manifest.size / _GIGABYTE:.3f} GB, checksums match"
+    yield Finding("checkpoint", "ok", detail)
+    yield dry_run
 
 
 def _dry_run(checkpoint: Path, device: Device) -> Finding:
     """Answers one question about a grey square; loading proves every adapter on the way."""
-    import json
-
     from PIL import Image
 
     from submission.config import Settings

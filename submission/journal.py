@@ -29,8 +29,8 @@ def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
     )
 
 
-def _read_line(line: str) -> tuple[str, Result]:
-    return _LINE.validate_python(json.loads(line))
+def _line(key: str, result: Result) -> str:
+    return json.dumps([key, asdict(result)]) + "\n"
 
 
 class Journal:
@@ -51,22 +51,21 @@ class Journal:
         self._path = folder / JOURNAL_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            kept = _read_lines(self._path, run)
+            self.done = _read(self._path, run)
             draft = self._path.with_suffix(".tmp")
-            draft.write_text("".join(f"{line}\n" for line in (json.dumps(run), *kept)), "utf-8")
+            draft.write_text(f"{json.dumps(run)}\n" + "".join(_line(*pair) for pair in self.done.items()), "utf-8")
             draft.replace(self._path)
             self._file: IO[str] = self._path.open("a", encoding="utf-8")
         except OSError as error:
             raise _unwritable(folder, error) from error
-        self.done = dict(_read_line(line) for line in kept)
-        self._empty = not kept
+        self._empty = not self.done
 
     def append(self, results: Iterable[tuple[str, Result]]) -> None:
         """Records finished answers; returns when they are on the disk.
 
         Questions that failed are left out: a resumed run tries them again.
         """
-        lines = [f"{json.dumps([key, asdict(one)])}\n" for key, one in results if not one.failed]
+        lines = [_line(key, one) for key, one in results if not one.failed]
         self._empty = self._empty and not lines
         try:
             self._file.writelines(lines)
@@ -99,18 +98,17 @@ def question_key(question: Question, root: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read_lines(path: Path, run: str) -> list[str]:
-    """Whole lines of an earlier journal of the same run; a line cut off by a crash ends the list."""
+def _read(path: Path, run: str) -> dict[str, Result]:
+    """Answers of an earlier journal of the same run, by question key; a line cut off by a crash ends them."""
     if not path.is_file():
-        return []
+        return {}
     header, *lines = path.read_text("utf-8", errors="replace").split("\n")
-    if header != json.dumps(run):
-        return []
-    kept = []
-    for line in lines:
-        try:
-            _read_line(line)
-        except ValueError:  # what json and pydantic raise alike
-            break
-        kept.append(line)
-    return kept
+    done: dict[str, Result] = {}
+    if header == json.dumps(run):
+        for line in lines:
+            try:
+                key, result = _LINE.validate_python(json.loads(line))
+            except ValueError:  # what json and pydantic raise alike
+                break
+            done[key] = result
+    return done

@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from submission import __version__
-from submission.checkpoint import Checkpoint, find_checkpoint, open_checkpoint, read_manifest
+from submission.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
 from submission.config import Settings
 from submission.engine import Counters, Engine, Model, Result
 from submission.errors import TooManyFailures
@@ -31,7 +31,7 @@ _MOST_FAILURES_TOLD = 50
 ModelLoader = Callable[[Checkpoint, str], Model]
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunReport:
     """What a run did.
 
@@ -39,7 +39,6 @@ class RunReport:
         predictions: The file written.
         results: The result of each question, in output order.
         resumed: How many answers came from an earlier run's journal.
-        input_problems: Files and entries of the input that were passed over.
         counters: Machine-independent cost.
         seconds: Wall time by phase.
     """
@@ -47,9 +46,8 @@ class RunReport:
     predictions: Path
     results: tuple[Result, ...]
     resumed: int
-    input_problems: tuple[str, ...]
     counters: Counters
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float]
 
     @property
     def fallbacks(self) -> int:
@@ -100,10 +98,10 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
         folder = read_input_folder(settings.input, settings.output)
         questions = _select(folder, settings.limit)
         keys = {question.position: question_key(question, folder.root) for question in questions}
-    chosen = find_checkpoint(settings.checkpoint)
-    with closing(Journal(settings.output, _run_identity(settings, read_manifest(chosen)[1]))) as journal:
+    checkpoint = read_checkpoint(find_checkpoint(settings.checkpoint))
+    with closing(Journal(settings.output, _run_identity(settings, checkpoint.digest))) as journal:
         with clock("verify"):
-            checkpoint = _open(chosen, quiet)
+            _verify(checkpoint, quiet)
         results = {position: journal.done[key] for position, key in keys.items() if key in journal.done}
         waiting = [question for question in questions if question.position not in results]
         resumed = len(results)
@@ -126,7 +124,7 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
             rows = [answered(q, result.answer) for q, result in zip(questions, ordered, strict=True)]
             path = write_predictions(rows, questions, settings.output)
         journal.discard()
-    return RunReport(path, ordered, resumed, folder.problems, counters, clock.seconds)
+    return RunReport(path, ordered, resumed, counters, clock.seconds)
 
 
 def enforce(report: RunReport, max_failures: int | None) -> None:
@@ -175,15 +173,12 @@ def _route_all(
     return [route(question, settings.routing, verdicts, threshold) for question in questions]
 
 
-def _open(folder: Path, quiet: bool) -> Checkpoint:
-    manifest, _ = read_manifest(folder)
-    size = sum(record.size for record in manifest.files.values())
-    with Progress("verifying the checkpoint", size, "B", quiet) as progress:
-        checkpoint = open_checkpoint(folder, progress.advance)
+def _verify(checkpoint: Checkpoint, quiet: bool) -> None:
+    with Progress("verifying the checkpoint", checkpoint.manifest.size, "B", quiet) as progress:
+        verify_files(checkpoint.folder, checkpoint.manifest, progress.advance)
     logger.info("checkpoint: %s (%s)", checkpoint.folder, checkpoint.manifest.kind)
-    if manifest.notice:
-        logger.warning("%s", manifest.notice)
-    return checkpoint
+    if checkpoint.manifest.notice:
+        logger.warning("%s", checkpoint.manifest.notice)
 
 
 def _run_identity(settings: Settings, checkpoint_digest: str) -> str:

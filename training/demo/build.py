@@ -33,8 +33,7 @@ def build(folder: Path) -> None:
     record = BaseModelRecord(name=BASE_NAME, revision=BASE_REVISION)
     manifest = write_manifest(folder, name=DEMO_NAME, kind="demo", notice=NOTICE, base=record)
     open_checkpoint(folder)
-    size = sum(file.size for file in manifest.files.values())
-    logging.getLogger(__name__).info("%s: %d files, %.2f MB", folder, len(manifest.files), size / 1e6)
+    logging.getLogger(__name__).info("%s: %d files, %.2f MB", folder, len(manifest.files), manifest.size / 1e6)
 
 
 if __name__ == "__main__":
