@@ -72,7 +72,7 @@ class Router:
             CheckpointError: The folder holds no complete classifier.
         """
         settings = _read_settings(folder)
-        from gliclass import GLiClassModel, ZeroShotClassificationPipeline
+        from gliclass import GLiClassModel
         from transformers import AutoTokenizer
 
         try:
@@ -82,16 +82,7 @@ class Router:
             raise CheckpointError(
                 f"The router in {folder} cannot be loaded ({type(error).__name__})", "Fetch or train the router again."
             ) from error
-        with contextlib.redirect_stdout(io.StringIO()):  # the library prints its choice of pipeline
-            pipeline = ZeroShotClassificationPipeline(
-                model,
-                tokenizer,
-                max_length=settings.max_length,
-                classification_type="single-label",
-                device=device,
-                progress_bar=False,
-            )
-        return cls(pipeline.pipe, settings)
+        return cls(input_pipeline(model, tokenizer, settings, device), settings)
 
     def classify(self, questions: Iterable[str], batch_size: int = 32) -> dict[str, Verdict]:
         """Classifies questions, each distinct one once.
@@ -123,6 +114,22 @@ class Router:
             best = torch.softmax(logits.float() / self.settings.temperature, dim=-1).max(dim=-1)
         self.forwards += 1
         return [Verdict(tasks[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+
+
+def input_pipeline(model: Any, tokenizer: Any, settings: RouterSettings, device: str) -> Any:
+    """GLiClass's own pipeline, whose `prepare_inputs` writes the labels and the question in training and prediction."""
+    from gliclass import ZeroShotClassificationPipeline
+
+    with contextlib.redirect_stdout(io.StringIO()):  # the library prints its choice of pipeline
+        pipeline = ZeroShotClassificationPipeline(
+            model,
+            tokenizer,
+            max_length=settings.max_length,
+            classification_type="single-label",
+            device=device,
+            progress_bar=False,
+        )
+    return pipeline.pipe
 
 
 def _read_settings(folder: Path) -> RouterSettings:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from submission.router import ROUTER_NAME, RouterSettings
+from submission.router import ROUTER_NAME, RouterSettings, input_pipeline
 from submission.tasks import TASKS, TaskType
 
 Pair = tuple[str, TaskType]
@@ -26,18 +26,21 @@ class RouterTraining:
     seed: int = 0
 
 
-def default_labels() -> dict[TaskType, str]:
-    """The task table's label words."""
-    return {task.type: task.router_label for task in TASKS.values()}
+def default_settings() -> RouterSettings:
+    """Settings with the task table's label words."""
+    return RouterSettings(labels={task.type: task.router_label for task in TASKS.values()})
 
 
-def train_router(model: Any, tokenizer: Any, pairs: Sequence[Pair], plan: RouterTraining) -> list[float]:
+def train_router(
+    model: Any, tokenizer: Any, pairs: Sequence[Pair], settings: RouterSettings, plan: RouterTraining
+) -> list[float]:
     """Trains a GLiClass uni-encoder in place, all labels in one sequence before the question.
 
     Args:
         model: A GLiClassModel; its own focal loss is used, with the alpha and gamma of its config.
         tokenizer: Its tokenizer, which knows `<<LABEL>>` and `<<SEP>>`.
         pairs: Questions and their tasks.
+        settings: The settings that the predictor will use, such as the label words.
         plan: Hyper-parameters.
 
     Returns:
@@ -48,12 +51,13 @@ def train_router(model: Any, tokenizer: Any, pairs: Sequence[Pair], plan: Router
     steps = plan.epochs * -(-len(pairs) // plan.batch_size)
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.learning_rate, total_steps=steps, pct_start=0.1)
+    pipeline = input_pipeline(model, tokenizer, settings, device="cpu")
     model.train()
     losses = []
     for _ in range(plan.epochs):
         total = 0.0
         for batch in _batches(pairs, plan.batch_size, rng):
-            loss = model(**_encode(tokenizer, batch, rng), max_num_classes=len(TASKS)).loss
+            loss = model(**_encode(pipeline, settings, batch, rng), max_num_classes=len(TASKS)).loss
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -72,17 +76,17 @@ def _batches(pairs: Sequence[Pair], size: int, rng: random.Random) -> Iterator[l
         yield order[start : start + size]
 
 
-def _encode(tokenizer: Any, batch: Sequence[Pair], rng: random.Random) -> dict[str, Any]:
-    """Encodes `<<LABEL>>a<<LABEL>>b...<<SEP>>question` with the labels in a new order each time."""
-    labels = default_labels()
-    texts, targets = [], []
-    for question, task in batch:
-        order = list(labels)
+def _encode(pipeline: Any, settings: RouterSettings, batch: Sequence[Pair], rng: random.Random) -> dict[str, Any]:
+    """Encodes a batch with the labels of each row in an order of its own."""
+    orders = []
+    for _ in batch:
+        order = list(settings.labels)
         rng.shuffle(order)
-        texts.append("".join(f"<<LABEL>>{labels[one]}" for one in order) + "<<SEP>>" + question)
-        targets.append([float(one == task) for one in order])
-    encoded = tokenizer(texts, truncation=True, max_length=512, padding="longest", return_tensors="pt")
-    return {**encoded, "labels": torch.tensor(targets)}
+        orders.append(order)
+    labels = [[settings.labels[task] for task in order] for order in orders]
+    inputs = pipeline.prepare_inputs([question for question, _ in batch], labels)
+    targets = [[float(one == task) for one in order] for order, (_, task) in zip(orders, batch, strict=True)]
+    return {**inputs, "labels": torch.tensor(targets)}
 
 
 def save_router(model: Any, tokenizer: Any, folder: Path, settings: RouterSettings) -> None:

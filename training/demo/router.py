@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from submission.router import RouterSettings
+from submission.tasks import TASKS
 from training.demo.pairs import held_out_pairs, training_pairs
-from training.router import RouterTraining, default_labels, save_router, train_router
+from training.router import RouterTraining, default_settings, save_router, train_router
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,10 @@ def build_router(folder: Path) -> None:
     pairs = training_pairs(PAIRS, SEED)
     tokenizer = _tokenizer([question for question, _ in pairs])
     model = _model(tokenizer)
-    losses = train_router(model, tokenizer, pairs, TRAINING)
+    settings = default_settings()
+    losses = train_router(model, tokenizer, pairs, settings, TRAINING)
     logger.info("router loss by epoch: %s", ", ".join(f"{loss:.4f}" for loss in losses))
-    save_router(model, tokenizer, folder, RouterSettings(labels=default_labels()))
+    save_router(model, tokenizer, folder, settings)
     accuracy = _held_out_accuracy(folder)
     logger.info("router accuracy on held-out wordings: %.3f", accuracy)
     if accuracy < 0.9:
@@ -52,7 +53,7 @@ def _tokenizer(texts: list[str]) -> Any:
     splitter = pre_tokenizers.BertPreTokenizer()
     words = Counter(
         word
-        for text in (*texts, *default_labels().values())
+        for text in (*texts, *default_settings().labels.values())
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
     )
     # Written out rather than learned: the library's WordPiece trainer breaks ties at random.
@@ -115,6 +116,6 @@ def _model(tokenizer: Any) -> Any:
         focal_loss_alpha=-1,
         focal_loss_gamma=1,
         initializer_range=0.125,
-        max_num_classes=len(default_labels()),
+        max_num_classes=len(TASKS),
     )
     return GLiClassModel(config)
