@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from submission.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
+from submission.config import Settings
 from submission.engine import Counters, Engine, Model
 from submission.flare.questions import InputFolder, read_input_folder
 from submission.offline import go_offline
@@ -24,7 +25,7 @@ from submission.router import Router
 from submission.tables import table
 
 ROUNDS = 3
-BATCH_SIZE = 8
+BATCH_SIZE: int = Settings.model_fields["batch_size"].default
 
 
 def one_by_one(folder: InputFolder, router: Router, model: Model, checkpoint: Checkpoint) -> Counters:

@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ import click
 from submission import __version__
 from submission.errors import EnvironmentProblem, ExitCode, MevlipError, OutputError
 from submission.tables import shorten, table
-from submission.tasks import TASKS
+from submission.tasks import TASKS, parse_task_type
 
 if TYPE_CHECKING:
     from submission.predictor import RunReport
@@ -145,8 +146,6 @@ def show(predictions: Path, per_task: int) -> None:
     \b
     Example: mevlip show build/demo/predictions.json
     """
-    from submission.tasks import parse_task_type
-
     try:
         content = json.loads(predictions.read_bytes())
     except ValueError:
@@ -193,8 +192,6 @@ def doctor(**options: Any) -> None:
 def tasks(as_json: bool) -> None:
     """List the seven task types: adapter, answer, metric, spellings."""
     if as_json:
-        from dataclasses import asdict
-
         click.echo(json.dumps([{**asdict(task), "adapter": task.adapter} for task in TASKS.values()], indent=1))
         return
     header = ("task", "adapter", "answer", "metric", "better", "fallback", "TaskType spellings")

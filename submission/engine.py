@@ -94,6 +94,9 @@ class Result:
     failed: bool = False
 
 
+_Row = tuple[RoutedQuestion, QuestionImages]
+
+
 class Engine:
     """Runs batches through a model.
 
@@ -135,9 +138,7 @@ class Engine:
                 ready.append((item, loaded))
         yield from self._answer(ready, batch.task, route)
 
-    def _answer(
-        self, rows: Sequence[tuple[RoutedQuestion, QuestionImages]], task: TaskType, route: Route
-    ) -> Iterator[Result]:
+    def _answer(self, rows: Sequence[_Row], task: TaskType, route: Route) -> Iterator[Result]:
         """Asks the model; a batch that breaks is halved until the question that breaks it stands alone."""
         if not rows:
             return
@@ -164,9 +165,7 @@ class Engine:
             outcome = read_answer(task, text, _form(item, loaded, route))
             yield _result(item, loaded, outcome)
 
-    def _answer_in_halves(
-        self, rows: Sequence[tuple[RoutedQuestion, QuestionImages]], task: TaskType, route: Route, failure: str
-    ) -> Iterator[Result]:
+    def _answer_in_halves(self, rows: Sequence[_Row], task: TaskType, route: Route, failure: str) -> Iterator[Result]:
         if len(rows) == 1:
             yield _failure(*rows[0], route, failure)
             return

@@ -52,7 +52,7 @@ def route(question: Question, routing: Routing, verdicts: Mapping[str, Verdict],
         verdicts: The router's verdict by question text.
         threshold: Least confidence for a task-specific adapter; exactly the threshold is enough.
     """
-    if not needs_router(question, routing) and question.declared:
+    if routing == "declared" and question.declared:
         return RoutedQuestion(question, question.declared, 1.0, TASKS[question.declared].adapter)
     verdict = verdicts[question.text]
     sure = verdict.confidence >= threshold and routing != "generalist"

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from submission.answers.form import BoxSpace
 from submission.errors import CheckpointError
 from submission.tasks import MULTI_TASK, TASKS, TaskType
 
@@ -73,8 +74,7 @@ class Route(Contract):
     """Its revision: a commit of the hub, or the demo's version."""
     prompt: PromptSettings = PromptSettings()
     images: ImageSettings = ImageSettings()
-    box_space: Literal["norm1000", "pixel"] = "norm1000"
-    """What box numbers mean in the model's text: thousandths of width and height, or pixels of the original."""
+    box_space: BoxSpace = "norm1000"
     max_new_tokens: dict[TaskType, int]
     """Token budget of each task that the adapter may be asked."""
     quantisation: Quantisation = Quantisation()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,10 @@ from pathlib import Path
 import click
 import pytest
 
+from submission import __version__
+from submission.checkpoint import read_checkpoint
 from submission.cli import cli
-from tests.conftest import ROOT
+from tests.conftest import DEMO, ROOT
 
 PACKAGES = ("submission", "validation", "training", "benchmarks")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -57,6 +61,23 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
     named = {(page.name, name) for page in pages for name in re.findall(r"\bmevlip ([a-z]+)", page.read_text())}
     assert {name for _, name in named} <= known, sorted(named)
     assert {"predict", "check", "show"} <= {name for _, name in named}
+
+
+def test_the_citation_names_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_documented_way_to_seal_a_checkpoint_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "checkpoints/README.md").read_text(), re.DOTALL)
+    assert code
+    named = re.search(r'name="([^"]+)", revision="([^"]+)"', code[1])
+    assert named
+    folder = Path(shutil.copytree(DEMO, tmp_path / "checkpoints" / "me-vlip"))
+    for path in folder.glob("adapters/*/route.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model": named[1], "base_revision": named[2]}))
+    monkeypatch.chdir(tmp_path)
+    exec(code[1], {})
+    assert read_checkpoint(folder).manifest.kind == "medical"
 
 
 def test_the_help_in_the_docs_is_the_commands_own() -> None:

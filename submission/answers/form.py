@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+BoxSpace = Literal["norm1000", "pixel"]
+"""What box numbers mean in a model's text: thousandths of width and height, or pixels of the original."""
+
 _MARKER = re.compile(r"(?<![\w])([A-Z])\s?[:.)]\s*(?=\S)")
 
 
@@ -17,12 +20,12 @@ class Form:
     Attributes:
         question: The question's text.
         image_size: Width and height of the first image, in pixels of the original file; None where there is no image.
-        box_space: What box numbers in the model's text mean; see `submission.routes.Route`.
+        box_space: What box numbers in the model's text mean.
     """
 
     question: str
     image_size: tuple[int, int] | None = None
-    box_space: Literal["norm1000", "pixel"] = "pixel"
+    box_space: BoxSpace = "pixel"
 
     @cached_property
     def _line(self) -> str:

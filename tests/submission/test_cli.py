@@ -126,9 +126,8 @@ def test_status_3_for_a_package_that_is_not_installed(tmp_path: Path) -> None:
     assert "The package tqdm cannot be imported" in last_line(done)
 
 
-@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="needs a machine without a GPU")
 def test_status_3_for_a_gpu_that_is_not_there(tmp_path: Path) -> None:
-    done = run_mevlip("predict", EXAMPLES, tmp_path, env={"MEVLIP_DEVICE": "cuda"})
+    done = run_mevlip("predict", EXAMPLES, tmp_path, env={"MEVLIP_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 3
     assert "--device cuda was asked for" in last_line(done)
 
