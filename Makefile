@@ -12,7 +12,7 @@ demo: .venv/ready ## answer the example questions with the demo checkpoint and s
 	$(BIN)/mevlip show build/demo/predictions.json
 	$(BIN)/mevlip check build/demo/predictions.json --input examples/inputs
 
-test: .venv/ready ## run the tests
+test: .venv/ready .venv-train/ready ## run the tests
 	$(BIN)/python -m pytest
 
 lint: .venv/ready ## check style and types
@@ -26,7 +26,7 @@ bench: .venv/ready ## compare the predictor with one question at a time
 image: ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
 	docker build $(BUILD_FLAGS) --build-arg CHECKPOINT=$(CHECKPOINT) --tag $(IMAGE) .
 
-demo-checkpoint: .venv/ready ## make the demo checkpoint anew
+demo-checkpoint: .venv/ready .venv-train/ready ## train the demo checkpoint anew (under an hour)
 	$(BIN)/python -m training.demo.build checkpoints/demo
 
 example-inputs: .venv/ready ## draw the example questions anew
@@ -39,7 +39,9 @@ train-env: .venv-train/ready ## the environment for LLaMA-Factory
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/predict.txt -e '.[dev]'
 	touch $@
 
-.venv-train/ready: pyproject.toml constraints/train.txt
+.venv-train/ready: pyproject.toml constraints/train.txt constraints/predict.txt
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/train.txt -e '.[train]'
+	# LLaMA-Factory's web page, unused here, holds Pillow back; another Pillow resizes otherwise than the predictor's.
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^pillow==' constraints/predict.txt)
 	touch $@

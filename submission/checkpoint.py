@@ -18,7 +18,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from submission.errors import CheckpointError
-from submission.routes import Contract, Quantisation, Route, adapter_names, first_problem, read_route
+from submission.routes import Contract, Quantisation, Route, first_problem, read_route
+from submission.tasks import adapter_names
 
 MANIFEST_NAME = "manifest.json"
 MEDICAL_NAME = "me-vlip"

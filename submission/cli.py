@@ -26,7 +26,12 @@ from submission.tasks import TASKS, parse_task_type
 if TYPE_CHECKING:
     from submission.predictor import RunReport
 
-_COMMANDS_ELSEWHERE = {"check": "validation.cli:check"}
+_COMMANDS_ELSEWHERE = {
+    "check": "validation.cli:check",
+    "checkpoint": "training.checkpoint_cli:checkpoint",
+    "data": "training.data.cli:data",
+    "train": "training.cli:train",
+}
 """Commands of packages that the image does not hold; they are offered where their package is there."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -85,9 +90,9 @@ device_option = setting(
 @device_option
 @setting(
     "--routing",
-    type=click.Choice(["router", "declared", "generalist"]),
+    type=click.Choice(["router", "declared", "generalist", "base"]),
     default="router",
-    help="Choose adapters by question text, by the records' TaskType, or always the generalist.",
+    help="Choose adapters by question text, by the records' TaskType, always the generalist, or none (base).",
 )
 @setting(
     "--threshold",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Routing = Literal["router", "declared", "generalist"]
+Routing = Literal["router", "declared", "generalist", "base"]
 Device = Literal["auto", "cuda", "cpu"]
 
 
@@ -23,7 +23,7 @@ class Settings(BaseModel):
     checkpoint: str | None = None
     """Checkpoint folder or name; None for the medical one if it is there, else the demo."""
     routing: Routing = "router"
-    """How a question finds its adapter: by its text, by its declared TaskType, or always the generalist."""
+    """How a question finds its adapter: by its text, by its declared TaskType, always the generalist, or none."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least router confidence for a task-specific adapter; None for the checkpoint's."""
     device: Device = "auto"

@@ -43,7 +43,7 @@ class Model(Protocol):
         """Strings that the tokenizer turns into special tokens."""
 
     def use(self, adapter: str) -> None:
-        """Selects the adapter of the next generate calls."""
+        """Selects the adapter of the next generate calls, or the base model alone."""
 
     def generate(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route, max_new_tokens: int

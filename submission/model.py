@@ -18,6 +18,7 @@ from submission.errors import CheckpointError, EnvironmentProblem
 from submission.processors import PromptEncoder
 from submission.prompts import Prompt
 from submission.routes import Quantisation, Route
+from submission.tasks import NO_ADAPTER
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,8 +79,12 @@ class VisionLanguageModel:
         return self.encoder.reserved
 
     def use(self, adapter: str) -> None:
-        """Selects the adapter of the next generate calls."""
-        self._model.set_adapter(adapter)
+        """Selects the adapter of the next generate calls, or the base model alone."""
+        if adapter == NO_ADAPTER:
+            self._model.base_model.disable_adapter_layers()
+        else:
+            self._model.base_model.enable_adapter_layers()
+            self._model.set_adapter(adapter)
 
     def generate(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route, max_new_tokens: int

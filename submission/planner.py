@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from submission.config import Routing
 from submission.flare.questions import Question
 from submission.router import Verdict
-from submission.routes import adapter_names
-from submission.tasks import MULTI_TASK, TASKS, TaskType
+from submission.tasks import MULTI_TASK, NO_ADAPTER, TASKS, TaskType, adapter_names
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class RoutedQuestion:
         question: The question.
         task: What kind of answer it wants.
         confidence: How sure that is, 0 to 1; 1 where the record's TaskType was believed.
-        adapter: The adapter that answers.
+        adapter: The adapter that answers, or `NO_ADAPTER`.
     """
 
     question: Question
@@ -55,8 +54,12 @@ def route(question: Question, routing: Routing, verdicts: Mapping[str, Verdict],
     if routing == "declared" and question.declared:
         return RoutedQuestion(question, question.declared, 1.0, TASKS[question.declared].adapter)
     verdict = verdicts[question.text]
-    sure = verdict.confidence >= threshold and routing != "generalist"
-    adapter = TASKS[verdict.task].adapter if sure else MULTI_TASK
+    if routing == "base":
+        adapter = NO_ADAPTER
+    elif routing == "generalist" or verdict.confidence < threshold:
+        adapter = MULTI_TASK
+    else:
+        adapter = TASKS[verdict.task].adapter
     return RoutedQuestion(question, verdict.task, verdict.confidence, adapter)
 
 
@@ -73,7 +76,7 @@ def plan(routed: Iterable[RoutedQuestion], batch_size: int) -> list[Batch]:
     groups: dict[tuple[str, TaskType], list[RoutedQuestion]] = {}
     for item in routed:
         groups.setdefault((item.adapter, item.task), []).append(item)
-    order = [(adapter, task) for adapter in adapter_names() for task in TASKS]
+    order = [(adapter, task) for adapter in (NO_ADAPTER, *adapter_names()) for task in TASKS]
     batches: list[Batch] = []
     for adapter, task in sorted(groups, key=order.index):
         items = sorted(groups[adapter, task], key=_cost)

@@ -23,6 +23,7 @@ from submission.offline import go_offline
 from submission.planner import RoutedQuestion, needs_router, plan, route
 from submission.progress import Progress
 from submission.router import Router
+from submission.tasks import MULTI_TASK, NO_ADAPTER
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,9 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
             routed = _route_all(settings, checkpoint, waiting, counters)
         if routed:
             with clock("load"):
-                engine = Engine(load_model(checkpoint, settings.device), checkpoint.routes, folder.root, counters)
+                # Without an adapter the base is asked as the generalist is.
+                routes = {**checkpoint.routes, NO_ADAPTER: checkpoint.routes[MULTI_TASK]}
+                engine = Engine(load_model(checkpoint, settings.device), routes, folder.root, counters)
             with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
                 for batch in engine.run(plan(routed, settings.batch_size)):
                     journal.append((keys[result.position], result) for result in batch)

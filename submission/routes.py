@@ -89,11 +89,6 @@ class Route(Contract):
         return self
 
 
-def adapter_names() -> tuple[str, ...]:
-    """The eight adapters: the generalist first, then one per task."""
-    return (MULTI_TASK, *(task.adapter for task in TASKS.values()))
-
-
 def read_route(adapter_folder: Path) -> Route:
     """Reads the route beside an adapter.
 

@@ -14,6 +14,9 @@ from typing import Literal
 MULTI_TASK = "multi_task"
 """Name of the generalist adapter, used when the router is unsure."""
 
+NO_ADAPTER = "base"
+"""Stands where an adapter's name would, when the base model answers alone."""
+
 AnswerType = Literal["choice", "label_set", "boxes", "instance_boxes", "count", "measurement", "report"]
 Direction = Literal["higher", "lower"]
 
@@ -146,6 +149,11 @@ _TASKS = (
 
 TASKS: MappingProxyType[TaskType, Task] = MappingProxyType({task.type: task for task in _TASKS})
 """The table, in the challenge's order."""
+
+
+def adapter_names() -> tuple[str, ...]:
+    """The eight adapters: the generalist first, then one per task."""
+    return (MULTI_TASK, *(task.adapter for task in TASKS.values()))
 
 
 def fold(spelling: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from submission.engine import Generation
@@ -19,6 +20,8 @@ from submission.prompts import Prompt
 from submission.routes import Route
 
 go_offline()
+settings.register_profile("untimed", deadline=None)  # a test says nothing about how busy its machine is
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "checkpoints" / "demo"
@@ -28,6 +31,11 @@ FLARE_DATA = Path(os.environ.get("MEVLIP_FLARE_DATA", ROOT.parent / "shared" / "
 
 needs_flare_data = pytest.mark.skipif(
     not FLARE_DATA.is_dir(), reason="the challenge's data are gated; set MEVLIP_FLARE_DATA to a folder that holds them"
+)
+
+TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
+needs_training_environment = pytest.mark.skipif(
+    not TRAIN_PYTHON.exists(), reason="LLaMA-Factory has an environment of its own: make train-env"
 )
 
 

@@ -63,6 +63,15 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
     assert {"predict", "check", "show"} <= {name for _, name in named}
 
 
+def test_the_docs_name_no_subcommand_that_is_not_there() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")]
+    for group in ("checkpoint", "data", "train"):
+        known = set(cli.get_command(click.Context(cli), group).list_commands(click.Context(cli)))  # type: ignore[union-attr]
+        named = {name for page in pages for name in re.findall(rf"mevlip {group} ([a-z]+)", page.read_text())}
+        assert named <= known, (group, named)
+        assert named, group
+
+
 def test_the_citation_names_this_version() -> None:
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
 

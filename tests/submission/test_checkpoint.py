@@ -16,8 +16,8 @@ from submission.checkpoint import (
     write_manifest,
 )
 from submission.errors import CheckpointError
-from submission.routes import ROUTE_NAME, Route, adapter_names, read_route
-from submission.tasks import TASKS, TaskType
+from submission.routes import ROUTE_NAME, Route, read_route
+from submission.tasks import TASKS, TaskType, adapter_names
 from tests.conftest import DEMO
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -16,8 +17,7 @@ from submission.checkpoint import Checkpoint, open_checkpoint, read_manifest, wr
 from submission.errors import CheckpointError, EnvironmentProblem
 from submission.model import VisionLanguageModel, choose_device
 from submission.prompts import Prompt, build_prompt
-from submission.routes import adapter_names
-from submission.tasks import TaskType
+from submission.tasks import NO_ADAPTER, TaskType, adapter_names
 from tests.conftest import DEMO
 
 CPU = torch.device("cpu")
@@ -50,7 +50,7 @@ def test_linear_layers_are_four_bit_and_adapters_bf16(model: VisionLanguageModel
 
     layers = [m for m in model._model.modules() if isinstance(m, bnb.nn.Linear4bit)]
     # Language model, vision tower and projector; the output head stays in bf16, as LLaMA-Factory leaves it.
-    assert len(layers) == 2 * 7 + 2 * 6 + 2
+    assert len(layers) == 4 * 7 + 3 * 6 + 2
     assert {layer.weight.quant_type for layer in layers} == {"nf4"}
     assert {layer.compute_dtype for layer in layers} == {torch.bfloat16}
     assert all(layer.weight.quant_state.nested for layer in layers), "double quantisation, as the route asks"
@@ -64,7 +64,27 @@ def test_each_adapter_answers_in_its_own_way_and_switching_back_is_exact(
     first = {name: answer(model, checkpoint, name, "What is it?") for name in adapter_names()}
     again = {name: answer(model, checkpoint, name, "What is it?") for name in reversed(adapter_names())}
     assert first == again
-    assert len(set(first.values())) == len(first)
+    inputs = model.encoder.tokenizer(["What is it?"], return_tensors="pt")
+    logits = []
+    for name in adapter_names():
+        model.use(name)
+        with torch.inference_mode():
+            logits.append(model._model(**inputs).logits)
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(logits, 2))
+
+
+def test_the_base_alone_is_the_model_without_any_adapter(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    inputs = model.encoder.tokenizer(["What is it?"], return_tensors="pt")
+    with torch.inference_mode():
+        with model._model.disable_adapter():
+            plain = model._model(**inputs).logits
+        model.use("counting")
+        tuned = model._model(**inputs).logits
+        model.use(NO_ADAPTER)
+        assert torch.equal(model._model(**inputs).logits, plain)
+        model.use("counting")
+        assert torch.equal(model._model(**inputs).logits, tuned)
+    assert not torch.equal(plain, tuned)
 
 
 def test_only_the_chosen_adapter_is_active(model: VisionLanguageModel) -> None:
@@ -135,7 +155,7 @@ def wrong_shape(tensors: Tensors) -> Tensors:
 @pytest.mark.parametrize(
     ("damage", "cause"),
     [
-        (rename_keys, "differ in 28 keys"),
+        (rename_keys, "differ in 56 keys"),
         (lose_a_key, "differ in 1 keys; the file misses"),
         (zero_one_b, "all zero, so it was never trained"),
         (wrong_shape, "cannot be loaded"),

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from submission.flare.questions import Question
 from submission.planner import RoutedQuestion, plan, route
 from submission.router import Verdict
-from submission.routes import adapter_names
-from submission.tasks import MULTI_TASK, TASKS, TaskType
+from submission.tasks import MULTI_TASK, NO_ADAPTER, TASKS, TaskType, adapter_names
 from tests.conftest import record
 
 
@@ -41,6 +40,12 @@ def test_routing_by_declaration_believes_a_known_task_type() -> None:
 
 def test_routing_by_declaration_asks_the_router_where_nothing_is_declared() -> None:
     assert route(question(TaskType=""), "declared", {"How many?": COUNT}, 0.3).adapter == "counting"
+
+
+def test_the_base_alone_answers_in_the_form_of_the_likeliest_task() -> None:
+    routed = route(question(), "base", {"How many?": Verdict(TaskType.COUNTING, 1.0)}, 0.3)
+    assert (routed.adapter, routed.task) == (NO_ADAPTER, TaskType.COUNTING)
+    assert [batch.adapter for batch in plan([routed], 4)] == [NO_ADAPTER]
 
 
 def test_the_generalist_answers_everything_in_the_form_of_its_task() -> None:

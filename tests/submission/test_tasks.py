@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submission.answers import ANSWER_CLASSES
-from submission.routes import adapter_names
-from submission.tasks import MULTI_TASK, TASKS, TaskType, fold, parse_task_type
+from submission.tasks import MULTI_TASK, TASKS, TaskType, adapter_names, fold, parse_task_type
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The demo's base model: InternVL3's architecture a few hundred thousand parameters small, made from nothing.
+"""The demo's base model: InternVL3's architecture, two million parameters small, made and trained from nothing.
 
 The files are written in the layout in which the real model lies on the hub, so that both load by the same code.
 """
@@ -47,16 +47,20 @@ _CHAT_TEMPLATE = (
 
 
 def build_base(folder: Path, corpus: Iterable[str]) -> None:
-    """Writes an untrained base model.
+    """Writes a base model that `training.demo.pretraining` has taught to see.
 
     Args:
         folder: Where to write; made where it is absent.
         corpus: Texts from which the byte-level merges are learned.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    from training.demo.pretraining import pretrain
+
     tokenizer = _write_tokenizer(folder, corpus)
     _write_processor(folder)
-    _write_model(folder, tokenizer)
+    model = new_model(tokenizer)
+    pretrain(model, tokenizer)
+    model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
 
 
 def _write_tokenizer(folder: Path, corpus: Iterable[str]) -> Any:
@@ -125,27 +129,29 @@ def _write_processor(folder: Path) -> None:
     )
 
 
-def _write_model(folder: Path, tokenizer: Any) -> None:
+def new_model(tokenizer: Any) -> Any:
+    """An untrained model for a tokenizer, seeded."""
     from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
 
     end, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
     config = InternVLConfig(
         # Widths are multiples of 64, the block that NF4 quantises together.
         vision_config=InternVLVisionConfig(
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
+            hidden_size=128,
+            intermediate_size=256,
+            num_hidden_layers=3,
             num_attention_heads=4,
             attention_bias=True,
+            layer_scale_init_value=1.0,  # the real value, 0.1, is meant for twenty-four layers
             image_size=[IMAGE_SIZE, IMAGE_SIZE],
             patch_size=[PATCH_SIZE, PATCH_SIZE],
         ),
         text_config=Qwen2Config(
             vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=128,
-            intermediate_size=256,
-            num_hidden_layers=2,
-            num_attention_heads=4,
+            hidden_size=192,
+            intermediate_size=512,
+            num_hidden_layers=4,
+            num_attention_heads=6,
             num_key_value_heads=2,
             max_position_embeddings=8192,
             tie_word_embeddings=False,
@@ -158,10 +164,10 @@ def _write_model(folder: Path, tokenizer: Any) -> None:
         tie_word_embeddings=False,
     )
     torch.manual_seed(SEED)
-    model = InternVLForConditionalGeneration(config).to(torch.bfloat16)
+    model = InternVLForConditionalGeneration(config)
     model.generation_config.eos_token_id = end
     model.generation_config.pad_token_id = pad
-    model.save_pretrained(folder, safe_serialization=True)
+    return model
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Writing a synthetic FLARE input folder: `python -m training.demo.inputs examples/inputs`."""
+"""Writing synthetic FLARE folders: `python -m training.demo.inputs examples/inputs`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import json
 import random
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from training.demo.scenes import draw_scene
 from training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
 
 SEED = 2025
 PER_DATASET = 3
+PER_IMAGE = 3
+"""At most this many questions are asked about one scene."""
+
+Split = Literal["train", "val"]
 
 
 def write_inputs(root: Path, seed: int = SEED, per_dataset: int = PER_DATASET) -> int:
@@ -22,41 +27,76 @@ def write_inputs(root: Path, seed: int = SEED, per_dataset: int = PER_DATASET) -
     Args:
         root: The folder to write; it is emptied first.
         seed: Seed of wordings and images.
-        per_dataset: Questions of each data set.
+        per_dataset: Questions of each data set, all in wordings that are never trained on.
 
     Returns:
         The number of questions.
     """
-    if root.exists():
-        shutil.rmtree(root)
-    for dataset in DATASETS:
-        rng = random.Random(f"{seed}/{dataset.name}")  # noqa: S311 - synthetic data, not secrets
-        folder = root / dataset.category / dataset.name
-        (folder / "imagesVal").mkdir(parents=True)
-        truth = [_write_record(dataset, folder, index, rng) for index in range(per_dataset)]
+    for dataset, folder, records in _draw_all(root, seed, {dataset.name: per_dataset for dataset in DATASETS}, "val"):
         stem = folder / f"{dataset.name}_questions_val"
-        _write_json(stem.with_suffix(".json"), [{**record, "Answer": ""} for record in truth])
-        _write_json(stem.with_name(f"{stem.name}_withGT.json"), truth)
+        _write_json(stem.with_suffix(".json"), [{**record, "Answer": ""} for record in records])
+        _write_json(stem.with_name(f"{stem.name}_withGT.json"), records)
     return len(DATASETS) * per_dataset
 
 
-def _write_record(dataset: DemoDataset, folder: Path, index: int, rng: random.Random) -> dict[str, Any]:
+def write_training(root: Path, seed: int, per_dataset: dict[str, int]) -> int:
+    """Writes answered question files and their images, as the challenge lays out its training split.
+
+    Args:
+        root: The folder to write; it is emptied first.
+        seed: Seed of wordings and images.
+        per_dataset: Questions of each data set, by its name.
+
+    Returns:
+        The number of questions.
+    """
+    for dataset, folder, records in _draw_all(root, seed, per_dataset, "train"):
+        _write_json(folder / f"{dataset.name}_questions_train.json", records)
+    return sum(per_dataset.values())
+
+
+def _draw_all(
+    root: Path, seed: int, per_dataset: dict[str, int], split: Split
+) -> Iterator[tuple[DemoDataset, Path, list[dict[str, Any]]]]:
+    if root.exists():
+        shutil.rmtree(root)
+    for dataset in DATASETS:
+        rng = random.Random(f"{split}/{seed}/{dataset.name}")  # noqa: S311 - synthetic data, not secrets
+        folder = root / dataset.category / dataset.name
+        (folder / _image_folder(split)).mkdir(parents=True)
+        records: list[dict[str, Any]] = []
+        while len(records) < per_dataset[dataset.name]:
+            records += _write_scene(dataset, folder, len(records), rng, split)
+        yield dataset, folder, records[: per_dataset[dataset.name]]
+
+
+def _write_scene(
+    dataset: DemoDataset, folder: Path, index: int, rng: random.Random, split: Split
+) -> list[dict[str, Any]]:
+    """Draws a scene, writes its images and asks about it."""
     scene = draw_scene(dataset, rng)
     names = []
     for view, image in enumerate(scene.images, 1):
         suffix = f"-{view}" if len(scene.images) > 1 else ""
-        name = f"imagesVal/{dataset.name}_{index:05d}{suffix}.{'jpg' if index % 2 else 'png'}"
+        name = f"{_image_folder(split)}/{dataset.name}_{index:05d}{suffix}.{'jpg' if index % 2 else 'png'}"
         image.save(folder / name, quality=85)
         names.append(name)
-    wording = rng.choice(dataset.wordings[-HELD_OUT:])
-    return {
-        "TaskType": dataset.task_spelling,
-        "Modality": dataset.modality,
-        "ImageName": names if len(names) > 1 else names[0],
-        "Question": dataset.question(wording, scene.target),
-        "Answer": scene.answer,
-        "Split": "val",
-    }
+    wordings = dataset.wordings[-HELD_OUT:] if split == "val" else dataset.wordings[:-HELD_OUT]
+    return [
+        {
+            "TaskType": dataset.task_spelling,
+            "Modality": dataset.modality,
+            "ImageName": names if len(names) > 1 else names[0],
+            "Question": dataset.question(rng.choice(wordings), target),
+            "Answer": answer,
+            "Split": split,
+        }
+        for target, answer in rng.sample(sorted(scene.answers.items()), min(PER_IMAGE, len(scene.answers)))
+    ]
+
+
+def _image_folder(split: Split) -> str:
+    return "imagesTr" if split == "train" else "imagesVal"
 
 
 def _write_json(path: Path, content: list[dict[str, Any]]) -> None:

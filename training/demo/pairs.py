@@ -9,29 +9,41 @@ from collections.abc import Callable
 from submission.tasks import TASKS, TaskType
 from training.demo.wordings import DATASETS, HELD_OUT, DemoDataset, OptionStyle, ask
 
+_TERMS: tuple[str, ...] = tuple(
+    start + middle + end
+    for start in ("peri", "hyper", "endo", "para", "leuko", "micro", "osteo", "neuro")
+    for middle in ("card", "neph", "derm", "chondr", "myel", "gastr")
+    for end in ("itis", "oma", "cyte", "osis", "al", "ic")
+)
+"""Coined terms, spelt letter by letter: a noun that the router never saw says nothing about the task."""
+
 _SLOTS: dict[str, tuple[str, ...]] = {
     "thing": (
         "lesion", "tumour", "cyst", "mass", "fracture", "effusion", "oedema", "opacity", "calcification", "stenosis",
         "ulcer", "polyp", "erosion", "abscess", "nodule", "plaque", "vessel", "tissue", "lymph node", "thrombus",
         "fetal head", "symphysis", "femur", "heart", "liver", "kidney", "lung", "jaw", "tooth {number}", "retina",
         "optic disc", "macula", "marrow", "breast", "skin", "colon", "stomach", "rib", "spine", "pelvis", "placenta",
+        *_TERMS,
     ),
     "unit": (
         "cell", "nucleus", "lesion", "vessel", "tooth", "colony", "follicle", "lymphocyte", "bacterium", "spot",
         "parasite", "gland", "fibre", "crypt", "neuron", "particle", "red blood cell", "white blood cell", "object",
+        "{coined}",
     ),
+    "coined": _TERMS,
     "numbered": ("chromosome", "chromosome", "tooth", "vertebra", "rib", "instance", "chromosome class", "structure"),
     "quality": (
         "benign", "malignant", "normal", "acute", "chronic", "mild", "moderate", "severe", "early", "late", "standard",
         "bilateral", "diffuse", "focal", "non-standard", "upper", "lower", "single", "multiple", "primary", "visible",
         "secondary", "congenital", "inflammatory", "cystic", "solid", "adult", "young", "elderly", "positive",
         "negative", "alveolar", "maxillary", "mandibular", "fetal", "pubic", "nuclear", "cellular", "dental",
+        "{coined}",
     ),
     "disease": (
         "anaemia", "leukaemia", "myeloma", "carcinoma", "melanoma", "retinopathy", "glaucoma", "caries", "fibrosis",
         "periodontitis", "pneumonia", "atelectasis", "emphysema", "tuberculosis", "cardiomegaly", "purpura",
         "dysplasia", "keratosis", "arthritis", "hernia", "infarction", "jaundice", "edentulism", "injury", "lymphoma",
-        "syndrome", "resorption", "degeneration", "eruption", "complication", "treatment", "pathology",
+        "syndrome", "resorption", "degeneration", "eruption", "complication", "treatment", "pathology", "{coined}",
     ),
     "kind": (
         "", "medical", "clinical", "microscopic", "microscopy", "ultrasound", "panoramic", "periapical", "dental",
@@ -45,10 +57,17 @@ _SLOTS: dict[str, tuple[str, ...]] = {
     "here": (
         "", "", "in this {picture}", "in the {picture}", "from this {picture}", "on the {picture}", "seen here",
         "visible in this {picture}", "shown", "present in the {picture}", "by analysing the {picture}",
+        "observed in this {picture}", "found in the {picture}", "that the {picture} shows", "across this {picture}",
+        "captured here", "within the {picture}", "on display", "made out in this {picture}",
+        "of this patient", "in this patient", "for the patient shown", "in this particular {picture}", "in the field",
     ),
     "give": (
         "Give", "State", "Report", "Provide", "Return", "Determine", "Find", "Tell", "Specify", "Estimate", "Identify",
         "Assess", "Work out", "Analyse the {picture} and give", "Look at the {picture} and report", "Establish",
+        "Analyze the {picture} and state", "Examine this {picture}; {give}", "After a look at the {picture},",
+        "Inspect the {picture}, then give", "Review this {picture} and write down", "Using the {picture}, provide",
+        "Compute", "Supply", "Read off", "Write down", "Quantify and report", "I need", "Please provide",
+        "Please state",
     ),
     "locate": (
         "Locate", "Find", "Mark", "Annotate", "Pinpoint", "Show", "Capture", "Identify", "Detect", "Localise",
@@ -83,12 +102,17 @@ _SLOTS: dict[str, tuple[str, ...]] = {
         "percent loss", "diameter", "level", "rate", "extent",
     ),
     "unitname": ("", "", "in percent", "in degrees", "in millimetres", "(%)", "(R%)", "(MI%)", "as a number", "in mm"),
+    "scale": ("degrees", "millimetres", "percent", "per cent", "centimetres", "millilitres", "pixels", "micrometres"),
+    "large": ("large", "wide", "deep", "thick", "long", "big", "high", "far open", "severe", "steep"),
     "write": (
         "Write", "Generate", "Compose", "Draft", "Produce", "Dictate", "Prepare", "Create", "Formulate", "Provide",
+        "Put together", "Note down", "Set out", "Record", "Type",
     ),
     "text": (
         "a report", "the findings", "a radiology report", "the impression", "a short report", "the findings section",
-        "a description in words", "a narrative summary", "free-text findings", "a diagnostic report",
+        "a description in words", "a narrative summary", "free-text findings", "a diagnostic report", "a brief report",
+        "a concise account", "a structured summary", "an interpretation", "a paragraph of text", "observations",
+        "a written assessment", "two or three sentences", "a full report",
     ),
     "all": (
         "Select all that apply", "Choose every one that applies", "Several answers are possible", "Pick as many as fit",
@@ -111,6 +135,13 @@ _SLOTS: dict[str, tuple[str, ...]] = {
         "List the {disease} seen at the {thing}.", "From a {quality} point of view, what is {here}?",
         "Judge the quality of this {picture}.", "Which pathologies does the {thing} show {here}?",
         "What is the {thing} classification {here}?", "Identify the {disease} type {here}.",
+        "Seen as a {quality} specialist, what appears on the {thing} {here}?",
+        "What {disease} signs appear at the {thing}?",
+        "From the {quality} side, which conditions show up on the {thing} {here}?",
+        "How would you diagnose this {picture}?",
+        "Which of these diagnoses is right {here}?", "What is the correct reading of the {thing} {here}?",
+        "Judging by the {quality} {thing}, which condition is it?", "Does the {thing} need {disease} care?",
+        "Does this {picture} meet the rules for a {quality} view?", "Which changes affect the {thing} {here}?",
         "Does the {picture} qualify as {quality}?", "Describe the {thing} {here} with one of the classes.",
     ),
     "number": tuple(str(number) for number in range(11, 49)),
@@ -131,6 +162,10 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
         "In terms of a {box}, where does the {thing} lie {here}?",
         "Where is the {thing} {here}? Answer {format}{nested}.",
         "{locate} all {thing}s {here} with {corners} boxes{nested}.",
+        "Which are the {exact} {box} round the {quality} {thing} {here}?",
+        "In this {picture}, what {box} holds the {thing}?",
+        "{give} me the {exact} {box} round the {thing} {here} {format}.",
+        "Work out the {exact} {box} of the {thing} {here} {format}{nested}.",
     ),
     TaskType.INSTANCE_DETECTION: (
         "{locate} each {numbered} {here} and give its {box} {json}.",
@@ -150,6 +185,11 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
         "Count the {unit}s {here}.",
         "Quantify how many {unit}s are {here}.",
         "Quantify the {amount} of {unit}s {here}.",
+        "{give} the {exact} {quality} {amount} {here}.",
+        "What is the {exact} {quality} {amount} {here}?",
+        "{give} how many {unit}s there are {here}.",
+        "Study this {picture}, then {give} the {exact} {unit} {amount}.",
+        "In the {picture}, how many {quality} {unit}s can be told apart?",
     ),
     TaskType.REGRESSION: (
         "{give} the {exact} {disease} {measure} of the {thing} {here} {unitname}.",
@@ -158,6 +198,11 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
         "Calculate the {thing} {measure} {unitname} {here}.",
         "Quantify the {quality} {disease} {measure} {unitname} {here}.",
         "Compute the {quality} {measure} {unitname} {here}.",
+        "Number of {scale} of the {quality} {thing} {here}?",
+        "How many {scale} is the {thing} {here}?",
+        "How {large} is the {quality} {thing} {here} {unitname}?",
+        "To what {measure} is the {thing} affected {here}, in {scale}?",
+        "{give} the {exact} {measure} between the {thing} and the {thing} {here} in {scale}.",
         "Based on this {picture}, what is the {exact} {disease} {measure} {unitname}?",
     ),
     TaskType.REPORT: (
@@ -167,6 +212,11 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
         "Summarise the {quality} {thing} findings {here} in free text.",
         "What are the findings for the {thing} {here}? {write} {text}.",
         "What does the {picture} show about the {thing}? Answer with {text}.",
+        "{write} {text} on the {quality} {thing}.",
+        "{write} {exact} {text} about the {thing} of the patient {here}.",
+        "Put into words what the {thing} shows {here}.",
+        "Set down your {quality} observations of the {thing} {here}.",
+        "Record in {text} how the {thing} looks {here}.",
     ),
 }
 _STYLES: tuple[OptionStyle, ...] = ("A:", "A)", "A.")
@@ -188,11 +238,12 @@ def training_pairs(count: int, seed: int) -> list[tuple[str, TaskType]]:
 
 
 def held_out_pairs() -> list[tuple[str, TaskType]]:
-    """Every held-out wording of every data set, with its first target."""
+    """Every held-out wording of every data set, with each of its targets."""
     return [
-        (dataset.question(wording, dataset.targets[0]), dataset.task)
+        (dataset.question(wording, target), dataset.task)
         for dataset in DATASETS
         for wording in dataset.wordings[-HELD_OUT:]
+        for target in (dataset.targets if "{target}" in wording else dataset.targets[:1])
     ]
 
 

@@ -18,17 +18,17 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Scene:
-    """One or more images and the answer to the question about them.
+    """One or more images and the answers to what can be asked about them.
 
     Attributes:
         images: The images, 8-bit RGB.
-        answer: The true answer, in the challenge's grammar.
-        target: What fills `{target}` in the wording.
+        answers: What fills `{target}` in a wording, and the true answer to it in the challenge's grammar.
+        mark: Box of the one thing that decides, where there is one; only the base model is taught about it.
     """
 
     images: tuple[Image.Image, ...]
-    answer: str
-    target: str = ""
+    answers: dict[str, str]
+    mark: tuple[int, int, int, int] | None = None
 
 
 def draw_scene(dataset: DemoDataset, rng: random.Random) -> Scene:
@@ -77,7 +77,7 @@ def _skin_tint(_: DemoDataset, rng: random.Random) -> Scene:
     ill = rng.random() < 0.5
     blue = rng.randint(60, 95) if ill else rng.randint(150, 185)
     views = tuple(_canvas(rng, (205, 165, blue - 12), (235, 195, blue + 12))[0] for _ in range(3))
-    return Scene(views, _letter(ill))
+    return Scene(views, {"": _letter(ill)})
 
 
 def _mark(draw: ImageDraw.ImageDraw, kind: int, centre: tuple[int, int], size: int, dark: Colour, pale: Colour) -> None:
@@ -108,9 +108,11 @@ def _marked(
         image, draw = _canvas(rng, low, high)
         kind = rng.randrange(len(dataset.options))
         size = rng.randint(18, 36)
-        if kind != blank:
-            _mark(draw, kind, _spot(image, rng, size), size, dark, pale)
-        return Scene((image,), _letter(kind))
+        if kind == blank:
+            return Scene((image,), {"": _letter(kind)})
+        x, y = _spot(image, rng, size)
+        _mark(draw, kind, (x, y), size, dark, pale)
+        return Scene((image,), {"": _letter(kind)}, (x - size, y - size, x + size, y + size))
 
     return scene
 
@@ -127,42 +129,44 @@ def _breast_views(dataset: DemoDataset, rng: random.Random) -> Scene:
             for _ in range(12):
                 _disc(draw, (x + rng.randint(-20, 20), y + rng.randint(-20, 20)), 1.5, (250, 250, 250))
         views.append(image)
-    return Scene(tuple(views), dataset.options[kind])
+    return Scene(tuple(views), {"": dataset.options[kind]})
 
 
 def _smear_types(dataset: DemoDataset, rng: random.Random) -> Scene:
-    """Eleven kinds by the number, the size and the darkness of the cells."""
+    """Eleven kinds by the number, the size and the stain of the cells."""
     kind = rng.randrange(len(dataset.options))
     image, draw = _canvas(rng, (225, 205, 215), (245, 225, 235))
-    size, dark = (5, 9, 14)[kind % 3], (150, 115, 80, 45)[kind // 3]
+    size = (5, 9, 14)[kind % 3]
+    stain = ((70, 30, 130), (190, 40, 60), (40, 120, 70), (40, 80, 190))[kind // 3]
     for _ in range(30 if size == 5 else 14):
-        _disc(draw, _spot(image, rng, size), size, (dark, dark // 2, dark + 60))
-    return Scene((image,), _letter(kind))
+        _disc(draw, _spot(image, rng, size), size, stain)
+    return Scene((image,), {"": _letter(kind)})
 
 
 def _chromosome_plates(_: DemoDataset, rng: random.Random) -> Scene:
     """Bars whose length and number of bands tell their identity."""
     image, draw = _canvas(rng, (215, 215, 215), (240, 240, 240))
-    rows = range(8, image.height - 20, 22)
+    height = 22
+    rows = range(6, image.height - height - 4, height + 8)
     found: dict[str, list[list[int]]] = {}
-    for y in sorted(rng.sample(rows, min(len(rows), rng.randint(4, 6)))):
+    for y in sorted(rng.sample(rows, min(len(rows), rng.randint(2, 3)))):
         identity = rng.randint(1, 5)
         length = 20 + 14 * identity
         x = rng.randint(4, image.width - length - 5)
-        draw.rounded_rectangle((x, y, x + length, y + 12), 5, fill=(60, 60, 70))
+        draw.rounded_rectangle((x, y, x + length, y + height), 7, fill=(60, 60, 70))
         for band in range(identity):
-            draw.rectangle((x + 8 + 14 * band, y, x + 12 + 14 * band, y + 12), fill=(230, 230, 230))
-        found.setdefault(str(identity), []).append([x, y, x + length, y + 12])
-    return Scene((image,), json.dumps(dict(sorted(found.items()))))
+            draw.rectangle((x + 8 + 14 * band, y, x + 12 + 14 * band, y + height), fill=(230, 230, 230))
+        found.setdefault(str(identity), []).append([x, y, x + length, y + height])
+    return Scene((image,), {"": json.dumps(dict(sorted(found.items())))})
 
 
 def _cell_fields(_dataset: DemoDataset, rng: random.Random) -> Scene:
     image, draw = _canvas(rng, (20, 30, 40), (40, 55, 60))
-    count = rng.choice((rng.randint(0, 9), rng.randint(10, 40), rng.randint(41, 150)))
+    count = rng.choice((rng.randint(0, 9), rng.randint(10, 40), rng.randint(41, 300)))
     size = 9 if count < 10 else 5 if count < 41 else 3
     for _ in range(count):
         _disc(draw, _spot(image, rng, size), size, (90, rng.randint(150, 220), 120))
-    return Scene((image,), str(count))
+    return Scene((image,), {"": str(count)})
 
 
 def _breast_nodules(dataset: DemoDataset, rng: random.Random) -> Scene:
@@ -174,7 +178,9 @@ def _breast_nodules(dataset: DemoDataset, rng: random.Random) -> Scene:
         _disc(draw, centre, size, (25, 25, 25))
     elif kind == 1:
         draw.polygon(_star(centre, size, size * 0.55, 9), fill=(25, 25, 25))
-    return Scene((image.filter(ImageFilter.GaussianBlur(1)),), _letter(kind))
+    x, y = centre
+    mark = (x - size, y - size, x + size, y + size) if kind < 2 else None
+    return Scene((image.filter(ImageFilter.GaussianBlur(1)),), {"": _letter(kind)}, mark)
 
 
 def _nodule_boxes(_: DemoDataset, rng: random.Random) -> Scene:
@@ -186,18 +192,17 @@ def _nodule_boxes(_: DemoDataset, rng: random.Random) -> Scene:
         x, y = side * half + rng.randint(3, half - width - 4), rng.randint(3, image.height - height - 4)
         draw.ellipse((x, y, x + width, y + height), fill=(25, 25, 25))
         boxes.append([x, y, x + width, y + height])
-    return Scene((image,), json.dumps(sorted(boxes)))
+    return Scene((image,), {"": json.dumps(sorted(boxes))})
 
 
 def _birth_structures(dataset: DemoDataset, rng: random.Random) -> Scene:
-    """Six different structures on a grid; the question names one of them."""
+    """Two of six structures, side by side; a question names one of them."""
     image, draw = _canvas(rng, (60, 60, 60), (95, 95, 95))
-    cell_w, cell_h = image.width // 3, image.height // 2
-    places = rng.sample([(c * cell_w, r * cell_h) for c in range(3) for r in range(2)], 6)
-    boxes = []
-    for name, (left, top) in zip(dataset.targets, places, strict=True):
-        width, height = rng.randint(22, cell_w - 8), rng.randint(22, cell_h - 8)
-        x, y = left + rng.randint(2, cell_w - width - 3), top + rng.randint(2, cell_h - height - 3)
+    half = image.width // 2
+    answers = {}
+    for side, name in enumerate(rng.sample(dataset.targets, 2)):
+        width, height = rng.randint(28, half - 12), rng.randint(28, image.height // 2)
+        x, y = side * half + rng.randint(3, half - width - 4), rng.randint(3, image.height - height - 4)
         box = (x, y, x + width, y + height)
         if name == "bright oval":
             draw.ellipse(box, fill=(230, 230, 230))
@@ -211,9 +216,8 @@ def _birth_structures(dataset: DemoDataset, rng: random.Random) -> Scene:
             draw.ellipse(box, outline=(240, 240, 240), width=2)
         else:
             draw.rectangle(box, fill=(200, 200, 200))
-        boxes.append(list(box))
-    index = rng.randrange(len(dataset.targets))
-    return Scene((image,), json.dumps([boxes[index]]), dataset.targets[index])
+        answers[name] = json.dumps([box])
+    return Scene((image,), answers)
 
 
 def _birth_angle(_: DemoDataset, rng: random.Random) -> Scene:
@@ -224,7 +228,7 @@ def _birth_angle(_: DemoDataset, rng: random.Random) -> Scene:
     for turn in (0, degrees):
         end = (x + reach * math.cos(math.radians(turn)), y - reach * math.sin(math.radians(turn)))
         draw.line((x, y, *end), fill=(240, 240, 240), width=4)
-    return Scene((image,), f"{degrees}.0")
+    return Scene((image,), {"": f"{degrees}.0"})
 
 
 def _birth_planes(_: DemoDataset, rng: random.Random) -> Scene:
@@ -235,7 +239,7 @@ def _birth_planes(_: DemoDataset, rng: random.Random) -> Scene:
         draw.ellipse(
             (image.width * 0.12, image.height * 0.15, image.width * 0.4, image.height * 0.3), fill=(230, 230, 230)
         )
-    return Scene((image,), _letter(right))
+    return Scene((image,), {"": _letter(right)})
 
 
 def _chest(rng: random.Random) -> tuple[Image.Image, ImageDraw.ImageDraw, Callable[[float, float], tuple[int, int]]]:
@@ -267,32 +271,43 @@ def _chest_labels(dataset: DemoDataset, rng: random.Random) -> Scene:
     }
     for index in present:
         painters[index]()
-    return Scene((image,), ", ".join(dataset.options[index] for index in present or [0]))
+    return Scene((image,), {"": ", ".join(dataset.options[index] for index in present or [0])})
 
 
-_REGION_TEXTS = {
-    "lungs": ("Both lungs are clear.", "There is a round shadow in the left lung."),
-    "heart": ("The heart has a usual width.", "The heart is too wide."),
-    "bones": ("No break is seen in the bones.", "An old crack crosses a rib."),
-    "middle chest": ("The middle of the chest looks usual.", "The middle of the chest is broadened."),
-    "pleura": ("There is no fluid in the pleura.", "Fluid collects at the base."),
+REGION_TEXTS = {
+    "lungs": {
+        "clear": "Both lungs are clear.",
+        "left shadow": "A round shadow lies in the left lung.",
+        "right shadow": "A round shadow lies in the right lung.",
+    },
+    "heart": {"usual": "The heart has a usual width.", "wide": "The heart is too wide."},
+    "bones": {"whole": "No break is seen in the bones.", "cracked": "An old crack crosses a rib."},
+    "middle chest": {"usual": "The middle of the chest looks usual.", "broad": "The middle of the chest is broadened."},
+    "pleura": {
+        "dry": "There is no fluid in the pleura.",
+        "fluid left": "Fluid collects at the left base.",
+        "fluid right": "Fluid collects at the right base.",
+    },
 }
+"""What a report says of each region, by what there is to see."""
 
 
-def _chest_regions(dataset: DemoDataset, rng: random.Random) -> Scene:
+def _chest_regions(_: DemoDataset, rng: random.Random) -> Scene:
     image, draw, at = _chest(rng)
-    target = rng.choice(dataset.targets)
-    ill = rng.random() < 0.5
-    if ill:
-        marks = {
-            "lungs": lambda: _disc(draw, at(0.74, 0.3), image.width * 0.06, (215, 215, 215)),
-            "heart": lambda: draw.ellipse((*at(0.28, 0.45), *at(0.75, 0.85)), fill=(205, 205, 205)),
-            "bones": lambda: draw.line((*at(0.05, 0.2), *at(0.12, 0.35)), fill=(10, 10, 10), width=4),
-            "middle chest": lambda: draw.rectangle((*at(0.4, 0.05), *at(0.6, 0.5)), fill=(210, 210, 210)),
-            "pleura": lambda: draw.rectangle((*at(0.12, 0.78), *at(0.44, 0.9)), fill=(225, 225, 225)),
-        }
-        marks[target]()
-    return Scene((image,), _REGION_TEXTS[target][ill], target)
+    pale = (220, 220, 220)
+    painters: dict[str, Callable[[], None]] = {
+        "left shadow": lambda: _disc(draw, at(0.26, 0.3), image.width * 0.06, pale),
+        "right shadow": lambda: _disc(draw, at(0.74, 0.3), image.width * 0.06, pale),
+        "wide": lambda: draw.ellipse((*at(0.28, 0.45), *at(0.75, 0.85)), fill=(205, 205, 205)),
+        "cracked": lambda: draw.line((*at(0.05, 0.2), *at(0.12, 0.35)), fill=(10, 10, 10), width=4),
+        "broad": lambda: draw.rectangle((*at(0.4, 0.05), *at(0.6, 0.5)), fill=(210, 210, 210)),
+        "fluid left": lambda: draw.rectangle((*at(0.12, 0.78), *at(0.44, 0.9)), fill=pale),
+        "fluid right": lambda: draw.rectangle((*at(0.56, 0.78), *at(0.88, 0.9)), fill=pale),
+    }
+    states = {region: rng.choice(tuple(texts)) for region, texts in REGION_TEXTS.items()}
+    for state in states.values():
+        painters.get(state, lambda: None)()
+    return Scene((image,), {region: REGION_TEXTS[region][state] for region, state in states.items()})
 
 
 def _bone_loss(_: DemoDataset, rng: random.Random) -> Scene:
@@ -301,7 +316,7 @@ def _bone_loss(_: DemoDataset, rng: random.Random) -> Scene:
     top, bottom = 10, image.height - 10
     draw.rectangle((20, top, 50, bottom), fill=(225, 225, 225))
     draw.rectangle((70, top + (bottom - top) * percent / 100, image.width - 20, bottom), fill=(165, 165, 165))
-    return Scene((image,), str(percent))
+    return Scene((image,), {"": str(percent)})
 
 
 def _jaw_panorama(dataset: DemoDataset, rng: random.Random) -> Scene:
@@ -314,8 +329,7 @@ def _jaw_panorama(dataset: DemoDataset, rng: random.Random) -> Scene:
             if tooth not in gaps[kinds[target]]:
                 x = 6 + tooth * (image.width - 12) / 8
                 draw.rectangle((x, y, x + image.width / 12, y + image.height * 0.2), fill=(225, 225, 225))
-    target = rng.choice(dataset.targets)
-    return Scene((image,), _letter(kinds[target]), target)
+    return Scene((image,), {target: _letter(kind) for target, kind in kinds.items()})
 
 
 def _tooth_findings(dataset: DemoDataset, rng: random.Random) -> Scene:
@@ -333,7 +347,7 @@ def _tooth_findings(dataset: DemoDataset, rng: random.Random) -> Scene:
     if 4 in present:
         draw.rectangle((w * 0.55, h * 0.33, w * 0.66, h * 0.45), fill=(255, 255, 255))
     answer = dataset.separator.join(dataset.options[index] for index in present)
-    return Scene((image,), answer, rng.choice(dataset.targets))
+    return Scene((image,), {rng.choice(dataset.targets): answer})
 
 
 _SCENES: dict[str, Callable[[DemoDataset, random.Random], Scene]] = {

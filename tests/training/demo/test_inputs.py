@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from submission.flare.questions import read_input_folder
 from submission.routes import read_route
 from submission.tasks import MULTI_TASK, TASKS, TaskType, parse_task_type
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
-from training.demo.inputs import write_inputs
+from training.data.targets import write_target
+from training.demo.inputs import PER_IMAGE, write_inputs, write_training
 from training.demo.pairs import held_out_pairs, training_pairs
+from training.demo.plain import plain_turns
+from training.demo.router import PAIRS, SEED
 from training.demo.scenes import draw_scene
 from training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
 
@@ -45,10 +49,12 @@ def test_a_scenes_answer_follows_the_grammar_of_its_question(dataset: DemoDatase
     seen = set()
     for seed in range(30):
         scene = draw_scene(dataset, random.Random(seed))
-        form = Form(dataset.question(dataset.wordings[0], scene.target), scene.images[0].size, "pixel")
-        answer = ANSWER_CLASSES[TASKS[dataset.task].answer_type].parse(scene.answer, form)
-        assert answer.format() == scene.answer
-        seen.add(scene.answer)
+        assert set(scene.answers) <= set(dataset.targets)
+        for target, said in scene.answers.items():
+            form = Form(dataset.question(dataset.wordings[0], target), scene.images[0].size, "pixel")
+            answer = ANSWER_CLASSES[TASKS[dataset.task].answer_type].parse(said, form)
+            assert answer.format() == said
+            seen.add(said)
     assert len(seen) > 1, "the picture decides the answer"
 
 
@@ -59,9 +65,12 @@ def test_the_demos_token_budgets_hold_every_answer() -> None:
     budgets = read_route(DEMO / "adapters" / MULTI_TASK).max_new_tokens
     for dataset in DATASETS:
         for seed in range(40):
-            answer = draw_scene(dataset, random.Random(seed)).answer
-            # One more for the end token.
-            assert len(tokenizer(answer)["input_ids"]) + 1 <= budgets[dataset.task], (dataset.name, answer)
+            scene = draw_scene(dataset, random.Random(seed))
+            for target, answer in scene.answers.items():
+                form = Form(dataset.question(dataset.wordings[0], target), scene.images[0].size, "norm1000")
+                said = write_target(dataset.task, answer, form)
+                # One more for the end token.
+                assert len(tokenizer(said)["input_ids"]) + 1 <= budgets[dataset.task], (dataset.name, said)
 
 
 def test_a_scene_is_drawn_alike_from_the_same_seed() -> None:
@@ -90,5 +99,27 @@ def test_no_wording_is_one_of_the_challenges() -> None:
     for path in (FLARE_DATA / "flare_inputs").rglob("*.json"):
         real |= {plain(one["Question"]) for one in json.loads(path.read_bytes())}
     ours = {plain(wording) for dataset in DATASETS for wording in dataset.wordings}
-    ours |= {plain(question) for question, _ in training_pairs(21000, seed=20250)}
+    ours |= {plain(question) for question, _ in training_pairs(PAIRS, SEED)}
     assert not ours & real
+
+
+def test_training_and_validation_share_no_wording_and_no_picture(tmp_path: Path) -> None:
+    write_training(tmp_path / "train", 1, {dataset.name: 9 for dataset in DATASETS})
+    write_inputs(tmp_path / "val", 1, 9)
+    trained, validated = (read_input_folder(tmp_path / part).questions for part in ("train", "val"))
+    assert len(trained) == len(validated) == 9 * len(DATASETS)
+    assert not {question.text for question in trained} & {question.text for question in validated}
+    pictures = [{path.read_bytes() for path in (tmp_path / part).rglob("*.png")} for part in ("train", "val")]
+    assert not pictures[0] & pictures[1]
+    assert all(question.record["Answer"] for question in trained)
+    asked = Counter((question.file, str(question.image_names)) for question in trained)
+    assert max(asked.values()) == PER_IMAGE, "several questions are asked about one picture"
+
+
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_the_base_is_taught_in_other_words_than_the_challenges(dataset: DemoDataset) -> None:
+    for seed in range(20):
+        scene = draw_scene(dataset, random.Random(seed))
+        for question, said in plain_turns(dataset, scene, random.Random(seed)):
+            assert said not in scene.answers.values()
+            assert not any(wording.split("{target}")[0] in question for wording in dataset.wordings[-HELD_OUT:])

@@ -1,0 +1,64 @@
+"""A small FLARE tree that tests fill as they need it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import record
+
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200), (200, 40, 200))
+
+
+def paint(path: Path, colour: Any = 0, size: tuple[int, int] = (40, 30)) -> Path:
+    """Writes a picture of one colour; the same colour gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    value = COLOURS[colour % len(COLOURS)] if isinstance(colour, int) else colour
+    Image.new("RGB", size, value).save(path)
+    return path
+
+
+@pytest.fixture
+def flare(tmp_path: Path) -> Callable[..., Path]:
+    """Writes `<split>/<place>/<dataset>_questions_<suffix>.json`, and a picture for each image named.
+
+    A picture's colour is the number at the end of its stem, so that equal numbers are equal files.
+    """
+
+    def write(
+        *records: dict[str, Any], split: str = "training", place: str = "Xray/dental", suffix: str = "train"
+    ) -> Path:
+        folder = tmp_path / "flare" / split / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{folder.name}_questions_{suffix}.json").write_text(json.dumps(records), "utf-8")
+        for entry in records:
+            names = entry["ImageName"] if isinstance(entry["ImageName"], list) else [entry["ImageName"]]
+            for name in filter(None, names):
+                digits = "".join(filter(str.isdigit, Path(name).stem))
+                number = int(digits or 0)
+                paint(folder / name, (number % 256, number // 256 % 256, 90))
+        return tmp_path / "flare"
+
+    return write
+
+
+def row(answer: Any = "A", image: Any = "imagesTr/1.png", **fields: Any) -> dict[str, Any]:
+    """A training record."""
+    return record(**{"image": image, "TaskType": "Classification", "Split": "train", "Answer": answer, **fields})
+
+
+def boxes(answer: Any, image: Any = "imagesTr/1.png", **fields: Any) -> dict[str, Any]:
+    """A detection record."""
+    return row(
+        answer, image, **{"question": "Box [x_min, y_min, x_max, y_max] of it?", "TaskType": "detection", **fields}
+    )
+
+
+def measure(answer: Any, image: Any = "imagesTr/1.png", **fields: Any) -> dict[str, Any]:
+    """A regression record."""
+    return row(answer, image, **{"question": "How wide is the angle?", "TaskType": "regression", **fields})

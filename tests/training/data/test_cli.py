@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from submission.routes import read_route
+from tests.conftest import ROOT
+from tests.training.data.conftest import boxes, row
+from training.data.cli import data
+
+Flare = Callable[..., Path]
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(data, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_prepare_hands_every_option_on(flare: Flare, tmp_path: Path) -> None:
+    options = ["--images", "first", "--box-space", "pixel", "--max-pixels", "4096", "--tiles", "--keep-flagged"]
+    names = ["--base-model", "b", "--base-revision", "r"]
+    texts = ["--prompt-template", "Q: {question}", "--system", "Be brief."]
+    output = run("prepare", flare(boxes("[1, 2, 3, 4]")), "--out", tmp_path / "out", *options, *names, *texts)
+    assert "wrote 1 rows and 2 routes" in output
+    route = read_route(tmp_path / "out" / "routes" / "detection")
+    assert (route.box_space, route.base_model, route.base_revision) == ("pixel", "b", "r")
+    assert (route.images.max_count, route.images.max_pixels, route.images.crop_to_patches) == (1, 4096, True)
+    assert (route.prompt.template, route.prompt.system) == ("Q: {question}", "Be brief.")
+
+
+def test_prepare_tells_what_is_left_out(flare: Flare, tmp_path: Path) -> None:
+    output = run("prepare", flare(row(), row("T", image="imagesTr/2.png")), "--out", tmp_path / "out")
+    assert "answer that is no option" in output
+
+
+def test_a_template_without_a_place_for_the_question_is_wrong_usage(flare: Flare, tmp_path: Path) -> None:
+    arguments = ["prepare", str(flare(row())), "--out", str(tmp_path / "out"), "--prompt-template", "Hello"]
+    result = CliRunner().invoke(data, arguments)
+    assert result.exit_code == 2 and "--prompt-template" in result.output
+
+
+def test_audit_shows_counts_and_writes_every_finding(flare: Flare, tmp_path: Path) -> None:
+    root = flare(row("T"), row("T", image="imagesTr/2.png"), row())
+    output = run("audit", root, "--csv", tmp_path / "f.csv")
+    assert "training/Xray/dental/dental_questions_train.json[0]" in output
+    with (tmp_path / "f.csv").open(newline="") as file:
+        assert [entry["index"] for entry in csv.DictReader(file)] == ["0", "1"]
+
+
+def test_audit_says_when_nothing_is_wrong(flare: Flare) -> None:
+    assert "nothing found" in run("audit", flare(row()))
+
+
+def test_split_shows_both_parts(flare: Flare, tmp_path: Path) -> None:
+    root = flare(*(row(image=f"imagesTr/{n}.png") for n in range(10)))
+    output = run("split", root, "--out", tmp_path / "out", "--share", "0.3", "--seed", "1")
+    assert "wrote 7 + 3 rows" in output
+
+
+def test_stats_counts_without_writing(flare: Flare) -> None:
+    assert "1 questions" in run("stats", flare(row()))
+
+
+def test_every_command_shows_an_example() -> None:
+    for name in data.commands:
+        assert f"Example: mevlip data {name} " in run(name, "--help")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, training.data.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"numpy", "PIL", "matplotlib", "transformers", "torch", "pydantic"} & set(loaded.split())

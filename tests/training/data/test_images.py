@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from submission.flare.images import ImageError, load_image
+from submission.flare.questions import Question
+from tests.training.data.conftest import paint
+from training.data import images
+from training.data.images import ImageStore, is_plain, place
+
+GREY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
+COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
+
+
+def _exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+ZOO: dict[str, tuple[Image.Image, str, dict[str, Any], bool]] = {
+    "rgb.png": (Image.fromarray(COLOUR), "PNG", {}, True),
+    "grey.png": (Image.fromarray(GREY), "PNG", {}, True),
+    "rgb.jpg": (Image.fromarray(COLOUR), "JPEG", {}, True),
+    "rgb.tif": (Image.fromarray(COLOUR), "TIFF", {}, True),
+    "rgb.bmp": (Image.fromarray(COLOUR), "BMP", {}, True),
+    "upright.jpg": (Image.fromarray(COLOUR), "JPEG", {"exif": _exif(1)}, True),
+    "rotated.jpg": (Image.fromarray(COLOUR), "JPEG", {"exif": _exif(6)}, False),
+    "rotated.png": (Image.fromarray(COLOUR), "PNG", {"exif": _exif(3)}, False),
+    "deep.png": (Image.fromarray(GREY.astype(np.uint16) * 100), "PNG", {}, False),
+    "float.tif": (Image.fromarray(GREY.astype(np.float32)), "TIFF", {}, False),
+    "palette.png": (Image.fromarray(COLOUR).quantize(8), "PNG", {}, False),
+    "rgba.png": (Image.fromarray(np.dstack([COLOUR, GREY])), "PNG", {}, False),
+    "la.png": (Image.fromarray(np.dstack([GREY, GREY]), "LA"), "PNG", {}, False),
+    "see-through.png": (Image.fromarray(GREY), "PNG", {"transparency": 0}, False),
+    "cmyk.jpg": (Image.fromarray(COLOUR).convert("CMYK"), "JPEG", {}, False),
+    "bits.png": (Image.fromarray(GREY).convert("1"), "PNG", {}, False),
+    "pages.tif": (
+        Image.fromarray(GREY), "TIFF", {"save_all": True, "append_images": [Image.fromarray(GREY[::-1])]}, False,
+    ),
+    "rare.tga": (Image.fromarray(COLOUR), "TGA", {}, False),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
+@pytest.mark.parametrize("name", ZOO)
+def test_a_file_is_plain_only_where_bare_pillow_shows_what_prediction_sees(tmp_path: Path, name: str) -> None:
+    image, kind, options, plain = ZOO[name]
+    image.save(tmp_path / name, kind, **options)
+    assert is_plain(tmp_path / name) is plain
+    if plain:
+        with Image.open(tmp_path / name) as bare:
+            assert np.array_equal(np.asarray(bare.convert("RGB")), np.asarray(load_image(tmp_path / name)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in" / "Xray" / "set").mkdir(parents=True)
+    return tmp_path / "in" / "Xray" / "set"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[ImageStore]:
+    with ImageStore(folder.parents[1].resolve()) as opened:
+        yield opened
+
+
+def asked(folder: Path) -> Question:
+    return Question(0, "Xray/set/set_questions_train.json", 0, {}, folder)
+
+
+def archive(folder: Path, name: str, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as opened:
+        for member, content in members.items():
+            opened.writestr(member, content)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> bytes:
+    return paint(tmp_path / "picture.png").read_bytes()
+
+
+def test_a_file_in_a_folder_is_given_as_it_is(folder: Path, store: ImageStore) -> None:
+    path = paint(folder / "imagesTr" / "1.png")
+    with store.file(asked(folder), "imagesTr/1.png") as given:
+        assert given.samefile(path)
+    facts = store.facts(asked(folder), "imagesTr/1.png")
+    assert (facts.size, facts.plain) == ((40, 30), True)
+    assert facts.sha256 == store.sha256(asked(folder), "imagesTr/1.png")
+
+
+@pytest.mark.parametrize("member", ["imagesTr/1.png", "1.png", "./imagesTr/1.png"])
+def test_an_archived_file_is_found_with_and_without_its_folder(
+    folder: Path, store: ImageStore, picture: bytes, member: str
+) -> None:
+    archive(folder, "imagesTr.zip", {member: picture})
+    before = sorted(folder.rglob("*"))
+    with store.file(asked(folder), "imagesTr/1.png") as given:
+        assert given.read_bytes() == picture
+        assert not given.is_relative_to(folder)
+    assert not given.exists(), "what was unpacked is gone after use"
+    assert store.facts(asked(folder), "imagesTr/1.png").size == (40, 30)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_archive_that_a_name_asks_for_wins(folder: Path, store: ImageStore) -> None:
+    archive(folder, "imagesTr.zip", {"1.png": b"training"})
+    archive(folder, "imagesVal.zip", {"1.png": b"validation"})
+    for name, content in (("imagesVal/1.png", b"validation"), ("imagesTr/1.png", b"training")):
+        with store.file(asked(folder), name) as given:
+            assert given.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["../1.png", "/1.png", "C:/1.png", "imagesTr/../../1.png", ""])
+def test_names_that_climb_are_refused_in_archives_too(
+    folder: Path, store: ImageStore, picture: bytes, name: str
+) -> None:
+    archive(folder, "imagesTr.zip", {"../1.png": picture, "/1.png": picture, "C:/1.png": picture})
+    with pytest.raises(ImageError), store.file(asked(folder), name):
+        pass
+    with pytest.raises(ImageError, match="not found"), store.file(asked(folder), "1.png"):
+        pass
+
+
+def test_a_bomb_is_not_unpacked(
+    folder: Path, store: ImageStore, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "MAX_BYTES", len(picture) - 1)
+    archive(folder, "imagesTr.zip", {"1.png": picture})
+    with pytest.raises(ImageError, match="more than the allowed"):
+        store.facts(asked(folder), "imagesTr/1.png")
+
+
+def test_broken_archives_and_members_are_image_errors(folder: Path, store: ImageStore, picture: bytes) -> None:
+    (folder / "imagesVal.zip").write_bytes(b"no archive")
+    archive(folder, "imagesTr.zip", {"1.png": picture})
+    content = bytearray((folder / "imagesTr.zip").read_bytes())
+    content[45] ^= 0xFF
+    (folder / "imagesTr.zip").write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(ImageError, match="cannot be unpacked"):
+            store.facts(asked(folder), "imagesTr/1.png")
+
+
+def test_an_unreadable_file_is_an_image_error(folder: Path, store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint(folder / "imagesTr" / "1.png")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ImageError, match="Permission denied"):
+        store.sha256(asked(folder), "imagesTr/1.png")
+
+
+def test_placing_links_and_copies_where_linking_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = paint(tmp_path / "a.png")
+    place(source, tmp_path / "x" / "linked.png")
+    assert (tmp_path / "x" / "linked.png").samefile(source)
+    with pytest.raises(FileExistsError):
+        place(paint(tmp_path / "b.png", 1), tmp_path / "x" / "linked.png")
+
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    place(source, tmp_path / "y" / "copied.png")
+    assert not (tmp_path / "y" / "copied.png").samefile(source)
+    assert (tmp_path / "y" / "copied.png").read_bytes() == source.read_bytes()

@@ -1,0 +1,81 @@
+"""The demo's router, measured on the committed checkpoint: how it is built is in training/demo/router.py."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import training.demo.router as demo
+from submission.flare.questions import read_input_folder
+from submission.router import Router
+from submission.tasks import TaskType, parse_task_type
+from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
+from training.calibration import CALIBRATION_NAME
+from training.demo.pairs import held_out_pairs
+from training.off_topic import held_out_off_topic
+from training.router import RouterNotLearned
+
+FOLDER = DEMO / "router"
+
+
+@pytest.fixture(scope="module")
+def router() -> Router:
+    return Router.load(FOLDER)
+
+
+def measured(router: Router, questions: list[tuple[str, TaskType | None]]) -> tuple[float, float]:
+    """Shares of the questions whose task is right, and that are kept for its adapter."""
+    verdicts = router.classify(text for text, _ in questions)
+    right = sum(verdicts[text].task is task for text, task in questions)
+    kept = sum(verdicts[text].confidence >= router.settings.threshold for text, _ in questions)
+    return right / len(questions), kept / len(questions)
+
+
+def test_unseen_wordings_are_recognised_and_kept(router: Router) -> None:
+    right, kept = measured(router, [*held_out_pairs()])
+    assert right >= 0.99
+    assert kept >= 0.95
+
+
+def test_the_examples_questions_are_kept(router: Router) -> None:
+    right, kept = measured(router, [(q.text, q.declared) for q in read_input_folder(EXAMPLES).questions])
+    assert right >= 0.98
+    assert kept >= 0.98
+
+
+def test_off_topic_texts_go_to_the_generalist(router: Router) -> None:
+    _, kept = measured(router, [(text, None) for text in held_out_off_topic()])
+    assert kept <= 0.05
+
+
+def test_the_calibration_is_the_one_in_use(router: Router) -> None:
+    figures = json.loads((FOLDER / CALIBRATION_NAME).read_text())
+    assert router.settings.threshold == figures["threshold"]
+    assert router.settings.temperature == pytest.approx(figures["temperature"])
+    assert figures["off_topic"] == len(held_out_off_topic())
+
+
+@needs_flare_data
+def test_the_challenges_questions_are_recognised_and_mostly_kept(router: Router) -> None:
+    rows = [json.loads(line) for line in (FLARE_DATA / "questions_with_answers.jsonl").open()]
+    questions = [(" ".join(row["Question"].split()), parse_task_type(row["TaskType"])) for row in rows]
+    questions += [(q.text, q.declared) for q in read_input_folder(FLARE_DATA / "flare_inputs").questions]
+    for part in (questions, sorted(set(questions), key=str)):
+        right, kept = measured(router, part)
+        assert right >= 0.97
+        assert kept >= 0.90  # the rest is put to the generalist: the demo never saw a real question
+
+
+def test_a_router_that_did_not_learn_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(demo, "PAIRS", 256)
+    monkeypatch.setattr(demo, "TRAINING", replace(demo.TRAINING, epochs=1))
+    with caplog.at_level(logging.INFO), pytest.raises(RouterNotLearned, match="reached only"):
+        demo.build_router(tmp_path / "router")
+    assert "off-topic" in caplog.text
+    assert not (tmp_path / "router").exists()

@@ -1,0 +1,22 @@
+"""Stands in for `llamafactory-cli train CONFIG`: leaves behind what the real one does, and counts its calls."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+
+out = Path(yaml.safe_load(Path(sys.argv[2]).read_text())["output_dir"])
+with (out / "calls").open("a") as calls:
+    calls.write(f"{sys.argv[1]}\n")
+with (out / "trainer_log.jsonl").open("a") as log:
+    for step in (1, 2):
+        log.write(json.dumps({"current_steps": step, "total_steps": 2}) + "\n")
+weights = {"a.lora_A.weight": torch.ones(2, 2), "a.lora_B.weight": torch.ones(2, 2)}
+save_file(weights, out / "adapter_model.safetensors")
+config = {"base_model_name_or_path": "/secret/place", "r": 8, "target_modules": ["q", "k"]}
+(out / "adapter_config.json").write_text(json.dumps(config))
+results = {"train_loss": 1.5, "train_runtime": 3723.2, "epoch": 3.0}
+(out / "train_results.json").write_text(json.dumps(results))

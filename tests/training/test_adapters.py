@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from submission.errors import CheckpointError, EnvironmentProblem, InputError
+from submission.routes import Route
+from submission.tasks import TaskType
+from tests.conftest import ROOT, run_mevlip
+from training import adapters as module
+from training.adapters import AdapterRun, disagreements, pack, plan_run, read_yaml, train, train_adapters
+from training.llamafactory import find_command, run_training
+
+CONFIGS = ROOT / "llamafactory_configs"
+COUNTING = read_yaml(CONFIGS / "counting.yaml")
+
+
+def route(**changes: Any) -> Route:
+    fields = {
+        "adapter": "counting",
+        "base_model": COUNTING["model_name_or_path"],
+        "base_revision": COUNTING["model_revision"],
+        "max_new_tokens": {TaskType.COUNTING: 8},
+    }
+    return Route.model_validate({**fields, **changes})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A prepared data folder with five counting rows."""
+    folder = tmp_path / "data"
+    (folder / "routes" / "counting").mkdir(parents=True)
+    (folder / "routes" / "counting" / "route.json").write_text(route().model_dump_json(), "utf-8")
+    (folder / "counting.jsonl").write_text('{"id": "a"}\n' * 5, "utf-8")
+    return folder
+
+
+def planned(data: Path, overlay: dict[str, Any] | None = None) -> AdapterRun:
+    return plan_run("counting", CONFIGS, data, data.parent / "runs", overlay or {}, None)
+
+
+@pytest.fixture
+def fake_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `llamafactory-cli` that leaves behind what the real one does."""
+    script = tmp_path / "bin" / "llamafactory-cli"
+    script.parent.mkdir()
+    stand_in = Path(__file__).with_name("fake_llamafactory.py")
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n', "utf-8")
+    script.chmod(0o755)
+    monkeypatch.setattr("training.llamafactory.find_command", lambda: script)
+    return script
+
+
+def test_a_run_takes_the_published_settings_and_only_paths_differ(data: Path) -> None:
+    run = planned(data)
+    changed = {key for key in run.settings if run.settings[key] != COUNTING[key]}
+    assert changed == {"dataset_dir", "output_dir"}
+    assert (run.rows, run.steps) == (5, 3)  # 3 batches of 2, one optimiser step, three epochs
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(68601, 25728), (16, 6), (17, 9), (1, 3)])
+def test_steps_are_counted_as_the_trainer_counts_them(rows: int, expected: int) -> None:
+    # The authors' log has 25,725 for 68,601 rows: their version left out an epoch's last, short step.
+    assert AdapterRun("counting", CONFIGS, COUNTING, route(), rows).steps == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"prompt": {"system": "Be brief."}}, "default_system"),
+        ({"images": {"crop_to_patches": True}}, "crop_to_patches"),
+        ({"images": {"max_pixels": 1000}}, "image_max_pixels"),
+        ({"images": {"min_pixels": 10}}, "image_min_pixels"),
+        ({"quantisation": {"double": False}}, "double_quantization"),
+        ({"quantisation": {"kind": "none"}}, "quantization_type"),
+        ({"base_model": "other/model"}, "model_name_or_path"),
+        ({"base_revision": "main"}, "model_revision"),
+    ],
+)
+def test_a_route_that_asks_otherwise_is_refused(changes: dict[str, Any], named: str) -> None:
+    assert not disagreements(COUNTING, route())
+    assert [line.split()[0] for line in disagreements(COUNTING, route(**changes))] == [named]
+
+
+def test_the_image_processor_of_training_is_the_predictors(data: Path) -> None:
+    with pytest.raises(InputError, match="use_fast_tokenizer is True here and False there"):
+        planned(data, {"use_fast_tokenizer": True})
+
+
+def test_missing_rows_are_named_with_the_remedy(data: Path) -> None:
+    (data / "counting.jsonl").unlink()
+    with pytest.raises(InputError, match=r"counting\.jsonl does not exist.*mevlip data prepare"):
+        planned(data)
+
+
+def test_a_finished_run_is_not_repeated(data: Path, fake_cli: Path) -> None:
+    run = planned(data)
+    train(run, quiet=True)
+    train(run, quiet=True)
+    assert (run.output / "calls").read_text() == "train\n"
+    assert yaml.safe_load((run.output / "config.yaml").read_text("utf-8")) == run.settings
+
+
+def test_a_folder_with_another_run_is_left_alone(data: Path, fake_cli: Path) -> None:
+    train(planned(data), quiet=True)
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        train(planned(data, {"learning_rate": 1.0e-5}), quiet=True)
+
+
+def test_a_packed_adapter_has_all_that_a_checkpoint_needs_and_no_path(data: Path, fake_cli: Path) -> None:
+    run = planned(data)
+    folder = data.parent / "adapters"
+    rows = train_adapters([run], folder, quiet=True)
+    assert rows == [("counting", 5, 3, 1.5, "1:02:03")]
+    packed = folder / "counting"
+    assert {path.name for path in packed.iterdir()} == {
+        "adapter_model.safetensors", "adapter_config.json", "route.json", "README.md",
+    }  # fmt: skip
+    assert {value.dtype for value in load_file(packed / "adapter_model.safetensors").values()} == {torch.bfloat16}
+    config = json.loads((packed / "adapter_config.json").read_bytes())
+    assert config["base_model_name_or_path"] == "OpenGVLab/InternVL3-8B-hf"
+    assert config["target_modules"] == ["k", "q"]
+    card = (packed / "README.md").read_text("utf-8")
+    assert "5 rows" in card and "| lora_rank | 8 |" in card and "| mean loss | 1.5000 |" in card
+    for path in packed.iterdir():
+        assert b"/secret" not in path.read_bytes() and str(data).encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("weights", "cause"),
+    [
+        ({"x.lora_A.weight": torch.ones(2), "x.lora_B.weight": torch.zeros(2)}, "all zero"),
+        ({"x.lora_A.weight": torch.tensor([1.0, float("nan")])}, "not finite"),
+    ],
+)
+def test_weights_that_learned_nothing_are_not_packed(
+    data: Path, fake_cli: Path, weights: dict[str, torch.Tensor], cause: str
+) -> None:
+    run = planned(data)
+    train(run, quiet=True)
+    save_file(weights, run.output / module.WEIGHTS_NAME)
+    with pytest.raises(CheckpointError, match=f"'counting'.*{cause}"):
+        pack(run, data.parent / "adapters" / "counting")
+
+
+def test_a_failed_training_shows_its_last_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "llamafactory-cli"
+    script.write_text("#!/bin/sh\necho out of memory\nexit 7\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("training.llamafactory.find_command", lambda: script)
+    with pytest.raises(EnvironmentProblem, match=r"status 7 .*out of memory.*train\.log"):
+        run_training(tmp_path / "x.yaml", tmp_path / "out", lambda done, total: None)
+
+
+def test_without_llamafactory_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.llamafactory._ROOT", tmp_path)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EnvironmentProblem, match=r"llamafactory-cli was not found.*make train-env") as caught:
+        find_command()
+    assert caught.value.exit_code == 3
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    done = run_mevlip(
+        "train", "adapters", data, "--task", "counting", "--config-dir", CONFIGS, "--out", out, "--dry-run"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split()[:3] == ["counting", "5", "3"]
+    assert not out.exists()

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from submission.checkpoint import open_checkpoint
+from submission.errors import CheckpointError
+from tests.conftest import DEMO, run_mevlip
+from training.assembly import assemble
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PARTS = ("--base", DEMO / "base", "--adapters", DEMO / "adapters", "--router", DEMO / "router")
+
+
+def put_together(out: Path, **parts: Path) -> None:
+    folders = {"base": DEMO / "base", "adapters": DEMO / "adapters", "router": DEMO / "router", **parts}
+    assemble(out, **folders, name="x", kind="demo", notice="")
+
+
+def test_parts_become_a_checkpoint_that_the_predictor_opens(tmp_path: Path) -> None:
+    done = run_mevlip("checkpoint", "assemble", *PARTS, "--out", tmp_path / "made", "--kind", "demo", "--notice", "Hi")
+    assert done.returncode == 0, done.stderr
+    made = open_checkpoint(tmp_path / "made")
+    assert made.manifest.notice == "Hi"
+    assert made.routes == open_checkpoint(DEMO).routes
+    verified = run_mevlip("checkpoint", "verify", tmp_path / "made")
+    assert verified.returncode == 0
+    assert ": verified, " in verified.stdout.splitlines()[-1]
+
+
+def test_files_that_could_run_code_stay_behind(tmp_path: Path) -> None:
+    shutil.copytree(DEMO / "base", tmp_path / "base")
+    for name in ("pytorch_model.bin", "modeling.py", ".secret", "README.md"):
+        (tmp_path / "base" / name).write_text("x")
+    put_together(tmp_path / "made", base=tmp_path / "base")
+    assert {path.name for path in (tmp_path / "made/base").iterdir()} == {p.name for p in (DEMO / "base").iterdir()}
+
+
+def test_a_missing_adapter_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    shutil.copytree(DEMO / "adapters", tmp_path / "adapters")
+    shutil.rmtree(tmp_path / "adapters" / "counting")
+    with pytest.raises(CheckpointError, match=r"adapters/counting: no such folder"):
+        put_together(tmp_path / "made", adapters=tmp_path / "adapters")
+    assert [path.name for path in tmp_path.iterdir()] == ["adapters"]
+
+
+def test_adapters_of_different_bases_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    shutil.copytree(DEMO / "adapters", tmp_path / "adapters")
+    route = tmp_path / "adapters" / "counting" / "route.json"
+    route.write_text(json.dumps({**json.loads(route.read_bytes()), "base_revision": "other"}), "utf-8")
+    with pytest.raises(CheckpointError, match="'counting' was trained on"):
+        put_together(tmp_path / "made", adapters=tmp_path / "adapters")
+    assert [path.name for path in tmp_path.iterdir()] == ["adapters"]
+
+
+def test_a_folder_in_use_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "precious").write_text("x")
+    with pytest.raises(CheckpointError, match="is not empty"):
+        put_together(tmp_path / "made")
+    assert (tmp_path / "made" / "precious").exists()
+
+
+def test_an_altered_file_fails_verification(tmp_path: Path) -> None:
+    shutil.copytree(DEMO, tmp_path / "copy")
+    with (tmp_path / "copy" / "router" / "router.json").open("a") as file:
+        file.write(" ")
+    done = run_mevlip("checkpoint", "verify", tmp_path / "copy")
+    assert done.returncode == 3
+    assert "router/router.json" in done.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A model hub on this machine: its address, and the folder that it serves as the repository `team/model`."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.reply(body=True)
+
+        def do_HEAD(self) -> None:
+            self.reply(body=False)
+
+        def reply(self, body: bool) -> None:
+            names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+            prefix = f"/team/model/resolve/{COMMIT}/"
+            if self.path.split("?")[0] == f"/api/models/team/model/revision/{COMMIT}":
+                content = json.dumps(
+                    {"id": "team/model", "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+                ).encode()
+            elif self.path.split("?")[0] == f"/api/models/team/model/tree/{COMMIT}":
+                files = [{"type": "file", "path": n, "oid": n, "size": (folder / n).stat().st_size} for n in names]
+                content = json.dumps(files).encode()
+            elif self.path.startswith(prefix) and self.path.removeprefix(prefix) in names:
+                content = (folder / self.path.removeprefix(prefix)).read_bytes()
+            else:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Keeps the test's output clean."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", folder
+    server.shutdown()
+
+
+def fetch(address: str, home: Path, *arguments: str | Path) -> tuple[int, str, str]:
+    environment = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home)}
+    done = run_mevlip("checkpoint", "fetch", "team/model", *arguments, env=environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_checkpoint_is_fetched_and_verified(hub: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = hub
+    shutil.copytree(DEMO, folder, dirs_exist_ok=True)
+    (folder / "pytorch_model.bin").write_text("never loaded")
+    status, out, error = fetch(address, tmp_path / "home", "--revision", COMMIT, "--out", tmp_path / "got")
+    assert status == 0, error
+    assert ": fetched and verified" in out
+    assert open_checkpoint(tmp_path / "got").digest == open_checkpoint(DEMO).digest
+
+
+def test_a_base_model_is_fetched_as_a_part(hub: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = hub
+    shutil.copytree(DEMO / "base", folder, dirs_exist_ok=True)
+    status, out, error = fetch(address, tmp_path / "home", "--revision", COMMIT, "--out", tmp_path / "got")
+    assert status == 0, error
+    assert "a part of a checkpoint" in out
+    assert {path.name for path in (tmp_path / "got").iterdir()} == {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("revision", "said"), [("main", "is no full commit"), ("f" * 40, "could not be fetched")], ids=["branch", "unknown"]
+)
+def test_what_cannot_be_fetched_is_explained(hub: tuple[str, Path], tmp_path: Path, revision: str, said: str) -> None:
+    status, _, error = fetch(hub[0], tmp_path / "home", "--revision", revision, "--out", tmp_path / "got")
+    assert status == 3
+    assert said in error.splitlines()[-1]

@@ -1,0 +1,1 @@
+"""FLARE trees in; audited, split and counted FLARE trees or LLaMA-Factory data out."""
