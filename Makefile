@@ -13,7 +13,7 @@ demo: .venv/ready ## answer the example questions with the demo checkpoint and s
 	$(BIN)/mevlip check build/demo/predictions.json --input examples/inputs
 
 test: .venv/ready .venv-train/ready ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .

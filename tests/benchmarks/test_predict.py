@@ -16,6 +16,7 @@ def test_planning_saves_router_batches_switches_and_forwards_and_loses_no_questi
     assert plain.image_encodes == better.image_encodes == 63
     assert plain.prefill_tokens == better.prefill_tokens
     assert (plain.router_forwards, plain.adapter_switches, plain.forwards) == (54, 54, 108)
-    assert (better.router_forwards, better.adapter_switches) == (2, 7)
-    # 27 classification questions in four batches of at most 8, each other task in one; two fake forwards each.
-    assert better.forwards == 2 * (4 + 6)
+    assert (better.router_forwards, better.adapter_switches) == (2, 8)
+    # 27 classification questions in four batches of at most 8, each other task in one, and one question that the router
+    # is unsure of with the generalist; two fake forwards each.
+    assert better.forwards == 2 * (4 + 6 + 1)
