@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def build(folder: Path, work: Path) -> None:
-    """Writes the demo checkpoint and prints what it has learned. Seeded, offline; under an hour on two cores.
+    """Writes the demo checkpoint and prints what it has learned. Seeded, offline; about 100 minutes on two cores.
 
     Args:
         folder: The checkpoint folder; replaced at the very end.
