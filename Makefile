@@ -13,7 +13,7 @@ demo: .venv/ready ## answer the example questions with the demo checkpoint and s
 	$(BIN)/mevlip check build/demo/predictions.json --input examples/inputs
 
 test: .venv/ready .venv-train/ready ## run the tests
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 # two processes of one thread each: nearly all tests wait for processes of their own
 
 lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .
