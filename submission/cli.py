@@ -116,7 +116,7 @@ def predict(quiet: bool, **options: Any) -> None:
     \b
     Example: mevlip predict examples/inputs build/demo
     """
-    _start_logging(quiet)
+    start_logging(quiet)
     from submission.config import Settings
     from submission.predictor import enforce
     from submission.predictor import predict as run
@@ -180,7 +180,7 @@ def doctor(**options: Any) -> None:
     \b
     Example: mevlip doctor --checkpoint checkpoints/demo
     """
-    _start_logging(quiet=True)
+    start_logging(quiet=True)
     from submission.doctor import examine
 
     findings = []
@@ -211,7 +211,8 @@ def tasks(as_json: bool) -> None:
     )
 
 
-def _start_logging(quiet: bool) -> None:
+def start_logging(quiet: bool) -> None:
+    """Sends log lines to stderr, of warnings and errors only where it is to be quiet."""
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="mevlip: %(message)s", stream=sys.stderr, force=True
     )

@@ -44,7 +44,7 @@ class PromptEncoder:
     @property
     def reserved(self) -> frozenset[str]:
         """Strings that the tokenizer turns into special tokens, wherever they stand."""
-        return frozenset(self.tokenizer.get_added_vocab()) | frozenset(self.tokenizer.all_special_tokens)
+        return reserved_tokens(self.tokenizer)
 
     def render(self, prompt: Prompt) -> str:
         """The prompt in the model's own chat template, image place-holders not yet expanded."""
@@ -71,6 +71,11 @@ class PromptEncoder:
             # The processor's default differs from LLaMA-Factory's, so tiling is never left to a default.
             options |= {"crop_to_patches": settings.crop_to_patches, "max_patches": settings.max_patches}
         return self.processor(**options, padding=True, return_tensors="pt")
+
+
+def reserved_tokens(tokenizer: Any) -> frozenset[str]:
+    """Strings that a tokenizer turns into special tokens, wherever they stand."""
+    return frozenset(tokenizer.get_added_vocab()) | frozenset(tokenizer.all_special_tokens)
 
 
 def _auto_processor(folder: Path) -> Any:

@@ -105,15 +105,27 @@ class Router:
     def _classify_batch(self, batch: Sequence[str]) -> list[Verdict]:
         import torch
 
-        tasks, labels = list(self.settings.labels), list(self.settings.labels.values())
-        # A question that spells a mark of the classifier's own would forge a label.
-        texts = [text.replace("<<", "< <") for text in batch]
-        with torch.inference_mode():
-            inputs = self._pipeline.prepare_inputs(texts, labels, same_labels=True)
-            logits = self._pipeline.model(**inputs, max_num_classes=len(labels)).logits[:, : len(labels)]
-            best = torch.softmax(logits.float() / self.settings.temperature, dim=-1).max(dim=-1)
+        tasks = list(self.settings.labels)
+        logits = score_texts(self._pipeline, self.settings, batch)
+        best = torch.softmax(logits / self.settings.temperature, dim=-1).max(dim=-1)
         self.forwards += 1
         return [Verdict(tasks[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+
+
+def score_texts(pipeline: Any, settings: RouterSettings, batch: Sequence[str]) -> Any:
+    """Scores a batch of texts; prediction and calibration both do it here.
+
+    Returns:
+        A float32 tensor of logits, shape (texts, tasks), columns in the order of `settings.labels`.
+    """
+    import torch
+
+    labels = list(settings.labels.values())
+    # A question that spells a mark of the classifier's own would forge a label.
+    texts = [text.replace("<<", "< <") for text in batch]
+    with torch.inference_mode():
+        inputs = pipeline.prepare_inputs(texts, labels, same_labels=True)
+        return pipeline.model(**inputs, max_num_classes=len(labels)).logits[:, : len(labels)].float()
 
 
 def input_pipeline(model: Any, tokenizer: Any, settings: RouterSettings, device: str) -> Any:

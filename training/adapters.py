@@ -58,6 +58,12 @@ class AdapterRun:
         return int(self.settings.get("max_steps", 0)) or int(per_epoch * float(self.settings["num_train_epochs"]))
 
     @property
+    def results(self) -> dict[str, Any]:
+        """What LLaMA-Factory wrote at the end of a finished run."""
+        content: dict[str, Any] = json.loads((self.output / RESULTS_NAME).read_bytes())
+        return content
+
+    @property
     def finished(self) -> bool:
         """Whether an earlier run with the same settings has reached its end."""
         return (self.output / RESULTS_NAME).is_file() and (self.output / WEIGHTS_NAME).is_file()
@@ -186,7 +192,7 @@ def pack(run: AdapterRun, folder: Path) -> None:
     config["target_modules"] = sorted(config["target_modules"])  # a set in peft, so its order is accidental
     (folder / CONFIG_NAME).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", "utf-8")
     (folder / ROUTE_NAME).write_text(run.route.model_dump_json(indent=1) + "\n", "utf-8")
-    (folder / CARD_NAME).write_text(model_card(run.adapter, run.route, run.settings, run.output), "utf-8")
+    (folder / CARD_NAME).write_text(model_card(run.adapter, run.route, run.settings, run.results), "utf-8")
 
 
 def _check_learned(adapter: str, weights: dict[str, Any]) -> None:
@@ -218,8 +224,7 @@ def train_adapters(
         target = adapters / run.adapter
         shutil.rmtree(target, ignore_errors=True)
         pack(run, target)
-        results = json.loads((run.output / RESULTS_NAME).read_bytes())
-        minutes, seconds = divmod(round(results["train_runtime"]), 60)
+        minutes, seconds = divmod(round(run.results["train_runtime"]), 60)
         clock = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-        table.append((run.adapter, run.rows, run.steps, round(results["train_loss"], 4), clock))
+        table.append((run.adapter, run.rows, run.steps, round(run.results["train_loss"], 4), clock))
     return table

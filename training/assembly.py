@@ -20,6 +20,7 @@ from submission.checkpoint import (
 from submission.errors import CheckpointError, EnvironmentProblem
 from submission.routes import read_route
 from submission.tasks import adapter_names
+from training.data.images import place
 
 _LEFT_OUT = (*CODE_SUFFIXES, ".onnx", ".gguf", ".md")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -76,14 +77,7 @@ def _copy(source: Path, target: Path, keep: tuple[str, ...] = ()) -> None:
     for path in sorted(source.iterdir()):
         unwanted = path.name.startswith(".") or (path.name.endswith(_LEFT_OUT) and not path.name.endswith(keep or "\0"))
         if path.is_file() and not unwanted:
-            _link(path.resolve(), target / path.name)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
+            place(path, target / path.name)
 
 
 def fetch(repository: str, revision: str, out: Path) -> Checkpoint | None:

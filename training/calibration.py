@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from submission.router import RouterSettings, input_pipeline
+from submission.router import RouterSettings, input_pipeline, score_texts
 from submission.tasks import TASKS, TaskType
 from training.off_topic import OFF_TOPIC_SHARE
 
@@ -132,19 +132,12 @@ def router_logits(
     Returns:
         Logits of shape (texts, tasks), columns in the order of `settings.labels`.
     """
-    import torch
-
-    labels = list(settings.labels.values())
     pipeline = input_pipeline(model.eval(), tokenizer, settings, device)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # neighbours of like length waste least padding
-    logits = np.zeros((len(texts), len(labels)))
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = [texts[i].replace("<<", "< <") for i in rows]
-            inputs = pipeline.prepare_inputs(batch, labels, same_labels=True)
-            output = pipeline.model(**inputs, max_num_classes=len(labels)).logits[:, : len(labels)]
-            logits[rows] = output.double().cpu().numpy()
+    logits = np.zeros((len(texts), len(settings.labels)))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        logits[rows] = score_texts(pipeline, settings, [texts[i] for i in rows]).cpu().numpy()
     return logits
 
 
@@ -336,8 +329,8 @@ def plot_reliability(calibration: Calibration, folder: Path) -> tuple[Path, ...]
         The files written; none where matplotlib is not installed.
     """
     try:
-        from matplotlib import rc_context  # type: ignore[import-not-found, unused-ignore]
-        from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
     except ImportError:
         return ()
     # A fixed salt and no date make the same figures the same file.

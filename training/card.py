@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
+from submission.checkpoint import file_sha256
 from submission.routes import Route
 from submission.tasks import MULTI_TASK, TASKS, TaskType
 
@@ -19,16 +18,15 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def model_card(adapter: str, route: Route, settings: dict[str, Any], output: Path) -> str:
+def model_card(adapter: str, route: Route, settings: dict[str, Any], results: dict[str, Any]) -> str:
     """Writes an adapter's model card in Markdown.
 
     Args:
         adapter: Its name.
         route: Its route.
         settings: What LLaMA-Factory was given.
-        output: LLaMA-Factory's output folder, which holds train_results.json.
+        results: LLaMA-Factory's train_results.json.
     """
-    results = json.loads((output / "train_results.json").read_bytes())
     rows = Path(settings["dataset_dir"]) / f"{settings['dataset']}.jsonl"
     title = "all seven tasks" if adapter == MULTI_TASK else TASKS[TaskType(adapter)].title.lower()
     lines = [
@@ -44,7 +42,7 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], output: Pat
         "says how it has to be asked.",
         "",
         f"- Base: `{route.base_model}`, revision `{route.base_revision}`",
-        f"- Data: {sum(1 for _ in rows.open('rb'))} rows, sha256 of the file `{_sha256(rows)}`",
+        f"- Data: {sum(1 for _ in rows.open('rb'))} rows, sha256 of the file `{file_sha256(rows)}`",
         f"- Boxes: {route.box_space}; images: at most {route.images.max_count} of a question, "
         f"{'tiled' if route.images.crop_to_patches else 'one tile each'}, "
         f"at most {route.images.max_pixels} pixels before the image processor",
@@ -63,8 +61,3 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], output: Pat
         "what validation on other images gives, which the loss above does not say.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import click
 
+from submission.cli import start_logging
 from submission.tasks import adapter_names
 from training.router_cli import router
 
@@ -17,7 +16,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.group()
 def train() -> None:
     """Train the adapters (with LLaMA-Factory) and the task classifier."""
-    logging.basicConfig(level=logging.INFO, format="mevlip: %(message)s", stream=sys.stderr, force=True)
+    start_logging(quiet=False)
 
 
 train.add_command(router)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from submission.cli import start_logging
 
 if TYPE_CHECKING:
     from training.calibration import Calibration
@@ -57,8 +58,7 @@ def router(data: Path, out: Path, report: Path | None, quiet: bool, **options: A
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise click.UsageError(f"--out {out} is not empty; name a new folder.")
-    level = logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(level=level, format="mevlip: %(message)s", stream=sys.stderr, force=True)
+    start_logging(quiet)
     _quieten(local=Path(options["encoder"]).is_dir())
     split = _read(data, options["held_out"], options["seed"])
     calibration = _train(split, out, options, quiet)

@@ -79,9 +79,7 @@ def find_image(root: Path, folder: Path, name: str) -> Path:
     Raises:
         ImageError: The name leaves the input folder, or no file answers to it.
     """
-    parts = PurePosixPath(name.strip().replace("\\", "/")).parts
-    if not parts or parts[0] == "/" or re.match(r"[A-Za-z]:", parts[0]) or ".." in parts or "\0" in name:
-        raise ImageError("the name is not a path below its question file; absolute paths and '..' are refused")
+    parts = image_path(name).parts
     rest = parts[1:] if len(parts) > 1 and parts[0] in IMAGE_FOLDERS else parts
     for candidate in (Path(*parts), *(Path(start, *rest) for start in IMAGE_FOLDERS), Path(*rest)):
         path = folder / candidate
@@ -96,6 +94,19 @@ def find_image(root: Path, folder: Path, name: str) -> Path:
             raise ImageError("is a link that leaves the input folder; copy the file in (cp -L)")
         return path
     raise ImageError("not found beside its question file")
+
+
+def image_path(name: str) -> PurePosixPath:
+    """An ImageName as a clean relative path.
+
+    Raises:
+        ImageError: It is absolute or climbs.
+    """
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    parts = path.parts
+    if not parts or parts[0] == "/" or re.match(r"[A-Za-z]:", parts[0]) or ".." in parts or "\0" in name:
+        raise ImageError("the name is not a path below its question file; absolute paths and '..' are refused")
+    return path
 
 
 def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:

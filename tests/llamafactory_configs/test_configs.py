@@ -18,11 +18,10 @@ from transformers import InternVLForConditionalGeneration, get_linear_schedule_w
 
 from submission.routes import ImageSettings, PromptSettings, Quantisation
 from submission.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TRAIN_PYTHON
 from tests.llamafactory_configs.internvl3_8b import shape
 
 FOLDER = ROOT / "llamafactory_configs"
-TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 ADAPTERS = {name: FOLDER / f"{name}.yaml" for name in adapter_names()}
 PRESETS = {path.stem: path for path in sorted((FOLDER / "presets").glob("*.yaml"))}
 FILES = [*ADAPTERS.values(), *PRESETS.values()]

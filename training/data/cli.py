@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from submission.cli import start_logging
 
 _FOLDER = click.Path(path_type=Path)
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
@@ -21,7 +21,7 @@ def data() -> None:
     FLARE_DIR is the challenge's tree, one of its splits, or any folder in it. Images may lie in folders or in the zip
     archives as they were downloaded; nothing is ever written there.
     """
-    logging.basicConfig(level=logging.INFO, format="mevlip: %(message)s", stream=sys.stderr, force=True)
+    start_logging(quiet=False)
 
 
 @data.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import os
@@ -17,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
-from submission.flare.images import FORMATS, IMAGE_FOLDERS, ImageError, find_image, load_image
+from submission.checkpoint import file_sha256
+from submission.flare.images import FORMATS, IMAGE_FOLDERS, ImageError, find_image, image_path, load_image
 from submission.flare.questions import Question
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -154,18 +154,6 @@ class ImageStore:
         return target
 
 
-def image_path(name: str) -> PurePosixPath:
-    """An ImageName as a clean relative path.
-
-    Raises:
-        ImageError: It is absolute or climbs.
-    """
-    path = PurePosixPath(name.strip().replace("\\", "/"))
-    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
-        raise ImageError("the name is not a path below its question file; absolute paths and '..' are refused")
-    return path
-
-
 def place(path: Path, target: Path) -> None:
     """Puts a file at a place: as a hard link where the file system allows it, else as a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +208,6 @@ def _list_members(folder: Path, stack: ExitStack) -> Members:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})") from error

@@ -10,7 +10,6 @@ OUT/prepared.json                choices, counts and checksums
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -21,8 +20,9 @@ from typing import Any, Literal
 
 from submission.answers import Form
 from submission.answers.form import BoxSpace
+from submission.checkpoint import file_sha256
 from submission.errors import InputError
-from submission.flare.images import ImageError, load_image, spaced_indices
+from submission.flare.images import ImageError, image_path, load_image, spaced_indices
 from submission.progress import Progress
 from submission.prompts import build_prompt
 from submission.routes import ROUTE_NAME, Contract, ImageSettings, PromptSettings, Quantisation, Route
@@ -30,7 +30,7 @@ from submission.tasks import MULTI_TASK, TaskType, adapter_names
 from training.data.audit import audit_examples
 from training.data.findings import Kind
 from training.data.folders import whole_folder
-from training.data.images import ImageStore, image_path, place
+from training.data.images import ImageStore, place
 from training.data.records import Example, Examples, read_examples, rows_to_train
 from training.data.targets import TargetError, write_target
 from training.data.tokens import read_tokens, token_budgets
@@ -230,7 +230,7 @@ def _write_rows(
     )
     info = {name: {"file_name": f"{name}.jsonl", "formatting": "sharegpt", "columns": columns} for name in names}
     _write_json(folder / "dataset_info.json", info)
-    return {name: hashlib.sha256((folder / f"{name}.jsonl").read_bytes()).hexdigest() for name in names}
+    return {name: file_sha256(folder / f"{name}.jsonl") for name in names}
 
 
 def _sharegpt(row: _Row, images: _ImageFolder, settings: PromptSettings, reserved: frozenset[str]) -> dict[str, Any]:

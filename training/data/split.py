@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from submission.errors import InputError
-from submission.flare.images import ImageError
+from submission.flare.images import ImageError, image_path
 from submission.progress import Progress
 from submission.tasks import TaskType
 from training.data.folders import whole_folder
-from training.data.images import ImageStore, image_path, place
+from training.data.images import ImageStore, place
 from training.data.records import TRAINING, Example, read_examples, rows_to_train
 
 SPLIT_NAME = "split.json"

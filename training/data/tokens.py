@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from submission.errors import EnvironmentProblem
+from submission.processors import reserved_tokens
 from submission.tasks import TASKS, TaskType
 
 _ROUND_TO = 8
@@ -42,8 +43,7 @@ def read_tokens(folder: Path) -> Tokens:
         raise EnvironmentProblem(
             f"{folder} holds no tokenizer ({type(error).__name__})", "Name the base model's folder as --tokenizer."
         ) from error
-    reserved = frozenset(tokenizer.get_added_vocab()) | frozenset(tokenizer.all_special_tokens)
-    return Tokens(reserved, lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]))
+    return Tokens(reserved_tokens(tokenizer), lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]))
 
 
 def token_budgets(targets: Iterable[tuple[TaskType, str]], tokens: Tokens | None) -> dict[TaskType, int]:

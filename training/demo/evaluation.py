@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from submission.answers import ANSWER_CLASSES, Form
+from submission.answers import ANSWER_CLASSES, Form, read_answer
 from submission.config import Routing, Settings
 from submission.flare.questions import read_input_folder
 from submission.predictor import predict
@@ -112,8 +112,6 @@ def _pairs(truths: list[dict[str, Any]], predictions: list[dict[str, Any]]) -> d
 
 def _read_prediction(task: TaskType, answer: str, form: Form) -> Any:
     """The answer as the declared task's type; one of another type, by a wrong route, becomes the task's fallback."""
-    from submission.answers import read_answer
-
     text = read_answer(task, answer, form).text
     return ANSWER_CLASSES[TASKS[task].answer_type].parse(text, form)
 
