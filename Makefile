@@ -26,7 +26,7 @@ bench: .venv/ready ## compare the predictor with one question at a time
 image: ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
 	docker build $(BUILD_FLAGS) --build-arg CHECKPOINT=$(CHECKPOINT) --tag $(IMAGE) .
 
-demo-checkpoint: .venv/ready .venv-train/ready ## train the demo checkpoint anew (about 100 minutes)
+demo-checkpoint: .venv/ready .venv-train/ready ## train the demo checkpoint anew (about 80 minutes)
 	$(BIN)/python -m training.demo.build checkpoints/demo
 
 example-inputs: .venv/ready ## draw the example questions anew

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ IMAGE_SIZE = 112
 PATCH_SIZE = 14
 DOWNSAMPLE = 0.5
 IMAGE_TOKENS = int((IMAGE_SIZE // PATCH_SIZE * DOWNSAMPLE) ** 2)
-VOCABULARY = 768
+VOCABULARY = 1024
 
 # Qwen2's way of cutting text before byte-level merges: every digit stands alone.
 _SPLIT = (
@@ -51,15 +52,17 @@ def build_base(folder: Path, corpus: Iterable[str]) -> None:
 
     Args:
         folder: Where to write; made where it is absent.
-        corpus: Texts from which the byte-level merges are learned.
+        corpus: Texts from which the byte-level merges are learned, besides those of the base's own training.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    from training.demo.pretraining import pretrain
+    from training.demo.pretraining import draw, pretrain
 
-    tokenizer = _write_tokenizer(folder, corpus)
+    scenes = draw()
+    spoken = (text for scene in scenes[:4000] for turn in scene.turns for text in turn)
+    tokenizer = _write_tokenizer(folder, chain(corpus, spoken))
     _write_processor(folder)
     model = new_model(tokenizer)
-    pretrain(model, tokenizer)
+    pretrain(model, tokenizer, scenes)
     model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
 
 

@@ -8,20 +8,22 @@ folder are not repeated.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from submission.checkpoint import DEMO_NAME
 from submission.offline import go_offline
-from submission.tasks import TaskType, adapter_names
+from submission.tasks import MULTI_TASK, TaskType, adapter_names
 from training.demo.wordings import DATASETS
 
 BASE_NAME = "me-vlip/demo-internvl3"
-BASE_REVISION = "v1"
+BASE_REVISION = "v2"
 NOTICE = "DEMO CHECKPOINT: two million parameters that have learned synthetic pictures; its answers are not medical"
 SEED = 4
 ROWS = {
@@ -34,6 +36,9 @@ ROWS = {
     TaskType.REPORT: 900,
 }
 """Training questions of each data set, by its task."""
+STEPS: dict[str, int] = {MULTI_TASK: 3000, TaskType.INSTANCE_DETECTION: 1800}
+"""Steps of eight rows for the two adapters that have most to learn."""
+STEPS_OF_OTHERS = 700
 
 _CONFIGS = Path("llamafactory_configs")
 _OVERLAY = Path(__file__).with_name("overlay.yaml")
@@ -41,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 def build(folder: Path, work: Path) -> None:
-    """Writes the demo checkpoint and prints what it has learned. Seeded, offline; about 100 minutes on two cores.
+    """Writes the demo checkpoint and prints what it has learned. Seeded, offline; about 80 minutes on two cores.
 
     Args:
         folder: The checkpoint folder; replaced at the very end.
@@ -68,8 +73,15 @@ def build(folder: Path, work: Path) -> None:
             _prepare(work / "flare", data, base)
     with _stage("adapters", work / "runs"):
         overlay = read_yaml(_OVERLAY)
-        runs = [plan_run(name, _CONFIGS, data, work / "runs", overlay, str(base)) for name in adapter_names()]
-        train_adapters(runs, work / "adapters")
+        steps = {name: {"max_steps": STEPS.get(name, STEPS_OF_OTHERS)} for name in adapter_names()}
+        runs = [
+            plan_run(name, _CONFIGS, data, work / "runs", overlay | some, str(base)) for name, some in steps.items()
+        ]
+        # Two trainings of one thread each take half as long as one after another with two threads.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        with ThreadPoolExecutor(2) as pool:
+            for _ in pool.map(lambda run: train_adapters([run], work / "adapters", quiet=True), runs):
+                pass
     with _stage("router", router):
         if not router.is_dir():
             build_router(router)

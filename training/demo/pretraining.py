@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,64 +15,33 @@ import torch
 from torch import nn
 
 from training.demo.base import IMAGE_SIZE, IMAGE_TOKENS
-from training.demo.plain import plain_turns
+from training.demo.plain import base_turns
 from training.demo.scenes import draw_scene
 from training.demo.wordings import DATASETS
 
 logger = logging.getLogger(__name__)
 
+SEED = 11
+SCENES = 56_000
+STEPS = 7_000
 BATCH = 32
 LEARNING_RATE = 1.5e-3
 WARM_UP = 0.04
 FOUR_BIT_FROM = 0.7
 """From this share of the steps on the linear weights are rounded to NF4, as they will be when the model is used."""
+WEIGHTS = {
+    "chromosome_plates": 6,
+    "birth_structures": 6,
+    "nodule_boxes": 4,
+    **dict.fromkeys(("cell_fields", "chest_labels", "tooth_findings"), 3),
+    **dict.fromkeys(("mole_shapes", "breast_views", "smear_types", "breast_nodules", "birth_angle"), 2),
+    **dict.fromkeys(("bone_loss", "chest_regions", "jaw_panorama"), 2),
+}
+"""How often some data sets are drawn for each time the others are: seeing where things are takes longest to learn."""
 _CHUNK = 250
 _IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
 
 Turns = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of the training with a learning-rate cycle of its own.
-
-    Attributes:
-        seed: Seed of scenes and order.
-        scenes: Number of scenes drawn, each seen several times.
-        steps: Optimiser steps.
-        weights: How much more often some data sets are drawn than the others.
-    """
-
-    seed: int
-    scenes: int
-    steps: int
-    weights: dict[str, int]
-
-
-PHASES = (
-    Phase(
-        11,
-        30_000,
-        2_800,
-        dict.fromkeys(("chromosome_plates", "nodule_boxes", "birth_structures"), 3)
-        | dict.fromkeys(("cell_fields", "bone_loss"), 2),
-    ),
-    # Seeing where things are takes longest to learn.
-    Phase(
-        12,
-        30_000,
-        3_000,
-        dict.fromkeys(("chromosome_plates", "nodule_boxes", "birth_structures"), 7)
-        | dict.fromkeys(("cell_fields", "mole_shapes", "fundus_grades", "smear_types", "chest_labels"), 3),
-    ),
-    Phase(
-        13,
-        24_000,
-        2_000,
-        dict.fromkeys(("chromosome_plates", "birth_structures"), 8)
-        | {"nodule_boxes": 4, "chest_labels": 3, "tooth_findings": 3, "breast_nodules": 3, "breast_views": 2},
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -96,36 +66,34 @@ class Row:
     pixels: np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def pretrain(model: Any, tokenizer: Any, phases: Sequence[Phase] = PHASES) -> list[float]:
+def pretrain(model: Any, tokenizer: Any, scenes: Sequence[Drawn], steps: int = STEPS) -> list[float]:
     """Trains every weight of a base model in place; seeded.
 
     Args:
         model: An InternVLForConditionalGeneration in float32.
         tokenizer: Its `tokenizers.Tokenizer`.
-        phases: What to train on and for how long.
+        scenes: What to train on; each is seen several times.
+        steps: Optimiser steps.
 
     Returns:
-        The mean loss of each tenth of each phase.
+        The mean loss of each tenth.
     """
-    return [loss for phase in phases for loss in _train(model, tokenizer, phase)]
-
-
-def _train(model: Any, tokenizer: Any, phase: Phase) -> list[float]:
-    rows = [_encode(tokenizer, scene) for scene in draw(phase)]
-    steps = phase.steps
-    rng = random.Random(phase.seed)  # noqa: S311 - shuffling, not secrets
+    rows = [_encode(tokenizer, scene) for scene in scenes]
+    rng = random.Random(SEED)  # noqa: S311 - shuffling, not secrets
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP)
     losses: list[float] = []
+    four_bit = _FourBit(model)
     total, batches, pad = 0.0, _batches(rows, rng), tokenizer.token_to_id("<|endoftext|>")
+    # At a hundred tokens plain matrix products train twice as fast on a CPU as PyTorch's fused attention.
+    model.set_attn_implementation("eager")
     model.train()
     for step in range(steps):
-        if step == int(steps * FOUR_BIT_FROM):
-            _round_to_four_bits(model)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = model(**_collate(next(batches), pad)).loss
         optimiser.zero_grad()
-        loss.backward()
+        with four_bit() if step >= steps * FOUR_BIT_FROM else nullcontext():
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = model(**_collate(next(batches), pad)).loss
+            loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -134,15 +102,15 @@ def _train(model: Any, tokenizer: Any, phase: Phase) -> list[float]:
             losses.append(total / (steps // 10))
             total = 0.0
             logger.info("base: %d of %d steps, loss %.4f", step + 1, steps, losses[-1])
-    _keep_original_weights(model)
+    model.set_attn_implementation("sdpa")
     model.eval()
     return losses
 
 
-def draw(phase: Phase) -> list[Drawn]:
-    """Draws a phase's scenes in two processes."""
-    names = [dataset for dataset in DATASETS for _ in range(phase.weights.get(dataset.name, 1))]
-    seeds = [f"{phase.seed}/{index}" for index in range(phase.scenes)]
+def draw(scenes: int = SCENES) -> list[Drawn]:
+    """Draws scenes in two processes."""
+    names = [dataset for dataset in DATASETS for _ in range(WEIGHTS.get(dataset.name, 1))]
+    seeds = [f"{SEED}/{index}" for index in range(scenes)]
     chunks = [seeds[start : start + _CHUNK] for start in range(0, len(seeds), _CHUNK)]
     with ProcessPoolExecutor(2) as pool:
         return [scene for part in pool.map(_draw_chunk, chunks, [names] * len(chunks)) for scene in part]
@@ -155,7 +123,7 @@ def _draw_chunk(seeds: Sequence[str], names: Sequence[Any]) -> list[Drawn]:
         dataset = rng.choice(names)
         scene = draw_scene(dataset, rng)
         pixels = [np.asarray(image.resize((IMAGE_SIZE, IMAGE_SIZE), 3)) for image in scene.images]
-        drawn.append(Drawn(np.stack(pixels), plain_turns(dataset, scene, rng)))
+        drawn.append(Drawn(np.stack(pixels), base_turns(dataset, scene, rng)))
     return drawn
 
 
@@ -198,37 +166,41 @@ def _collate(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
     }
 
 
-class _FourBit(nn.Module):
-    """Rounds a weight to NF4 blocks of 64; gradients pass as if it were not there (straight-through)."""
+class _FourBit:
+    """Lets a model compute with NF4 weights while the full ones are trained (straight-through).
 
-    def __init__(self) -> None:
-        super().__init__()
+    Args:
+        model: The model; its linear layers but for the output layer are rounded, in blocks of 64, as bitsandbytes does.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
         from bitsandbytes.functional import get_4bit_type
 
-        self.code = get_4bit_type("nf4", device="cpu")
-        self.bounds = (self.code[1:] + self.code[:-1]) / 2
+        self._code = get_4bit_type("nf4", device="cpu")
+        self._bounds = (self._code[1:] + self._code[:-1]) / 2
+        self._weights = [
+            module.weight
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and "lm_head" not in name
+        ]
 
-    def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """Returns the rounded weight, same shape."""
-        blocks = weight.detach().reshape(-1, 64)
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Inside, the weights are rounded; gradients taken there are applied to the full weights afterwards."""
+        with torch.no_grad():
+            full = torch.cat([weight.flatten() for weight in self._weights])
+            self._put(self._round(full))
+        yield
+        with torch.no_grad():
+            self._put(full)
+
+    def _round(self, weights: torch.Tensor) -> torch.Tensor:
+        blocks = weights.reshape(-1, 64)
         scale = blocks.abs().amax(dim=1, keepdim=True).clamp_min(1e-8)
-        rounded = self.code[torch.bucketize(blocks / scale, self.bounds)] * scale
-        error: torch.Tensor = rounded.reshape(weight.shape) - weight.detach()
-        return weight + error
+        rounded: torch.Tensor = self._code[torch.bucketize(blocks / scale, self._bounds)] * scale
+        return rounded.flatten()
 
-
-def _four_bit_layers(model: Any) -> Iterator[nn.Linear]:
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and "lm_head" not in name:
-            yield module
-
-
-def _round_to_four_bits(model: Any) -> None:
-    for layer in list(_four_bit_layers(model)):
-        nn.utils.parametrize.register_parametrization(layer, "weight", _FourBit(), unsafe=True)
-
-
-def _keep_original_weights(model: Any) -> None:
-    for layer in list(_four_bit_layers(model)):
-        if nn.utils.parametrize.is_parametrized(layer):
-            nn.utils.parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+    def _put(self, weights: torch.Tensor) -> None:
+        parts = torch.split(weights, [weight.numel() for weight in self._weights])
+        for weight, part in zip(self._weights, parts, strict=True):
+            weight.copy_(part.view_as(weight))

@@ -89,10 +89,11 @@ def _mark(draw: ImageDraw.ImageDraw, kind: int, centre: tuple[int, int], size: i
     elif kind == 1:
         draw.polygon(_star(centre, size, size * 0.7, 11), fill=dark)
     elif kind == 2:
-        draw.ellipse(box, outline=dark, width=max(3, size // 4))
+        draw.ellipse(box, outline=dark, width=size // 3)
     elif kind == 3:
-        for offset in range(-size, size, max(6, size // 3)):
-            draw.line((x + offset, y - size, x + offset, y + size), fill=dark, width=3)
+        for offset in (-0.9, -0.3, 0.3, 0.9):
+            middle = x + offset * size * 0.9
+            draw.rectangle((middle - size * 0.12, y - size, middle + size * 0.12, y + size), fill=dark)
     elif kind == 4:
         draw.polygon(_star(centre, size, size * 0.4, 5), fill=dark)
     else:
@@ -107,7 +108,7 @@ def _marked(
     def scene(dataset: DemoDataset, rng: random.Random) -> Scene:
         image, draw = _canvas(rng, low, high)
         kind = rng.randrange(len(dataset.options))
-        size = rng.randint(18, 36)
+        size = int(min(image.size) * rng.uniform(0.13, 0.2))
         if kind == blank:
             return Scene((image,), {"": _letter(kind)})
         x, y = _spot(image, rng, size)
@@ -122,12 +123,14 @@ def _breast_views(dataset: DemoDataset, rng: random.Random) -> Scene:
     views = []
     for _ in range(2):
         image, draw = _canvas(rng, (40, 40, 40), (90, 90, 90))
+        reach = min(image.size) // 6
         if kind != 1:
-            _disc(draw, _spot(image, rng, 24), rng.randint(14, 24), (190, 190, 190))
+            _disc(draw, _spot(image, rng, reach), rng.uniform(0.7, 1) * reach, (170, 170, 170))
         if kind != 0:
-            x, y = _spot(image, rng, 24)
-            for _ in range(12):
-                _disc(draw, (x + rng.randint(-20, 20), y + rng.randint(-20, 20)), 1.5, (250, 250, 250))
+            x, y = _spot(image, rng, reach)
+            for _ in range(14):
+                speck = (x + rng.uniform(-1, 1) * reach, y + rng.uniform(-1, 1) * reach)
+                _disc(draw, speck, reach / 12, (255, 255, 255))
         views.append(image)
     return Scene(tuple(views), {"": dataset.options[kind]})
 
@@ -136,9 +139,9 @@ def _smear_types(dataset: DemoDataset, rng: random.Random) -> Scene:
     """Eleven kinds by the number, the size and the stain of the cells."""
     kind = rng.randrange(len(dataset.options))
     image, draw = _canvas(rng, (225, 205, 215), (245, 225, 235))
-    size = (5, 9, 14)[kind % 3]
+    size = int(min(image.size) * (0.03, 0.06, 0.11)[kind % 3])
     stain = ((70, 30, 130), (190, 40, 60), (40, 120, 70), (40, 80, 190))[kind // 3]
-    for _ in range(30 if size == 5 else 14):
+    for _ in range((36, 14, 6)[kind % 3]):
         _disc(draw, _spot(image, rng, size), size, stain)
     return Scene((image,), {"": _letter(kind)})
 
@@ -146,24 +149,25 @@ def _smear_types(dataset: DemoDataset, rng: random.Random) -> Scene:
 def _chromosome_plates(_: DemoDataset, rng: random.Random) -> Scene:
     """Bars whose length and number of bands tell their identity."""
     image, draw = _canvas(rng, (215, 215, 215), (240, 240, 240))
-    height = 22
-    rows = range(6, image.height - height - 4, height + 8)
+    row = image.height / 4
     found: dict[str, list[list[int]]] = {}
-    for y in sorted(rng.sample(rows, min(len(rows), rng.randint(2, 3)))):
+    for slot in sorted(rng.sample(range(4), rng.randint(2, 3))):
         identity = rng.randint(1, 5)
-        length = 20 + 14 * identity
-        x = rng.randint(4, image.width - length - 5)
-        draw.rounded_rectangle((x, y, x + length, y + height), 7, fill=(60, 60, 70))
-        for band in range(identity):
-            draw.rectangle((x + 8 + 14 * band, y, x + 12 + 14 * band, y + height), fill=(230, 230, 230))
-        found.setdefault(str(identity), []).append([x, y, x + length, y + height])
+        length, thickness = image.width * (0.05 + 0.16 * identity), row * rng.uniform(0.6, 0.75)
+        x, y = rng.uniform(4, image.width - length - 4), slot * row + rng.uniform(0.05, 0.2) * row
+        box = [round(value) for value in (x, y, x + length, y + thickness)]
+        draw.rounded_rectangle(box, 7, fill=(60, 60, 70))
+        for band in range(identity - 1):
+            middle = x + length * (band + 1) / identity
+            draw.rectangle((middle - image.width / 60, y, middle + image.width / 60, y + thickness), fill=(235,) * 3)
+        found.setdefault(str(identity), []).append(box)
     return Scene((image,), {"": json.dumps(dict(sorted(found.items())))})
 
 
 def _cell_fields(_dataset: DemoDataset, rng: random.Random) -> Scene:
     image, draw = _canvas(rng, (20, 30, 40), (40, 55, 60))
     count = rng.choice((rng.randint(0, 9), rng.randint(10, 40), rng.randint(41, 300)))
-    size = 9 if count < 10 else 5 if count < 41 else 3
+    size = int(min(image.size) * (0.05 if count < 10 else 0.028)) if count < 41 else 2
     for _ in range(count):
         _disc(draw, _spot(image, rng, size), size, (90, rng.randint(150, 220), 120))
     return Scene((image,), {"": str(count)})
@@ -172,7 +176,7 @@ def _cell_fields(_dataset: DemoDataset, rng: random.Random) -> Scene:
 def _breast_nodules(dataset: DemoDataset, rng: random.Random) -> Scene:
     image, draw = _canvas(rng, (70, 70, 70), (130, 130, 130))
     kind = rng.randrange(len(dataset.options))
-    size = rng.randint(18, 32)
+    size = int(min(image.size) * rng.uniform(0.13, 0.2))
     centre = _spot(image, rng, size)
     if kind == 0:
         _disc(draw, centre, size, (25, 25, 25))
@@ -188,7 +192,7 @@ def _nodule_boxes(_: DemoDataset, rng: random.Random) -> Scene:
     half = image.width // 2
     boxes = []
     for side in rng.sample((0, 1), rng.choice((1, 1, 2))):
-        width, height = rng.randint(20, half - 12), rng.randint(20, image.height // 2)
+        width, height = rng.randint(half // 2, half - 8), rng.randint(image.height // 4, image.height // 2)
         x, y = side * half + rng.randint(3, half - width - 4), rng.randint(3, image.height - height - 4)
         draw.ellipse((x, y, x + width, y + height), fill=(25, 25, 25))
         boxes.append([x, y, x + width, y + height])
@@ -201,19 +205,19 @@ def _birth_structures(dataset: DemoDataset, rng: random.Random) -> Scene:
     half = image.width // 2
     answers = {}
     for side, name in enumerate(rng.sample(dataset.targets, 2)):
-        width, height = rng.randint(28, half - 12), rng.randint(28, image.height // 2)
+        width, height = rng.randint(half // 2, half - 8), rng.randint(image.height // 4, image.height // 2)
         x, y = side * half + rng.randint(3, half - width - 4), rng.randint(3, image.height - height - 4)
         box = (x, y, x + width, y + height)
         if name == "bright oval":
             draw.ellipse(box, fill=(230, 230, 230))
         elif name == "dark arc":
-            draw.arc(box, 0, 360, fill=(10, 10, 10), width=4)
+            draw.ellipse(box, outline=(10, 10, 10), width=half // 9)
         elif name == "upper disc":
-            draw.ellipse(box, fill=(150, 150, 150), outline=(240, 240, 240), width=3)
+            draw.ellipse(box, fill=(10, 10, 10), outline=(240, 240, 240), width=half // 12)
         elif name == "lower wedge":
             draw.polygon([(x, y + height), (x + width, y + height), (x + width // 2, y)], fill=(20, 20, 20))
         elif name == "head contour":
-            draw.ellipse(box, outline=(240, 240, 240), width=2)
+            draw.ellipse(box, outline=(240, 240, 240), width=half // 12)
         else:
             draw.rectangle(box, fill=(200, 200, 200))
         answers[name] = json.dumps([box])
@@ -227,7 +231,7 @@ def _birth_angle(_: DemoDataset, rng: random.Random) -> Scene:
     reach = min(image.width, image.height) * 0.45
     for turn in (0, degrees):
         end = (x + reach * math.cos(math.radians(turn)), y - reach * math.sin(math.radians(turn)))
-        draw.line((x, y, *end), fill=(240, 240, 240), width=4)
+        draw.line((x, y, *end), fill=(240, 240, 240), width=5)
     return Scene((image,), {"": f"{degrees}.0"})
 
 
@@ -256,7 +260,7 @@ def _chest(rng: random.Random) -> tuple[Image.Image, ImageDraw.ImageDraw, Callab
 
 def _streaks(draw: ImageDraw.ImageDraw, at: Callable[[float, float], tuple[int, int]]) -> None:
     for y in (0.5, 0.6, 0.7):
-        draw.line((*at(0.6, y), *at(0.85, y + 0.08)), fill=(170, 170, 170), width=2)
+        draw.line((*at(0.6, y), *at(0.85, y + 0.08)), fill=(190, 190, 190), width=4)
 
 
 def _chest_labels(dataset: DemoDataset, rng: random.Random) -> Scene:
@@ -266,7 +270,7 @@ def _chest_labels(dataset: DemoDataset, rng: random.Random) -> Scene:
         1: lambda: draw.ellipse((*at(0.28, 0.45), *at(0.75, 0.85)), fill=(205, 205, 205)),
         2: lambda: draw.rectangle((*at(0.12, 0.78), *at(0.44, 0.9)), fill=(225, 225, 225)),
         3: lambda: _disc(draw, at(0.74, 0.3), image.width * 0.06, (215, 215, 215)),
-        4: lambda: draw.line((*at(0.05, 0.2), *at(0.12, 0.35)), fill=(10, 10, 10), width=4),
+        4: lambda: draw.line((*at(0.03, 0.2), *at(0.12, 0.4)), fill=(10, 10, 10), width=6),
         5: lambda: _streaks(draw, at),
     }
     for index in present:
@@ -299,7 +303,7 @@ def _chest_regions(_: DemoDataset, rng: random.Random) -> Scene:
         "left shadow": lambda: _disc(draw, at(0.26, 0.3), image.width * 0.06, pale),
         "right shadow": lambda: _disc(draw, at(0.74, 0.3), image.width * 0.06, pale),
         "wide": lambda: draw.ellipse((*at(0.28, 0.45), *at(0.75, 0.85)), fill=(205, 205, 205)),
-        "cracked": lambda: draw.line((*at(0.05, 0.2), *at(0.12, 0.35)), fill=(10, 10, 10), width=4),
+        "cracked": lambda: draw.line((*at(0.03, 0.2), *at(0.12, 0.4)), fill=(10, 10, 10), width=6),
         "broad": lambda: draw.rectangle((*at(0.4, 0.05), *at(0.6, 0.5)), fill=(210, 210, 210)),
         "fluid left": lambda: draw.rectangle((*at(0.12, 0.78), *at(0.44, 0.9)), fill=pale),
         "fluid right": lambda: draw.rectangle((*at(0.56, 0.78), *at(0.88, 0.9)), fill=pale),

@@ -33,6 +33,7 @@ class DemoDataset:
         task_spelling: The TaskType field; spellings differ between data sets, as in the wild.
         wordings: Question stems, the last `HELD_OUT` kept for validation; `{target}` stands for the thing asked about.
         options: What may be answered, where the question lists it.
+        plain: What is to be seen for each option, in plain words.
         style: How the options are marked.
         separator: What stands between options, and between chosen labels.
         targets: Fillers of `{target}`.
@@ -45,6 +46,7 @@ class DemoDataset:
     task_spelling: str
     wordings: tuple[str, ...]
     options: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
     style: OptionStyle = "none"
     separator: str = ", "
     targets: tuple[str, ...] = ("",)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from training.demo import base, pretraining
+from training.demo.pretraining import _FourBit, draw, pretrain
+
+
+def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back() -> None:
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    torch.manual_seed(1)
+    model = nn.ModuleDict({"layer": nn.Linear(64, 32), "lm_head": nn.Linear(64, 8)})
+    full, head = model["layer"].weight.detach().clone(), model["lm_head"].weight.detach().clone()
+    packed, state = quantize_4bit(full, blocksize=64, quant_type="nf4")
+    with _FourBit(model)():
+        assert torch.allclose(model["layer"].weight, dequantize_4bit(packed, state), atol=1e-6)
+        assert torch.equal(model["lm_head"].weight, head), "the output layer stays as it is"
+        model["layer"](torch.ones(1, 64)).sum().backward()
+    assert torch.equal(model["layer"].weight, full)
+    assert model["layer"].weight.grad is not None
+
+
+def test_the_base_learns_and_equal_seeds_teach_it_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining, "BATCH", 4)
+    scenes = draw(80)
+    tokenizer = base._write_tokenizer(tmp_path, (text for scene in scenes for turn in scene.turns for text in turn))
+    losses = [pretrain(base.new_model(tokenizer), tokenizer, scenes, steps=20) for _ in range(2)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 10
+    assert losses[0][-1] < losses[0][0] - 1
+
+
+def test_scenes_are_drawn_alike_by_any_number_of_processes() -> None:
+    first, second = draw(6), draw(6)
+    for one, other in zip(first, second, strict=True):
+        assert one.turns == other.turns
+        assert (one.pixels == other.pixels).all()
