@@ -100,6 +100,17 @@ device_option = setting(
     help="Least confidence for a task's own adapter. Default: the checkpoint's.",
 )
 @setting("--batch-size", type=click.IntRange(1), default=8, help="Most questions per forward.")
+@setting(
+    "--constrain/--no-constrain",
+    default=True,
+    help="Let the model only say what a question allows; without, its free text is parsed and mended.",
+)
+@setting(
+    "--explain",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write how each answer came about, as JSON lines.",
+)
 @setting("--limit", type=click.IntRange(1), help="Answer only the first N questions; the output is partial.")
 @setting(
     "--max-failures",
@@ -129,11 +140,14 @@ def predict(quiet: bool, **options: Any) -> None:
 
 
 def _summary(report: RunReport) -> str:
+    from submission.answers import STAGES
+
     counters, seconds = report.counters, report.seconds
     phases = ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items())
     lines = [
-        table(("task", "questions", "own adapter", "multi-task", "fallbacks"), report.by_task()),
+        table(("task", "questions", "own adapter", "multi-task", *STAGES), report.by_task()),
         f"cost: {counters.forwards} forwards, {counters.prefill_tokens} prompt tokens, "
+        f"{counters.generated_tokens} generated tokens, "
         f"{counters.image_encodes} image tiles, {counters.adapter_switches} adapter switches, "
         f"{counters.router_forwards} router batches",
         f"seconds: {phases}",

@@ -29,6 +29,10 @@ class Settings(BaseModel):
     device: Device = "auto"
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Most questions per forward."""
+    constrain: bool = True
+    """Whether the model may only say what a question allows."""
+    explain: Path | None = None
+    """File that receives how each answer came about, one JSON object per line."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Answer only this many questions, for a try-out; the output is then partial."""
     max_failures: Annotated[int, Field(ge=0)] | None = None

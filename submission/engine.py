@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from submission.answers import Form, Outcome, fallback_answer, read_answer
+from submission.answers import Form, Outcome, Stage, fallback_answer, grammar_of, read_answer
+from submission.answers.grammar import Grammar
 from submission.flare.images import QuestionImages, load_question_images
 from submission.planner import Batch, RoutedQuestion
 from submission.prompts import Prompt, build_prompt
@@ -19,17 +20,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A model's text and how sure it was of it.
+
+    Attributes:
+        text: The text, special tokens removed.
+        probability: Of a closed choice its probability among the options, else the geometric mean of the tokens'.
+        options: Of a closed choice that the first token decides, the probability of each option.
+    """
+
+    text: str
+    probability: float = 0.0
+    options: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Generation:
     """What one generate call returned and what it cost.
 
     Attributes:
-        texts: The model's text of each row, special tokens removed.
+        said: What the model said in each row.
+        generated_tokens: Tokens generated, end tokens included.
         prefill_tokens: Prompt tokens, padding not counted.
         image_encodes: Image tiles that went through the vision tower.
         forwards: Passes through the language model; the first one is the prefill.
     """
 
-    texts: tuple[str, ...]
+    said: tuple[Said, ...]
+    generated_tokens: int
     prefill_tokens: int
     image_encodes: int
     forwards: int
@@ -46,9 +64,14 @@ class Model(Protocol):
         """Selects the adapter of the next generate calls, or the base model alone."""
 
     def generate(
-        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route, max_new_tokens: int
+        self,
+        prompts: Sequence[Prompt],
+        images: Sequence[Sequence[Image.Image]],
+        route: Route,
+        max_new_tokens: int,
+        grammars: Sequence[Grammar | None],
     ) -> Generation:
-        """Answers a batch of prompts."""
+        """Answers a batch of prompts, each within its grammar."""
 
     def release_memory(self) -> None:
         """Frees what a failed batch left behind."""
@@ -65,6 +88,7 @@ class Counters:
     forwards: int = 0
     prefill_tokens: int = 0
     image_encodes: int = 0
+    generated_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,10 +101,12 @@ class Result:
         adapter: The adapter that answered.
         confidence: The router's confidence, 0 to 1.
         answer: The Answer string.
-        stage: `strict` for the model's own answer, `fallback` for a legal stand-in.
-        reason: Why a fallback was needed; empty otherwise.
+        stage: How the answer came about; see `submission.answers.Outcome`.
+        reason: Why the model's text could not be taken as it was; empty otherwise.
         problems: What was wrong with its images; a question with one bad image of several is still answered.
         failed: Whether the model was never asked, or broke; a later run tries such a question again.
+        probability: How sure the model was of its text, 0 to 1; see `Said`. None where it said nothing.
+        options: The probability of each option, where the first token decides.
     """
 
     position: int
@@ -88,10 +114,12 @@ class Result:
     adapter: str
     confidence: float
     answer: str
-    stage: Literal["strict", "fallback"]
+    stage: Stage
     reason: str = ""
     problems: tuple[str, ...] = ()
     failed: bool = False
+    probability: float | None = None
+    options: dict[str, float] = field(default_factory=dict)
 
 
 _Row = tuple[RoutedQuestion, QuestionImages]
@@ -105,10 +133,19 @@ class Engine:
         routes: The route of each adapter.
         root: The input folder, which no image path leaves.
         counters: Where costs are added up.
+        constrain: Whether the model may only say what the question allows.
     """
 
-    def __init__(self, model: Model, routes: Mapping[str, Route], root: Path, counters: Counters | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        routes: Mapping[str, Route],
+        root: Path,
+        counters: Counters | None = None,
+        constrain: bool = True,
+    ) -> None:
         self._model = model
+        self._constrain = constrain
         self._routes = routes
         self._root = root
         self.counters = counters or Counters()
@@ -146,10 +183,12 @@ class Engine:
             build_prompt(item.question.text, len(loaded.images), route.prompt, self._model.reserved)
             for item, loaded in rows
         ]
+        forms = [_form(item, loaded, route) for item, loaded in rows]
+        grammars = [grammar_of(task, form) if self._constrain else None for form in forms]
         failure, made = "", None
         try:
             made = self._model.generate(
-                prompts, [loaded.images for _, loaded in rows], route, route.max_new_tokens[task]
+                prompts, [loaded.images for _, loaded in rows], route, route.max_new_tokens[task], grammars
             )
         except Exception as error:  # noqa: BLE001 - whatever one question does, the others are answered
             failure = f"the model failed ({type(error).__name__}: {_first_line(error)})"
@@ -161,9 +200,9 @@ class Engine:
         self.counters.forwards += made.forwards
         self.counters.prefill_tokens += made.prefill_tokens
         self.counters.image_encodes += made.image_encodes
-        for (item, loaded), text in zip(rows, made.texts, strict=True):
-            outcome = read_answer(task, text, _form(item, loaded, route))
-            yield _result(item, loaded, outcome)
+        self.counters.generated_tokens += made.generated_tokens
+        for (item, loaded), form, said in zip(rows, forms, made.said, strict=True):
+            yield _result(item, loaded, read_answer(task, said.text, form), said)
 
     def _answer_in_halves(self, rows: Sequence[_Row], task: TaskType, route: Route, failure: str) -> Iterator[Result]:
         if len(rows) == 1:
@@ -176,14 +215,16 @@ class Engine:
 
 def _form(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> Form:
     size = loaded.images[0].size if loaded.images else None
-    return Form(item.question.text, size, route.box_space)
+    return Form(item.question.text, size, route.box_space, route.value_range)
 
 
 def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str) -> Result:
     return _result(item, loaded, fallback_answer(item.task, _form(item, loaded, route), cause), failed=True)
 
 
-def _result(item: RoutedQuestion, loaded: QuestionImages, outcome: Outcome, *, failed: bool = False) -> Result:
+def _result(
+    item: RoutedQuestion, loaded: QuestionImages, outcome: Outcome, said: Said | None = None, *, failed: bool = False
+) -> Result:
     return Result(
         item.question.position,
         item.task,
@@ -194,6 +235,8 @@ def _result(item: RoutedQuestion, loaded: QuestionImages, outcome: Outcome, *, f
         outcome.reason,
         loaded.problems,
         failed,
+        said.probability if said else None,
+        said.options if said else {},
     )
 
 

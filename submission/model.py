@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from submission.answers.grammar import Grammar
 from submission.checkpoint import Checkpoint
-from submission.engine import Generation
+from submission.decoding import Grammars
+from submission.engine import Generation, Said
 from submission.errors import CheckpointError, EnvironmentProblem
 from submission.processors import PromptEncoder
 from submission.prompts import Prompt
@@ -49,7 +51,10 @@ class VisionLanguageModel:
     Attributes:
         encoder: The prompt encoder, which also knows the tokenizer's special tokens.
         device: Where the weights are.
+        grammars: Grammars compiled for its tokenizer.
     """
+
+    grammars: Grammars
 
     def __init__(self, model: Any, encoder: PromptEncoder, device: torch.device) -> None:
         self._model = model
@@ -87,7 +92,12 @@ class VisionLanguageModel:
             self._model.set_adapter(adapter)
 
     def generate(
-        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route, max_new_tokens: int
+        self,
+        prompts: Sequence[Prompt],
+        images: Sequence[Sequence[Image.Image]],
+        route: Route,
+        max_new_tokens: int,
+        grammars: Sequence[Grammar | None],
     ) -> Generation:
         """Answers a batch of prompts greedily with the selected adapter.
 
@@ -96,13 +106,27 @@ class VisionLanguageModel:
             images: The images of each row, 8-bit RGB.
             route: The selected adapter's route.
             max_new_tokens: Token budget of each row.
+            grammars: What each row may say; None for anything.
         """
         inputs = self.encoder.encode(prompts, images, route.images).to(self.device)
+        decoding = self.grammars.start(grammars)
         with torch.inference_mode():
-            rows = self._model.generate(**inputs, max_new_tokens=max_new_tokens, logits_to_keep=1)
+            rows = self._model.generate(
+                **inputs,
+                max_new_tokens=max_new_tokens,
+                logits_to_keep=1,
+                logits_processor=[decoding.process],
+                stopping_criteria=[decoding.stop],
+            )
         new = rows[:, inputs["input_ids"].shape[1] :]
+        decoded = self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)
+        spoken = decoding.spoken()
         return Generation(
-            texts=tuple(self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)),
+            said=tuple(
+                Said(text if row.text is None else row.text, row.probability, row.options)
+                for text, row in zip(decoded, spoken, strict=True)
+            ),
+            generated_tokens=sum(row.tokens for row in spoken),
             prefill_tokens=int(inputs["attention_mask"].sum()),
             image_encodes=len(inputs["pixel_values"]) if "pixel_values" in inputs else 0,
             forwards=new.shape[1],
@@ -124,6 +148,8 @@ class VisionLanguageModel:
         )
         self._model.generation_config = pinned
         self._model.get_base_model().generation_config = pinned
+        logits = self._model.get_base_model().get_output_embeddings().weight.shape[0]
+        self.grammars = Grammars(tokenizer, logits, pinned.eos_token_id)
 
     def _prove_adapters(self, names: Sequence[str]) -> None:
         """Raises CheckpointError for an adapter whose logits equal the base's."""

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from submission import __version__
+from submission.answers import STAGES
 from submission.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
 from submission.config import Settings
 from submission.engine import Counters, Engine, Model, Result
 from submission.errors import TooManyFailures
+from submission.explain import write_explanations
 from submission.flare.predictions import answered, write_predictions
 from submission.flare.questions import InputFolder, Question, read_input_folder
 from submission.journal import Journal, question_key
@@ -58,15 +60,16 @@ class RunReport:
     @property
     def reasons(self) -> Counter[str]:
         """How often each reason led to a fallback."""
-        return Counter(result.reason for result in self.results if result.reason)
+        return Counter(result.reason for result in self.results if result.stage == "fallback")
 
-    def by_task(self) -> list[tuple[str, int, int, int, int]]:
-        """Rows of task, questions, answered by its own adapter, by the generalist, fallbacks."""
-        rows = []
+    def by_task(self) -> list[tuple[str | int, ...]]:
+        """Rows of task, questions, answered by its own adapter, by the generalist, and by each of `STAGES`."""
+        rows: list[tuple[str | int, ...]] = []
         for task in dict.fromkeys(sorted(result.task for result in self.results)):
             mine = [result for result in self.results if result.task == task]
             own = sum(result.adapter == task.value for result in mine)
-            rows.append((task.value, len(mine), own, len(mine) - own, sum(r.stage == "fallback" for r in mine)))
+            stages = Counter(result.stage for result in mine)
+            rows.append((task.value, len(mine), own, len(mine) - own, *(stages[stage] for stage in STAGES)))
         return rows
 
 
@@ -115,7 +118,8 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
             with clock("load"):
                 # Without an adapter the base is asked as the generalist is.
                 routes = {**checkpoint.routes, NO_ADAPTER: checkpoint.routes[MULTI_TASK]}
-                engine = Engine(load_model(checkpoint, settings.device), routes, folder.root, counters)
+                model = load_model(checkpoint, settings.device)
+                engine = Engine(model, routes, folder.root, counters, settings.constrain)
             with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
                 for batch in engine.run(plan(routed, settings.batch_size)):
                     journal.append((keys[result.position], result) for result in batch)
@@ -126,6 +130,8 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
             _tell_failures(questions, ordered)
             rows = [answered(q, result.answer) for q, result in zip(questions, ordered, strict=True)]
             path = write_predictions(rows, questions, settings.output)
+            if settings.explain:
+                write_explanations(settings.explain, zip(questions, ordered, strict=True))
         journal.discard()
     return RunReport(path, ordered, resumed, counters, clock.seconds)
 
@@ -186,7 +192,7 @@ def _verify(checkpoint: Checkpoint, quiet: bool) -> None:
 
 def _run_identity(settings: Settings, checkpoint_digest: str) -> str:
     """What answers depend on besides the question; answers of a run with another identity are not reused."""
-    relevant = settings.model_dump(include={"routing", "threshold", "device", "batch_size"}, mode="json")
+    relevant = settings.model_dump(include={"routing", "threshold", "device", "batch_size", "constrain"}, mode="json")
     return json.dumps({"version": __version__, "checkpoint": checkpoint_digest, **relevant}, sort_keys=True)
 
 

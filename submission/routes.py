@@ -16,6 +16,8 @@ from submission.errors import CheckpointError
 from submission.tasks import MULTI_TASK, TASKS, TaskType
 
 ROUTE_NAME = "route.json"
+DEFAULT_RANGE = (0.0, 1000.0)
+"""Plausible measurements where training data say nothing: percentages, degrees and millimetres lie in it."""
 
 
 class Contract(BaseModel):
@@ -75,6 +77,8 @@ class Route(Contract):
     prompt: PromptSettings = PromptSettings()
     images: ImageSettings = ImageSettings()
     box_space: BoxSpace = "norm1000"
+    value_range: tuple[float, float] = DEFAULT_RANGE
+    """Least and greatest plausible measurement; others are clamped."""
     max_new_tokens: dict[TaskType, int]
     """Token budget of each task that the adapter may be asked."""
     quantisation: Quantisation = Quantisation()
@@ -84,6 +88,8 @@ class Route(Contract):
         expected = set(TASKS) if self.adapter == MULTI_TASK else {TaskType(self.adapter)}
         if set(self.max_new_tokens) != expected:
             raise ValueError(f"max_new_tokens covers exactly {sorted(expected)}")
+        if self.value_range[0] >= self.value_range[1]:
+            raise ValueError("value_range goes from a lower to a higher number")
         if min(self.max_new_tokens.values()) < 1:
             raise ValueError("every token budget is at least 1")
         return self

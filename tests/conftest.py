@@ -14,7 +14,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from submission.engine import Generation
+from submission.answers.grammar import Grammar
+from submission.engine import Generation, Said
 from submission.offline import go_offline
 from submission.prompts import Prompt
 from submission.routes import Route
@@ -49,17 +50,27 @@ class FakeModel:
         self.adapter = ""
         self.switches: list[str] = []
         self.batches: list[tuple[str, list[str], list[int], int]] = []
+        self.grammars: list[Grammar | None] = []
 
     def use(self, adapter: str) -> None:
         self.adapter = adapter
         self.switches.append(adapter)
 
     def generate(
-        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route, max_new_tokens: int
+        self,
+        prompts: Sequence[Prompt],
+        images: Sequence[Sequence[Image.Image]],
+        route: Route,
+        max_new_tokens: int,
+        grammars: Sequence[Grammar | None],
     ) -> Generation:
         self.batches.append((self.adapter, [p.text for p in prompts], [len(row) for row in images], max_new_tokens))
-        texts = tuple(self.answer(self.adapter, prompt.text) for prompt in prompts)
-        return Generation(texts, prefill_tokens=10 * len(prompts), image_encodes=sum(map(len, images)), forwards=2)
+        self.grammars += grammars
+        said = tuple(Said(self.answer(self.adapter, prompt.text), 0.75) for prompt in prompts)
+        return Generation(
+            said, generated_tokens=2 * len(said), prefill_tokens=10 * len(said),
+            image_encodes=sum(map(len, images)), forwards=2,
+        )  # fmt: skip
 
     def release_memory(self) -> None:
         """Nothing to free."""

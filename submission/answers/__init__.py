@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from submission.answers.base import Answer, Unparsable
 from submission.answers.boxes import Boxes, InstanceBoxes
 from submission.answers.choice import Choice
 from submission.answers.form import Form
+from submission.answers.grammar import Grammar
 from submission.answers.labels import LabelSet
 from submission.answers.numbers import Count, Measurement
 from submission.answers.report import Report
 from submission.tasks import TASKS, AnswerType, TaskType
 
-__all__ = ["ANSWER_CLASSES", "Answer", "Form", "Outcome", "fallback_answer", "read_answer"]
+__all__ = ["ANSWER_CLASSES", "STAGES", "Answer", "Form", "Outcome", "Stage", "answer_class", "fallback_answer",
+           "grammar_of", "read_answer"]  # fmt: skip
 
 ANSWER_CLASSES: dict[AnswerType, type[Answer]] = {
     "choice": Choice,
@@ -27,6 +29,10 @@ ANSWER_CLASSES: dict[AnswerType, type[Answer]] = {
 }
 """The class of each answer type named in the task table."""
 
+Stage = Literal["strict", "tolerant", "repaired", "fallback"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""How an answer came about, the best way first."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -34,24 +40,40 @@ class Outcome:
 
     Attributes:
         text: The Answer string.
-        stage: `strict` where the model's text followed the grammar, `fallback` where it did not.
-        reason: Why the fallback was needed; empty otherwise.
+        stage: `strict` where the model's text followed the grammar, `tolerant` where it left no doubt about what was
+            meant, `repaired` where its syntax had to be mended, `fallback` where it said nothing of use.
+        reason: Why it was not strict; empty otherwise.
     """
 
     text: str
-    stage: Literal["strict", "fallback"]
+    stage: Stage
     reason: str = ""
 
 
+def answer_class(task: TaskType) -> type[Answer]:
+    """The class of a task's answers."""
+    return ANSWER_CLASSES[TASKS[task].answer_type]
+
+
 def read_answer(task: TaskType, text: str, form: Form) -> Outcome:
-    """Turns a model's text into the Answer string; falls back to a legal answer where it is none."""
-    try:
-        return Outcome(ANSWER_CLASSES[TASKS[task].answer_type].parse(text, form).format(), "strict")
-    except Unparsable as error:
-        return fallback_answer(task, form, f"the model's text is {error}")
+    """Turns a model's text into the Answer string by the first stage that can; the last can always."""
+    kind = answer_class(task)
+    stages = (("strict", kind.parse), ("tolerant", kind.parse_tolerantly), ("repaired", kind.repair))
+    reason = ""
+    for stage, read in stages:
+        try:
+            return Outcome(read(text, form).format(), stage, reason)  # type: ignore[arg-type]  # str literals
+        except Unparsable as error:
+            reason = reason or f"the model's text is {error}"
+    return fallback_answer(task, form, reason)
 
 
 def fallback_answer(task: TaskType, form: Form, reason: str) -> Outcome:
     """A legal answer from the question alone."""
-    answer = ANSWER_CLASSES[TASKS[task].answer_type].fallback(form)
+    answer = answer_class(task).fallback(form)
     return Outcome(answer.format() if answer else TASKS[task].fallback, "fallback", reason)
+
+
+def grammar_of(task: TaskType, form: Form) -> Grammar | None:
+    """What a model may say in answer to a question; None where anything goes."""
+    return answer_class(task).grammar(form)

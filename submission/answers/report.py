@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from submission.answers.base import Answer, Unparsable
+from submission.answers.clean import one_line, unwrap
 from submission.answers.form import Form
+from submission.answers.grammar import Grammar, Lark
 
-UNDECODABLE = "\ufffd"
-"""What tokenizers write for bytes that are no UTF-8."""
+# Visible words with single blanks between them: what `one_line` would leave as it is.
+_WORD = r"[^\p{C}\p{Z}\x{FFFD}]+"
+_GRAMMAR = Lark(f"start: /{_WORD}( {_WORD})*/")
 
 
 @dataclass(frozen=True)
@@ -20,19 +23,34 @@ class Report(Answer):
 
     @classmethod
     def parse(cls, text: str, form: Form) -> Self:
-        """Accepts any text with a visible character.
-
-        Line breaks, control characters and bytes that were no text become blanks, and runs of blanks become one.
-        """
-        line = " ".join("".join(char if char.isprintable() and char != UNDECODABLE else " " for char in text).split())
+        """Accepts one line without tags, fences or an introduction."""
+        line = text.strip()
         if not line:
             raise Unparsable("no visible text")
+        if line != one_line(line):
+            raise Unparsable("more than one plain line")
+        if line != unwrap(line):
+            raise Unparsable("wrapped in tags, fences or an introduction")
         return cls(line)
+
+    @classmethod
+    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+        """Accepts any text with a visible character: unwrapped and put on one line."""
+        line = one_line(unwrap(text))
+        # What is left may have become a wrapping only now that it stands on one line.
+        while line != (inner := one_line(unwrap(line))):
+            line = inner
+        return cls.parse(line, form)
 
     @classmethod
     def fallback(cls, form: Form) -> Self | None:
         """None: the question says nothing about the finding."""
         return None
+
+    @classmethod
+    def grammar(cls, form: Form) -> Grammar | None:
+        """One line."""
+        return _GRAMMAR
 
     def format(self) -> str:
         """The line."""

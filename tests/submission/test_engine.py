@@ -40,7 +40,7 @@ def run(
 def test_answers_are_parsed_in_the_form_of_their_question(write_questions: Write) -> None:
     root = write_questions([record("Which? A: Cat, B: Dog"), record("Which? A: Red, B: Blue")])
     _, results = run(FakeModel(lambda adapter, text: "Dog"), root)
-    assert [(r.answer, r.stage) for r in results] == [("B", "strict"), ("A", "fallback")]
+    assert [(r.answer, r.stage) for r in results] == [("B", "tolerant"), ("A", "fallback")]
     assert results[1].reason == "the model's text is neither a letter nor the text of an option"
     assert not results[1].failed
 

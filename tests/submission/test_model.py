@@ -42,7 +42,8 @@ def prompt(text: str, images: int = 1) -> Prompt:
 def answer(model: VisionLanguageModel, checkpoint: Checkpoint, adapter: str, *texts: str) -> tuple[str, ...]:
     model.use(adapter)
     route = checkpoint.routes[adapter]
-    return model.generate([prompt(t) for t in texts], [[PICTURE]] * len(texts), route, 12).texts
+    made = model.generate([prompt(t) for t in texts], [[PICTURE]] * len(texts), route, 12, [None] * len(texts))
+    return tuple(said.text for said in made.said)
 
 
 def test_linear_layers_are_four_bit_and_adapters_bf16(model: VisionLanguageModel) -> None:
@@ -109,7 +110,7 @@ def test_costs_of_a_call(model: VisionLanguageModel, checkpoint: Checkpoint) -> 
     route = checkpoint.routes["multi_task"]
     model.use("multi_task")
     rows = [prompt("Short?"), prompt("A longer question, is it not?", images=2)]
-    made = model.generate(rows, [[PICTURE], [PICTURE, PICTURE]], route, 3)
+    made = model.generate(rows, [[PICTURE], [PICTURE, PICTURE]], route, 3, [None, None])
     ids = model.encoder.encode(rows, [[PICTURE], [PICTURE, PICTURE]], route.images)
     assert made.image_encodes == 3
     assert made.prefill_tokens == int(ids["attention_mask"].sum())

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from math import ceil, floor
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from submission.errors import InputError
 from submission.flare.images import ImageError, image_path, load_image, spaced_indices
 from submission.progress import Progress
 from submission.prompts import build_prompt
-from submission.routes import ROUTE_NAME, Contract, ImageSettings, PromptSettings, Quantisation, Route
+from submission.routes import DEFAULT_RANGE, ROUTE_NAME, Contract, ImageSettings, PromptSettings, Quantisation, Route
 from submission.tasks import MULTI_TASK, TaskType, adapter_names
 from training.data.audit import audit_examples
 from training.data.findings import Kind
@@ -139,7 +140,8 @@ def prepare(source: Path, out: Path, choices: Choices, quiet: bool = False) -> P
             )
         images = _ImageFolder(folder, store)
         sha256 = _write_rows(folder, rows, images, choices, tokens.reserved if tokens else frozenset(), quiet)
-        _write_routes(folder, choices, list(sha256), token_budgets(((r.example.task, r.target) for r in rows), tokens))
+        budgets = token_budgets(((r.example.task, r.target) for r in rows), tokens)
+        _write_routes(folder, choices, list(sha256), budgets, _value_range(rows))
         prepared = Prepared(out, Counter((r.example.task, r.example.dataset) for r in rows), left_out, sha256)
         _write_json(folder / PREPARED_NAME, _summary(prepared, choices))
     return prepared
@@ -240,7 +242,19 @@ def _sharegpt(row: _Row, images: _ImageFolder, settings: PromptSettings, reserve
     return {"conversations": turns, **system, "images": [images.put(row.example, n) for n in row.names], "id": row.id}
 
 
-def _write_routes(folder: Path, choices: Choices, adapters: Sequence[str], budgets: dict[TaskType, int]) -> None:
+def _value_range(rows: Sequence[_Row]) -> tuple[float, float]:
+    """Zero and the greatest measurement that was trained on, or the least if that is below zero, in whole numbers."""
+    values = [float(row.target) for row in rows if row.example.task is TaskType.REGRESSION]
+    return (min(0.0, floor(min(values))), max(float(ceil(max(values))), 1.0)) if values else DEFAULT_RANGE
+
+
+def _write_routes(
+    folder: Path,
+    choices: Choices,
+    adapters: Sequence[str],
+    budgets: dict[TaskType, int],
+    value_range: tuple[float, float],
+) -> None:
     for adapter in adapters:
         route = Route(
             adapter=adapter,
@@ -249,6 +263,7 @@ def _write_routes(folder: Path, choices: Choices, adapters: Sequence[str], budge
             prompt=choices.prompt,
             images=choices.image_settings,
             box_space=choices.box_space,
+            value_range=value_range,
             max_new_tokens=budgets if adapter == MULTI_TASK else {TaskType(adapter): budgets[TaskType(adapter)]},
             quantisation=choices.quantisation,
         )

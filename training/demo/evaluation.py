@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from submission.answers import ANSWER_CLASSES, Form, read_answer
+from submission.answers import Form, answer_class, read_answer
 from submission.config import Routing, Settings
 from submission.flare.questions import read_input_folder
 from submission.predictor import predict
@@ -57,14 +57,14 @@ def evaluate(checkpoint: Path, folder: Path, per_dataset: int = PER_DATASET) -> 
     """
     inputs = folder / "inputs"
     write_inputs(inputs, SEED, per_dataset)
-    truths = _truths(inputs)
+    truths = read_truths(inputs)
     scores: dict[str, dict[TaskType, Pairs]] = {}
     for name, routing in SYSTEMS.items():
         settings = Settings(
             input=inputs, output=folder / routing, checkpoint=str(checkpoint), routing=routing, batch_size=32
         )
         predictions = json.loads(predict(settings).predictions.read_bytes())
-        scores[name] = _pairs(truths, predictions)
+        scores[name] = pair_up(truths, predictions)
     rows: list[tuple[object, ...]] = []
     for task, pairs in scores["base"].items():
         constant = _constant_error(pairs) if task in (TaskType.COUNTING, TaskType.REGRESSION) else ""
@@ -90,7 +90,7 @@ def score(task: TaskType, pairs: Pairs) -> float:
             return exact_share((truth.format(), said.format()) for truth, said in pairs)
 
 
-def _truths(inputs: Path) -> list[dict[str, Any]]:
+def read_truths(inputs: Path) -> list[dict[str, Any]]:
     """The answered records, in the order in which the predictor writes them."""
     truths = []
     for file in dict.fromkeys(question.file for question in read_input_folder(inputs).questions):
@@ -98,22 +98,23 @@ def _truths(inputs: Path) -> list[dict[str, Any]]:
     return truths
 
 
-def _pairs(truths: list[dict[str, Any]], predictions: list[dict[str, Any]]) -> dict[TaskType, Pairs]:
+def pair_up(truths: list[dict[str, Any]], predictions: list[dict[str, Any]]) -> dict[TaskType, Pairs]:
+    """Pairs of typed truth and prediction, by declared task; both lists are in the same order."""
     found: dict[TaskType, Pairs] = defaultdict(list)
     for truth, predicted in zip(truths, predictions, strict=True):
         task = parse_task_type(truth["TaskType"])
         if task is None or (truth["Question"], truth["ImageName"]) != (predicted["Question"], predicted["ImageName"]):
             raise ValueError("predictions and truth are out of step")
-        read = ANSWER_CLASSES[TASKS[task].answer_type].parse
+        read = answer_class(task).parse
         form = Form(truth["Question"])
         found[task].append((read(truth["Answer"], form), _read_prediction(task, predicted["Answer"], form)))
-    return {task: found[task] for task in TASKS}
+    return {task: found[task] for task in TASKS if task in found}
 
 
 def _read_prediction(task: TaskType, answer: str, form: Form) -> Any:
     """The answer as the declared task's type; one of another type, by a wrong route, becomes the task's fallback."""
     text = read_answer(task, answer, form).text
-    return ANSWER_CLASSES[TASKS[task].answer_type].parse(text, form)
+    return answer_class(task).parse(text, form)
 
 
 def _constant_error(pairs: Pairs) -> float:

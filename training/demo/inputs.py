@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,22 +21,25 @@ PER_IMAGE = 3
 Split = Literal["train", "val"]
 
 
-def write_inputs(root: Path, seed: int = SEED, per_dataset: int = PER_DATASET) -> int:
+def write_inputs(
+    root: Path, seed: int = SEED, per_dataset: int = PER_DATASET, datasets: Sequence[DemoDataset] = DATASETS
+) -> int:
     """Writes question files, their ground truth and their images, as the challenge lays out its validation split.
 
     Args:
         root: The folder to write; it is emptied first.
         seed: Seed of wordings and images.
         per_dataset: Questions of each data set, all in wordings that are never trained on.
+        datasets: Which data sets.
 
     Returns:
         The number of questions.
     """
-    for dataset, folder, records in _draw_all(root, seed, {dataset.name: per_dataset for dataset in DATASETS}, "val"):
+    for dataset, folder, records in _draw_all(root, seed, {dataset.name: per_dataset for dataset in datasets}, "val"):
         stem = folder / f"{dataset.name}_questions_val"
         _write_json(stem.with_suffix(".json"), [{**record, "Answer": ""} for record in records])
         _write_json(stem.with_name(f"{stem.name}_withGT.json"), records)
-    return len(DATASETS) * per_dataset
+    return len(datasets) * per_dataset
 
 
 def write_training(root: Path, seed: int, per_dataset: dict[str, int]) -> int:
@@ -61,6 +64,8 @@ def _draw_all(
     if root.exists():
         shutil.rmtree(root)
     for dataset in DATASETS:
+        if dataset.name not in per_dataset:
+            continue
         rng = random.Random(f"{split}/{seed}/{dataset.name}")  # noqa: S311 - synthetic data, not secrets
         folder = root / dataset.category / dataset.name
         (folder / _image_folder(split)).mkdir(parents=True)

@@ -53,6 +53,16 @@ def test_a_row_is_what_llama_factory_reads(flare: Flare, tmp_path: Path) -> None
     assert set(info) == {"multi_task", "classification"}
 
 
+@pytest.mark.parametrize(
+    ("answers", "expected"), [(["12.5", "87.3"], (0.0, 88.0)), (["-3.5", "0.0"], (-4.0, 1.0)), ([], (0.0, 1000.0))]
+)
+def test_the_plausible_range_is_that_of_the_training_answers(
+    flare: Flare, tmp_path: Path, answers: list[str], expected: tuple[float, float]
+) -> None:
+    run(flare(*(measure(answer) for answer in answers), row("B")), tmp_path / "out")
+    assert read_route(tmp_path / "out" / "routes" / MULTI_TASK).value_range == expected
+
+
 def test_the_task_files_part_the_whole(tmp_path: Path) -> None:
     write_inputs(tmp_path / "flare")
     prepared = prepare(tmp_path / "flare", tmp_path / "out", Choices(), quiet=True)

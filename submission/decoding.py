@@ -1,0 +1,319 @@
+"""Holding a model to the answers that a question allows, and measuring how sure it is of the one it gives.
+
+Options and labels are walked through a trie of their tokens, by our own code, because the answer must be spelt as it
+was in training and is known as soon as one option is left; then nothing more is generated. Numbers, boxes and reports
+go through llguidance, which knows every way in which tokens can spell a text of a grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import exp, prod
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from submission.answers.grammar import Grammar, Lark, OneOf, SomeOf
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What one row of a batch said.
+
+    Attributes:
+        text: The answer where the grammar left one possibility; None where the tokens have to be decoded.
+        tokens: Tokens generated, the end token included.
+        probability: Of a closed choice the model's probability among what was allowed, else the geometric mean of the
+            tokens' probabilities.
+        options: Of a closed choice whose options differ in their first token, the probability of each.
+    """
+
+    text: str | None
+    tokens: int
+    probability: float
+    options: dict[str, float] = field(default_factory=dict)
+
+
+class Walk(Protocol):
+    """A position inside a grammar."""
+
+    closed: bool
+    """Whether probabilities are meant among what is allowed."""
+
+    def allowed(self) -> Mask:
+        """Which tokens may come next, ends included; (vocabulary,)."""
+
+    def take(self, token: int) -> None:
+        """Goes on by one allowed token."""
+
+    @property
+    def text(self) -> str | None:
+        """The whole answer as soon as nothing is left to decide."""
+
+    def starts(self) -> dict[str, int]:
+        """The first token of each option, where it tells them apart."""
+
+
+class Grammars:
+    """Grammars compiled for one tokenizer, each once.
+
+    Args:
+        tokenizer: The model's Hugging Face tokenizer.
+        size: Number of logits, which may be more than the tokenizer has tokens.
+        ends: Tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, size: int, ends: Iterable[int]) -> None:
+        self._tokenizer = tokenizer
+        self._size = size
+        self._ends = tuple(ends)
+        self._tries: dict[Grammar, _Tries] = {}
+        self._matchers: dict[Grammar, Any] = {}
+        self._library: Any = None
+
+    @property
+    def compiled(self) -> int:
+        """How many grammars have been compiled so far."""
+        return len(self._tries) + len(self._matchers)
+
+    def start(self, grammars: Sequence[Grammar | None]) -> Decoding:
+        """A decoding of one batch, one grammar per row; a row without one says what it likes."""
+        return Decoding([self._walk(grammar) if grammar else None for grammar in grammars], self._ends)
+
+    def _walk(self, grammar: Grammar) -> Walk:
+        if isinstance(grammar, Lark):
+            if grammar not in self._matchers:
+                self._matchers[grammar] = self._compile(grammar)
+            return _LarkWalk(self._matchers[grammar].deep_copy(), self._size, self._ends)
+        if grammar not in self._tries:
+            self._tries[grammar] = self._grow(grammar)
+        return _TrieWalk(self._tries[grammar], self._size, self._ends)
+
+    def _compile(self, grammar: Lark) -> Any:
+        from llguidance import LLMatcher
+        from llguidance.hf import from_tokenizer
+
+        if self._library is None:
+            self._library = from_tokenizer(self._tokenizer, n_vocab=self._size)
+        problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(grammar.source), self._library)
+        if problem:
+            raise ValueError(f"a grammar that llguidance refuses: {problem}")
+        return LLMatcher(self._library, LLMatcher.grammar_from_lark(grammar.source))
+
+    def _grow(self, grammar: OneOf | SomeOf) -> _Tries:
+        first, later = _Node(), _Node()
+        for text in grammar.texts:
+            first.add(self._spell(text), text)
+            if isinstance(grammar, SomeOf):
+                later.add(self._spell(grammar.separator + text), text)
+        return _Tries(first, later if isinstance(grammar, SomeOf) else None, getattr(grammar, "separator", ""))
+
+    def _spell(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class Decoding:
+    """One batch on its way through its grammars, as a logits processor and a stopping criterion of `generate`.
+
+    Args:
+        walks: The walk of each row, or None where anything goes.
+        ends: Tokens that end an answer.
+    """
+
+    def __init__(self, walks: Sequence[Walk | None], ends: Sequence[int]) -> None:
+        self._walks = walks
+        self._ends = frozenset(ends)
+        self._done = [False] * len(walks)
+        self._probabilities: list[list[float]] = [[] for _ in walks]
+        self._options: list[dict[str, float]] = [{} for _ in walks]
+
+    def process(self, _tokens: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Forbids what the grammars forbid; scores are (rows, vocabulary) logits."""
+        held = self._hold(scores)
+        chosen = held.argmax(-1)
+        for walk_index, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
+            if not done:
+                among = held[walk_index] if walk is not None and walk.closed else scores[walk_index]
+                self._note(walk_index, walk, among.float().softmax(-1), int(chosen[walk_index]))
+        return held
+
+    def stop(self, tokens: torch.Tensor, _scores: Any) -> torch.Tensor:
+        """Takes the token just chosen in each row; returns which rows have said all there is to say, (rows,)."""
+        for row, token in enumerate(tokens[:, -1].tolist()):
+            if self._done[row]:
+                continue
+            walk = self._walks[row]
+            if walk is not None:
+                walk.take(token)
+            self._done[row] = token in self._ends or (walk is not None and walk.text is not None)
+        return torch.tensor(self._done, device=tokens.device)
+
+    def spoken(self) -> tuple[Spoken, ...]:
+        """What each row said."""
+        return tuple(
+            Spoken(
+                walk.text if walk is not None else None,
+                len(probabilities),
+                _sureness(probabilities, walk is not None and walk.closed),
+                options,
+            )
+            for walk, probabilities, options in zip(self._walks, self._probabilities, self._options, strict=True)
+        )
+
+    def _hold(self, scores: torch.Tensor) -> torch.Tensor:
+        masks = np.ones(scores.shape, dtype=bool)
+        for row, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
+            if walk is not None and not done:
+                masks[row] = walk.allowed()
+        return scores.masked_fill(torch.from_numpy(~masks).to(scores.device), -torch.inf)
+
+    def _note(self, row: int, walk: Walk | None, probabilities: torch.Tensor, token: int) -> None:
+        if walk is not None and not self._probabilities[row]:
+            self._options[row] = {text: float(probabilities[first]) for text, first in walk.starts().items()}
+        self._probabilities[row].append(float(probabilities[token]))
+
+
+def _sureness(probabilities: list[float], closed: bool) -> float:
+    if not probabilities:
+        return 0.0
+    if closed:
+        return prod(probabilities)
+    return exp(sum(float(np.log(max(one, 1e-30))) for one in probabilities) / len(probabilities))
+
+
+class _Node:
+    """A node of a trie of tokens."""
+
+    def __init__(self) -> None:
+        self.children: dict[int, _Node] = {}
+        self.texts: set[str] = set()
+        self.text: str | None = None
+
+    def add(self, tokens: Sequence[int], text: str) -> None:
+        """Adds a text by its tokens."""
+        self.texts.add(text)
+        if tokens:
+            self.children.setdefault(tokens[0], _Node()).add(tokens[1:], text)
+        else:
+            self.text = text
+
+
+@dataclass(frozen=True)
+class _Tries:
+    """The texts at the beginning, and where several may be said the texts after a separator."""
+
+    first: _Node
+    later: _Node | None
+    separator: str
+
+
+@dataclass(frozen=True)
+class _State:
+    """Texts said so far and where the next one stands."""
+
+    said: tuple[str, ...]
+    node: _Node
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer may end here."""
+        return self.node.text is not None and self.node.text not in self.said
+
+
+class _TrieWalk:
+    """A walk through options or labels. A separator may also begin a longer label, so there may be several states."""
+
+    closed = True
+
+    def __init__(self, tries: _Tries, size: int, ends: Sequence[int]) -> None:
+        self._tries = tries
+        self._size = size
+        self._ends = ends
+        self._states = [_State((), tries.first)]
+        self._text: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        return self._text
+
+    def allowed(self) -> Mask:
+        mask = np.zeros(self._size, dtype=bool)
+        mask[list(self._next())] = True
+        if any(state.complete for state in self._states):
+            mask[list(self._ends)] = True
+        return mask
+
+    def take(self, token: int) -> None:
+        if token in self._ends:
+            complete = next(state for state in self._states if state.complete)
+            self._text = self._join(complete)
+            return
+        self._states = self._next()[token]
+        if self._tries.later is None and len(self._states[0].node.texts) == 1:
+            self._text = next(iter(self._states[0].node.texts))  # one option is left, whatever its other tokens are
+        elif not self._next():
+            self._text = self._join(self._states[0])  # every label has been said
+
+    def starts(self) -> dict[str, int]:
+        first = self._tries.first.children
+        if self._tries.later is not None or any(len(node.texts) > 1 for node in first.values()):
+            return {}
+        return {next(iter(node.texts)): token for token, node in first.items()}
+
+    def _next(self) -> dict[int, list[_State]]:
+        """The states after each token that is no end."""
+        after: dict[int, list[_State]] = {}
+        for state in self._states:
+            for said, node in self._positions(state):
+                for token, child in node.children.items():
+                    if child.texts - set(said):
+                        after.setdefault(token, []).append(_State(said, child))
+        return after
+
+    def _positions(self, state: _State) -> list[tuple[tuple[str, ...], _Node]]:
+        """Where a state may go on: inside its text and, if that is complete, at the next separator."""
+        positions = [(state.said, state.node)]
+        if state.complete and self._tries.later is not None:
+            positions.append(((*state.said, str(state.node.text)), self._tries.later))
+        return positions
+
+    def _join(self, state: _State) -> str:
+        return self._tries.separator.join((*state.said, str(state.node.text)))
+
+
+class _LarkWalk:
+    """A walk through a context-free grammar."""
+
+    closed = False
+    text = None
+
+    def __init__(self, matcher: Any, size: int, ends: Sequence[int]) -> None:
+        self._matcher = matcher
+        self._size = size
+        self._ends = ends
+        self._bits = np.zeros((1, (size + 31) // 32), dtype=np.int32)
+
+    def allowed(self) -> Mask:
+        from llguidance.numpy import fill_next_token_bitmask
+
+        if self._matcher.is_stopped():
+            mask = np.zeros(self._size, dtype=bool)
+            mask[list(self._ends)] = True
+            return mask
+        fill_next_token_bitmask(self._matcher, self._bits)
+        mask = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._size].astype(bool)
+        if self._matcher.is_accepting():
+            mask[list(self._ends)] = True
+        return mask
+
+    def take(self, token: int) -> None:
+        if not self._matcher.is_stopped() and token not in self._ends:
+            self._matcher.consume_token(token)
+
+    def starts(self) -> dict[str, int]:
+        return {}
