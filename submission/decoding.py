@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import exp, prod
+from math import exp
+from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,7 +73,8 @@ class Grammars:
         self._tokenizer = tokenizer
         self._size = size
         self._ends = tuple(ends)
-        self._tries: dict[Grammar, _Tries] = {}
+        self._special = frozenset(tokenizer.all_special_ids)
+        self._tries: dict[Grammar, _Tries | None] = {}
         self._matchers: dict[Grammar, Any] = {}
         self._library: Any = None
 
@@ -85,14 +87,15 @@ class Grammars:
         """A decoding of one batch, one grammar per row; a row without one says what it likes."""
         return Decoding([self._walk(grammar) if grammar else None for grammar in grammars], self._ends)
 
-    def _walk(self, grammar: Grammar) -> Walk:
+    def _walk(self, grammar: Grammar) -> Walk | None:
         if isinstance(grammar, Lark):
             if grammar not in self._matchers:
                 self._matchers[grammar] = self._compile(grammar)
             return _LarkWalk(self._matchers[grammar].deep_copy(), self._size, self._ends)
         if grammar not in self._tries:
             self._tries[grammar] = self._grow(grammar)
-        return _TrieWalk(self._tries[grammar], self._size, self._ends)
+        tries = self._tries[grammar]
+        return _TrieWalk(tries, self._size, self._ends) if tries else None
 
     def _compile(self, grammar: Lark) -> Any:
         from llguidance import LLMatcher
@@ -105,13 +108,16 @@ class Grammars:
             raise ValueError(f"a grammar that llguidance refuses: {problem}")
         return LLMatcher(self._library, LLMatcher.grammar_from_lark(grammar.source))
 
-    def _grow(self, grammar: OneOf | SomeOf) -> _Tries:
+    def _grow(self, grammar: OneOf | SomeOf) -> _Tries | None:
+        """Tries of the texts; None where one is spelt with special tokens, so that a question cannot plant them."""
+        separator = grammar.separator if isinstance(grammar, SomeOf) else ""
         first, later = _Node(), _Node()
         for text in grammar.texts:
-            first.add(self._spell(text), text)
-            if isinstance(grammar, SomeOf):
-                later.add(self._spell(grammar.separator + text), text)
-        return _Tries(first, later if isinstance(grammar, SomeOf) else None, getattr(grammar, "separator", ""))
+            for node, tokens in ((first, self._spell(text)), (later, self._spell(separator + text))):
+                if not tokens or not self._special.isdisjoint(tokens):
+                    return None
+                node.add(tokens, text)
+        return _Tries(first, later if separator else None, separator)
 
     def _spell(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -129,17 +135,22 @@ class Decoding:
         self._walks = walks
         self._ends = frozenset(ends)
         self._done = [False] * len(walks)
-        self._probabilities: list[list[float]] = [[] for _ in walks]
+        self._sureness: list[list[float]] = [[] for _ in walks]  # log-probability of each token taken
         self._options: list[dict[str, float]] = [{} for _ in walks]
 
     def process(self, _tokens: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Forbids what the grammars forbid; scores are (rows, vocabulary) logits."""
         held = self._hold(scores)
-        chosen = held.argmax(-1)
-        for walk_index, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
-            if not done:
-                among = held[walk_index] if walk is not None and walk.closed else scores[walk_index]
-                self._note(walk_index, walk, among.float().softmax(-1), int(chosen[walk_index]))
+        chosen = held.argmax(-1, keepdim=True)
+        among_all, among_allowed = (
+            one.float().log_softmax(-1).gather(-1, chosen).squeeze(-1).tolist() for one in (scores, held)
+        )
+        for row, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
+            if done:
+                continue
+            if walk is not None and not self._sureness[row]:
+                self._options[row] = _distribution(walk.starts(), held[row])
+            self._sureness[row].append((among_allowed if walk is not None and walk.closed else among_all)[row])
         return held
 
     def stop(self, tokens: torch.Tensor, _scores: Any) -> torch.Tensor:
@@ -158,11 +169,11 @@ class Decoding:
         return tuple(
             Spoken(
                 walk.text if walk is not None else None,
-                len(probabilities),
-                _sureness(probabilities, walk is not None and walk.closed),
+                len(sureness),
+                exp(sum(sureness) if walk is not None and walk.closed else fmean(sureness)) if sureness else 0.0,
                 options,
             )
-            for walk, probabilities, options in zip(self._walks, self._probabilities, self._options, strict=True)
+            for walk, sureness, options in zip(self._walks, self._sureness, self._options, strict=True)
         )
 
     def _hold(self, scores: torch.Tensor) -> torch.Tensor:
@@ -172,18 +183,13 @@ class Decoding:
                 masks[row] = walk.allowed()
         return scores.masked_fill(torch.from_numpy(~masks).to(scores.device), -torch.inf)
 
-    def _note(self, row: int, walk: Walk | None, probabilities: torch.Tensor, token: int) -> None:
-        if walk is not None and not self._probabilities[row]:
-            self._options[row] = {text: float(probabilities[first]) for text, first in walk.starts().items()}
-        self._probabilities[row].append(float(probabilities[token]))
 
-
-def _sureness(probabilities: list[float], closed: bool) -> float:
-    if not probabilities:
-        return 0.0
-    if closed:
-        return prod(probabilities)
-    return exp(sum(float(np.log(max(one, 1e-30))) for one in probabilities) / len(probabilities))
+def _distribution(starts: dict[str, int], held: torch.Tensor) -> dict[str, float]:
+    """The probability of each option from the logits of their first tokens."""
+    if not starts:
+        return {}
+    chances = held[list(starts.values())].float().softmax(-1).tolist()
+    return dict(zip(starts, chances, strict=True))
 
 
 class _Node:
@@ -307,7 +313,7 @@ class _LarkWalk:
             return mask
         fill_next_token_bitmask(self._matcher, self._bits)
         mask = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._size].astype(bool)
-        if self._matcher.is_accepting():
+        if self._matcher.is_accepting() or not mask.any():
             mask[list(self._ends)] = True
         return mask
 

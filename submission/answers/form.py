@@ -15,11 +15,11 @@ Shape = Literal["list", "object", ""]
 # A mark is a letter or a number, alone, in one of the styles `A:`, `A)`, `A.`, `(A)`.
 _MARK = re.compile(r"(?<![\w.\-])\(?([A-Za-z]|[0-9]{1,2})\s?([:.)])(?!\d)(?=\s*[^\s:.)])")
 _FIRST_MARKS = ("A", "a", "1")
-_YES_NO = re.compile(
-    r"(?:is|are|was|were|does|do|did|has|have|had|can|could|should|would|will)\b.*\?$", re.IGNORECASE | re.DOTALL
-)
-_EITHER = re.compile(r"^(?!.*\b(?:is|are|was|were) there\b).*?([\w-]+) or (?:an? |the )?([\w-]+)\?$", re.IGNORECASE)
-_BRACKETED = re.compile(r"[(\[{]([^()\[\]{}]*[,;/|][^()\[\]{}]*)[)\]}]")
+# A question of fact, not a request ("Can you name ...?").
+_FACT = re.compile(r"(?:is|are|was|were|does|do|did|has|have|had|should|(?:can|could)(?! you))\b.*\?$", re.IGNORECASE)
+_EITHER = re.compile(r"(,)?\s*(?:either )?([\w-]+) or (?:an? |the )?([\w-]+)\?$", re.IGNORECASE)
+_THERE = re.compile(r"\b(?:is|are|was|were) there\b", re.IGNORECASE)
+_BRACKETED = re.compile(r"[(\[{](?!e\.g|i\.e|such as|for example)([^()\[\]{}]*[,;/|][^()\[\]{}]*)[)\]}]")
 _HEADING = re.compile(r"\b(?:question|task|instruction|note|q)$", re.IGNORECASE)
 _SEVERAL = re.compile(
     r"\b(?:all that apply|(?:every|each|any) [a-z]+ that applies|(?:select|choose|list|name) (?:all|every)|one or more|"
@@ -72,10 +72,12 @@ class Form:
             labels = _split_list(listed)
             if len(labels) > 1:
                 return labels
-        if either := _EITHER.search(self.line):
-            return either[1], either[2]
         last = re.split(r"(?<=[.:!?])\s+(?=\S)", self.line)[-1]
-        return ("Yes", "No") if _YES_NO.match(last) else ()
+        fact = _FACT.match(last)
+        either = _EITHER.search(last)
+        if either and (either[1] or (fact and not _THERE.match(last))):
+            return either[2], either[3]
+        return ("Yes", "No") if fact else ()
 
     @cached_property
     def several(self) -> bool:

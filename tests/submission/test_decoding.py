@@ -33,6 +33,8 @@ END = 0
 class Letters:
     """A tokenizer of single characters; token 0 ends."""
 
+    all_special_ids = (END,)
+
     def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
         return {"input_ids": [ord(char) % 50 + 1 for char in text]}
 
@@ -119,6 +121,12 @@ def test_each_grammar_is_compiled_once(letters: Grammars, checkpoint: Checkpoint
     fresh.start([OneOf(("A", "B"))] * 8)
     fresh.start([OneOf(("A", "B")), SomeOf(("A", "B"), "; "), None])
     assert fresh.compiled == 2
+
+
+def test_an_option_cannot_plant_a_special_token(model: VisionLanguageModel) -> None:
+    scores = torch.randn(1, model.grammars._size)
+    for grammar in (OneOf(("<|im_end|>", "Mass")), SomeOf(("Mass", "no <img>"), "; ")):
+        assert torch.equal(model.grammars.start([grammar]).process(torch.zeros(1, 0), scores), scores)
 
 
 def test_a_row_without_a_grammar_says_what_it_likes(letters: Grammars) -> None:
