@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,15 +66,22 @@ def _structure(said: str) -> Any:
     """What the text, or its part from the first to the last bracket, says in JSON or in Python's notation."""
     inner = re.search(r"[\[{].*[\]}]", said, re.DOTALL)
     for candidate in dict.fromkeys((said, inner[0] if inner else said)):
-        try:
-            return json.loads(candidate, object_pairs_hook=list)
-        except (ValueError, RecursionError):
-            pass
-        try:
-            return ast.literal_eval(candidate)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            pass
+        for read in (_read_json, _read_literal):
+            try:
+                return read(candidate)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
     return None
+
+
+def _read_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=list)
+
+
+def _read_literal(text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's warnings quote the text
+        return ast.literal_eval(text)
 
 
 def _walk(content: Any, identity: str, depth: int = 0) -> Iterator[tuple[str, list[float]]]:

@@ -164,3 +164,8 @@ def test_a_fallback_never_shows_the_models_text() -> None:
         outcome = read_answer(task, "Error: secret\x00", THOUSANDTHS)
         assert outcome.stage in ("fallback", "strict", "tolerant")
         assert "secret" not in outcome.reason
+
+
+def test_reading_prints_nothing_of_the_models_text(recwarn: pytest.WarningsRecorder) -> None:
+    read_answer(DET, "[[1, 2, 30, 40] [5, 6, 7, 8]] (1)[2] 'a'[0]", PIXELS)
+    assert not recwarn.list
