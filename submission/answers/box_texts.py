@@ -69,7 +69,7 @@ def _structure(said: str) -> Any:
         for read in (_read_json, _read_literal):
             try:
                 return read(candidate)
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
                 continue
     return None
 

@@ -154,6 +154,11 @@ def test_broken_json_of_boxes_is_mended_last(text: str, answer: str) -> None:
     assert outcome.text.startswith('{"1": [[1, 2, 30, 40]]')
 
 
+def test_a_python_set_of_lists_is_no_crash() -> None:
+    # One of a million mutilated texts raised a TypeError: a list cannot be an element of a set.
+    assert read_answer(INST, "{ [[1, 2, 30, 40]]}", PIXELS).stage == "fallback"
+
+
 def test_only_boxes_are_mended() -> None:
     for task in (CLS, MULTI, COUNT, REG, REPORT):
         assert read_answer(task, "{", LESION).stage != "repaired"

@@ -23,7 +23,7 @@ def _boxes(text: str) -> list[Numbers] | None:
     """A Python literal; each item of the list is taken for a box, so a flat box is four that match nothing."""
     try:
         content: Any = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     if not isinstance(content, list | tuple):
         return None

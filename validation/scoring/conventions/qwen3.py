@@ -38,7 +38,7 @@ def _instances(text: str) -> Instances:
     for read in (json.loads, ast.literal_eval):
         try:
             content: Any = read(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
         if not isinstance(content, dict):
             return {}
