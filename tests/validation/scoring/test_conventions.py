@@ -161,7 +161,14 @@ def test_the_documented_exceptions_are_all_in_the_docs() -> None:
         assert convention in text
 
 
-@given(st.text() | st.from_regex(r"[\[{(\d, .:\"'\])}]{0,30}") | st.lists(st.integers() | st.text(), max_size=3).map(json.dumps))
+bracketed = st.from_regex(r"[\[{(\d, .:\"'\])}]{0,30}")
+json_values = st.recursive(
+    st.integers() | st.text(max_size=3),
+    lambda one: st.lists(one, max_size=4) | st.dictionaries(st.text(max_size=2), one),
+)
+
+
+@given(st.text() | bracketed | json_values.map(json.dumps))
 def test_readers_never_raise(text: str) -> None:
     for convention in CONVENTIONS.values():
         for read in (convention.choice, convention.labels, convention.boxes, convention.instances, convention.count):

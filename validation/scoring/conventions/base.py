@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 Numbers = tuple[float, ...]
 Instances = dict[str, list[Numbers]]
+
+
+def as_box(item: Any) -> Numbers:
+    """The numbers of a box; none where it is no list of numbers, so that it matches nothing."""
+    if not isinstance(item, list | tuple) or not all(isinstance(value, int | float) for value in item):
+        return ()
+    try:
+        return tuple(float(value) for value in item)
+    except OverflowError:  # a whole number beyond the range of floats
+        return ()
+
+
+def by_identity(content: dict[Any, Any]) -> Instances:
+    """The boxes of an object of lists; what is no list is left out."""
+    return {
+        str(key): [as_box(box) for box in boxes] for key, boxes in content.items() if isinstance(boxes, list | tuple)
+    }
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from validation.scoring.conventions.base import Convention, Instances, Numbers
+from validation.scoring.conventions.base import Convention, Instances, Numbers, as_box
 
 _GROUP = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -40,8 +40,8 @@ def _walk(content: Any, identity: str) -> Iterator[tuple[str, Numbers]]:
         for key, value in content.items():
             yield from _walk(value, str(key))
     elif isinstance(content, list):
-        if len(content) == 4 and all(isinstance(value, int | float) for value in content):
-            yield identity, tuple(float(value) for value in content)
+        if len(content) == 4 and (box := as_box(content)):
+            yield identity, box
             return
         for item in content:
             yield from _walk(item, identity)

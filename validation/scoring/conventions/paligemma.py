@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from validation.scoring.conventions.base import Convention, Instances, Numbers
+from validation.scoring.conventions.base import Convention, Instances, Numbers, as_box, by_identity
 
 
 def _choice(text: str) -> str:
@@ -27,11 +27,7 @@ def _boxes(text: str) -> list[Numbers] | None:
         return None
     if not isinstance(content, list | tuple):
         return None
-    return [tuple(item) if isinstance(item, list | tuple) else (float(item),) for item in content if _usable(item)]
-
-
-def _usable(item: Any) -> bool:
-    return isinstance(item, list | tuple | int | float)
+    return [as_box(item) for item in content]
 
 
 def _instances(text: str) -> Instances | None:
@@ -42,7 +38,7 @@ def _instances(text: str) -> Instances | None:
         return None
     if not isinstance(content, dict):
         return {}
-    return {str(key): [tuple(box) for box in boxes] for key, boxes in content.items() if isinstance(boxes, list)}
+    return by_identity(content)
 
 
 def _number(text: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from validation.scoring.conventions.base import Convention, Instances, Numbers
+from validation.scoring.conventions.base import Convention, Instances, Numbers, by_identity
 
 _LETTER = re.compile(r"\b([A-E])(?:[.)\s]|$)")
 _BOX = re.compile(r"\[\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*\]")
@@ -41,9 +41,9 @@ def _instances(text: str) -> Instances | None:
         return None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return {str(key): [tuple(box) for box in boxes] for key, boxes in content.items() if isinstance(boxes, list)}
+    return by_identity(content)
 
 
 def _count(text: str) -> float | None:

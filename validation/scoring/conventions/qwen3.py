@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from validation.scoring.conventions.base import Convention, Instances, Numbers
+from validation.scoring.conventions.base import Convention, Instances, Numbers, by_identity
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _ENTRY = re.compile(r"[\"']?(\w+)[\"']?\s*:\s*(\[(?:\s*\[[^\[\]]*\]\s*,?)+)")
@@ -42,7 +42,7 @@ def _instances(text: str) -> Instances:
             continue
         if not isinstance(content, dict):
             return {}
-        return {str(key): [tuple(box) for box in boxes] for key, boxes in content.items() if isinstance(boxes, list)}
+        return by_identity(content)
     found: Instances = {}
     for key, boxes in _ENTRY.findall(text):
         fours = [tuple(float(n) for n in _NUMBER.findall(box)) for box in _FOUR.findall(boxes)]
