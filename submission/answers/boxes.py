@@ -26,7 +26,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Boxes(Answer):
-    """Boxes of one kind of thing, at least one."""
+    """Boxes of one kind of thing; none where the model says so."""
 
     boxes: tuple[Box, ...]
 
@@ -68,7 +68,7 @@ class Boxes(Answer):
     @classmethod
     def grammar(cls, form: Form) -> Grammar | None:
         """Nested boxes of whole numbers within the frame."""
-        return Lark(f'start: "[" box (COMMA box){{0,31}} "]"\n{_box_rules(form)}')
+        return Lark(f'start: "[]" | "[" box (COMMA box){{0,31}} "]"\n{_box_rules(form)}')
 
     def format(self) -> str:
         """A nested list, nested even for one box."""
@@ -156,7 +156,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_boxes(content: Any, form: Form) -> tuple[Box, ...]:
-    if not isinstance(content, list) or not content:
+    if not isinstance(content, list):
         raise Unparsable("no list of boxes")
     boxes = tuple(_read_box(item, form) for item in content)
     if len(set(boxes)) < len(boxes):

@@ -35,6 +35,11 @@ def unwrap(text: str) -> str:
     return text
 
 
+def is_wrapped(text: str) -> bool:
+    """Whether a text holds thoughts, answer tags, code fences or special tokens."""
+    return any(pattern.search(text) for pattern in (_SPECIAL, _THOUGHT, _LEFT_OPEN, _TAGGED, _FENCED))
+
+
 def _strip_pair(text: str) -> str:
     for mark in ("**", "__", "``", "`", '"', "'", "*", "$"):
         if (

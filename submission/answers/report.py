@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from submission.answers.base import Answer, Unparsable
-from submission.answers.clean import one_line, unwrap
+from submission.answers.clean import is_wrapped, one_line, unwrap
 from submission.answers.form import Form
 from submission.answers.grammar import Grammar, Lark
 
@@ -23,14 +23,14 @@ class Report(Answer):
 
     @classmethod
     def parse(cls, text: str, form: Form) -> Self:
-        """Accepts one line without tags, fences or an introduction."""
+        """Accepts one plain line without tags or fences."""
         line = text.strip()
         if not line:
             raise Unparsable("no visible text")
         if line != one_line(line):
             raise Unparsable("more than one plain line")
-        if line != unwrap(line):
-            raise Unparsable("wrapped in tags, fences or an introduction")
+        if is_wrapped(line):
+            raise Unparsable("wrapped in tags or fences")
         return cls(line)
 
     @classmethod
@@ -38,7 +38,7 @@ class Report(Answer):
         """Accepts any text with a visible character: unwrapped and put on one line."""
         line = one_line(unwrap(text))
         # What is left may have become a wrapping only now that it stands on one line.
-        while line != (inner := one_line(unwrap(line))):
+        while is_wrapped(line) and line != (inner := one_line(unwrap(line))):
             line = inner
         return cls.parse(line, form)
 

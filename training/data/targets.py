@@ -15,6 +15,7 @@ from submission.answers import Form
 from submission.answers.base import Answer, Unparsable
 from submission.answers.boxes import Box, Boxes, InstanceBoxes
 from submission.answers.choice import Choice
+from submission.answers.clean import one_line
 from submission.answers.labels import LabelSet
 from submission.answers.numbers import Count, Measurement
 from submission.answers.report import Report
@@ -105,8 +106,9 @@ def _write_choice(answer: Any, form: Form) -> str:
     if form.options and _SEVERAL_LETTERS.fullmatch(text):
         raise TargetError(Kind.SEVERAL_LETTERS, f"{text!r} where one option is asked for")
     if form.options or form.labels:
-        _parse(Choice, text, form, Kind.UNLISTED_OPTION)
-    elif not text.isprintable():
+        letters = {option: letter for letter, option in form.options.items()}
+        return _parse(Choice, letters.get(text, text), form, Kind.UNLISTED_OPTION).format()
+    if not text.isprintable():
         raise TargetError(Kind.NO_TEXT, "the answer holds control characters")
     return text
 
@@ -140,7 +142,7 @@ def _write_measurement(answer: Any, form: Form) -> str:
 
 
 def _write_report(answer: Any, form: Form) -> str:
-    return _parse(Report, _line(answer), form, Kind.NO_TEXT).format()
+    return _parse(Report, one_line(_line(answer)), form, Kind.NO_TEXT).format()
 
 
 _WRITERS: MappingProxyType[TaskType, Callable[[Any, Form], str]] = MappingProxyType(

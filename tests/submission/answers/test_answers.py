@@ -15,7 +15,7 @@ from submission.answers import ANSWER_CLASSES, Answer, Form, answer_class, fallb
 from submission.answers.base import Unparsable
 from submission.answers.boxes import Box, Boxes, InstanceBoxes
 from submission.answers.choice import Choice
-from submission.answers.clean import unwrap
+from submission.answers.clean import is_wrapped
 from submission.answers.grammar import up_to
 from submission.answers.labels import LabelSet
 from submission.answers.numbers import Count, Measurement
@@ -63,7 +63,7 @@ typed_answers: st.SearchStrategy[tuple[Answer, Form]] = st.one_of(
     st.integers(0, 999999).map(lambda n: (Count(n), pixel_form)),
     decimals.map(lambda x: (Measurement(x), pixel_form)),
     visible.map(lambda text: " ".join(text.split()))
-    .filter(lambda text: text == unwrap(text))
+    .filter(lambda text: not is_wrapped(text))
     .map(lambda text: (Report(text), pixel_form)),
 )
 
@@ -130,7 +130,7 @@ def test_boxes_are_clipped_to_the_image() -> None:
 @pytest.mark.parametrize(
     "text",
     ["[1, 2, 3, 4]", "[[1, 2, 3]]", "[[5, 5, 5, 9]]", "[[9, 9, 5, 5]]", '[["1", 2, 3, 4]]', "[[1, 2, 3, true]]",
-     "[[1, 2, 3, NaN]]", "[]",
+     "[[1, 2, 3, NaN]]",
      "[[1, 2, 3, 4], [1, 2, 3, 4]]", "[[1, 2, 3, 1e999]]",
      f"[[1, 2, 3, {'9' * 400}]]", "[[1, 2, 3, 4]", "{}", "[" * 5000, ""],
 )  # fmt: skip

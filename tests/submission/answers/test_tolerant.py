@@ -129,7 +129,6 @@ def test_what_is_meant_is_taken(task: TaskType, form: Form, text: str, answer: s
         (COUNT, CELLS, "9" * 400),
         (COUNT, CELLS, "-3"),
         (REG, PERCENT, "nan"),
-        (DET, PIXELS, "[]"),
         (DET, PIXELS, "[[5, 5, 5, 9]]"),
         (DET, PIXELS, "[[1500, 5, 1600, 9]]"),
         (INST, PIXELS, "[[1, 2, 30, 40]]"),

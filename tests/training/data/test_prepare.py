@@ -59,7 +59,8 @@ def test_a_row_is_what_llama_factory_reads(flare: Flare, tmp_path: Path) -> None
 def test_the_plausible_range_is_that_of_the_training_answers(
     flare: Flare, tmp_path: Path, answers: list[str], expected: tuple[float, float]
 ) -> None:
-    run(flare(*(measure(answer) for answer in answers), row("B")), tmp_path / "out")
+    measured = [measure(answer, VIEWS[index + 1]) for index, answer in enumerate(answers)]
+    run(flare(*measured, row("B")), tmp_path / "out")
     assert read_route(tmp_path / "out" / "routes" / MULTI_TASK).value_range == expected
 
 

@@ -41,8 +41,8 @@ def _as_meant(convention: Convention, answer: Answer, text: str) -> bool:
         case Boxes(boxes=boxes):
             return convention.boxes(text) == [tuple(map(float, box)) for box in boxes]
         case InstanceBoxes(instances=instances):
-            read = convention.instances(text)
-            return read == {name: [tuple(map(float, box)) for box in boxes] for name, boxes in instances}
+            meant = {name: [tuple(map(float, box)) for box in boxes] for name, boxes in instances if boxes}
+            return {name: boxes for name, boxes in (convention.instances(text) or {}).items() if boxes} == meant
         case Count(value=number):
             return convention.count(text) == number
         case Measurement(value=number):
