@@ -56,7 +56,7 @@ class _Group(click.Group):
 
 def setting(name: str, **options: Any) -> Callable[[_Command], _Command]:
     """An option that the environment can set too: `--batch-size` is MEVLIP_BATCH_SIZE."""
-    variable = "MEVLIP_" + name.removeprefix("--").replace("-", "_").upper()
+    variable = "MEVLIP_" + name.split("/")[0].removeprefix("--").replace("-", "_").upper()
     return click.option(name, envvar=variable, show_envvar=True, show_default=True, **options)
 
 

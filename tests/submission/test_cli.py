@@ -290,3 +290,9 @@ def test_pictures_of_every_kind_in_one_run(tmp_path: Path) -> None:
     assert [row["Answer"] == fallback for row in rows] == [False] * len(good) + [True] * len(bad)
     for name, cause in bad.items():
         assert any(name in line and cause in line for line in done.stderr.splitlines()), (name, cause)
+
+
+def test_every_setting_has_a_variable_that_a_shell_can_set() -> None:
+    variables = [option.envvar for option in cli.commands["predict"].params if option.envvar]
+    assert "MEVLIP_CONSTRAIN" in variables
+    assert all(str(variable).replace("_", "").isalnum() for variable in variables)
