@@ -6,19 +6,17 @@ import importlib
 import json
 import logging
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from submission import __version__
+from submission import __version__, interrupts
 from submission.errors import EnvironmentProblem, ExitCode, MevlipError, OutputError
 from submission.tables import shorten, table
 from submission.tasks import TASKS, parse_task_type
@@ -233,14 +231,9 @@ def start_logging(quiet: bool) -> None:
     warnings.simplefilter("ignore")  # the libraries' own; what matters is checked and raised
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main() -> NoReturn:
     """Entry point: runs the command and leaves with its exit status."""
-    # A container is stopped with SIGTERM; it deserves the same orderly end as Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupts.install()
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from submission import __version__
+from submission import __version__, interrupts
 from submission.answers import STAGES
 from submission.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
 from submission.config import Settings
@@ -125,6 +125,7 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
                     journal.append((keys[result.position], result) for result in batch)
                     results |= {result.position: result for result in batch}
                     progress.advance(len(batch))
+                    interrupts.check()
         with clock("write"):
             ordered = tuple(results[question.position] for question in questions)
             _tell_failures(questions, ordered)
