@@ -169,7 +169,7 @@ class Engine:
         for item, loaded in rows:
             if not item.question.text:
                 yield _failure(item, loaded, route, "the record has no Question text")
-            elif not loaded.images:
+            elif not loaded.images and item.question.image_names:
                 yield _failure(item, loaded, route, "no image could be used")
             else:
                 ready.append((item, loaded))

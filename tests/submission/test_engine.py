@@ -59,16 +59,23 @@ def test_all_images_of_a_question_are_shown_up_to_the_routes_cap(write_questions
     assert model.batches[0][2] == [2, 2]
 
 
-def test_a_question_without_pictures_gets_a_fallback_and_the_others_their_answers(write_questions: Write) -> None:
+def test_a_question_whose_pictures_are_lost_gets_a_fallback_and_the_others_their_answers(write_questions: Write) -> None:
     root = write_questions(
         [record(image="a.png"), record(image="b.png"), record(image=None), record("", image="a.png")]
     )
     (root / "Xray/set/b.png").unlink()
     _, results = run(FakeModel(lambda *_: "B"), root)
-    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True), ("A", True), ("A", True)]
+    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True), ("B", False), ("A", True)]
     assert results[1].problems == ("image 'b.png': not found beside its question file",)
     assert results[2].problems == ("the record's ImageName names no image",)
-    assert [r.reason for r in results[1:]] == ["no image could be used"] * 2 + ["the record has no Question text"]
+    assert [r.reason for r in results[1:]] == ["no image could be used", "", "the record has no Question text"]
+
+
+def test_a_record_that_names_no_picture_is_asked_by_its_text_alone(write_questions: Write) -> None:
+    model = FakeModel(lambda *_: "B")
+    _, results = run(model, write_questions([record(image=[]), record()]))
+    assert [r.answer for r in results] == ["B", "B"]
+    assert sorted(count for _, _, counts, _ in model.batches for count in counts) == [0, 1]
 
 
 def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) -> None:
