@@ -7,24 +7,23 @@ million parameters, so counts carry over to a GPU, seconds do not.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from submission.answers import STAGES
 from submission.config import Settings
 from submission.predictor import RunReport, predict
 from submission.tables import table
-from submission.tasks import TASKS, TaskType
-from training.demo.evaluation import PER_DATASET, SEED, Pairs, pair_up, read_truths, score
+from submission.tasks import TASKS
+from training.demo.evaluation import PER_DATASET, SEED
 from training.demo.inputs import write_inputs
 from training.demo.wordings import DATASETS
-
-RESAMPLES = 500
+from validation.scoring.output import show
+from validation.scoring.rows import Row, match, read_records, read_truth
+from validation.scoring.score import score
 
 
 def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[object, ...]]:
@@ -36,8 +35,8 @@ def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[objec
         per_dataset: Questions of each data set.
 
     Returns:
-        Rows of task, way of decoding, questions, share of each stage, score, its interval, forwards and generated
-        tokens per question.
+        Rows of task, way of decoding, questions, share of each stage, measure, score with its interval in the macro
+        convention, forwards and generated tokens per question.
     """
     rows: list[tuple[object, ...]] = []
     for task in TASKS:
@@ -49,40 +48,30 @@ def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[objec
                 batch_size=32, constrain=constrain,
             )  # fmt: skip
             report = predict(settings, quiet=True)
-            pairs = pair_up(read_truths(inputs), json.loads(report.predictions.read_bytes()))[task]
-            rows.append((TASKS[task].title, "constrained" if constrain else "free", *_measure(task, report, pairs)))
+            answers = match(read_truth(inputs), read_records(report.predictions)).rows
+            rows.append((TASKS[task].title, "constrained" if constrain else "free", *_measure(report, answers)))
     return rows
 
 
-def _measure(task: TaskType, report: RunReport, pairs: Pairs) -> tuple[object, ...]:
+def _measure(report: RunReport, answers: Sequence[Row]) -> tuple[object, ...]:
     count = len(report.results)
     stages = Counter(result.stage for result in report.results)
-    low, high = interval(task, pairs)
+    main = next(one for one in score(answers) if one.rule.convention == "macro")
     return (
         count,
         *(round(stages[stage] / count, 4) for stage in STAGES),
-        round(score(task, pairs), 3),
-        f"{low:.3f}-{high:.3f}",
+        main.measure.name,
+        show(main.estimate),
         round(report.counters.forwards / report.counters.batches, 2),
         round(report.counters.forwards / count, 3),
         round(report.counters.generated_tokens / count, 2),
     )
 
 
-def interval(task: TaskType, pairs: Pairs) -> tuple[float, float]:
-    """The middle 95 % of the score over questions drawn again with replacement; seeded."""
-    rng = np.random.default_rng(SEED)
-    scores = [
-        score(task, [pairs[index] for index in rng.integers(0, len(pairs), len(pairs))]) for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(scores, (0.025, 0.975))
-    return float(low), float(high)
-
-
 def render(rows: list[tuple[object, ...]]) -> str:
     """The table for people."""
     costs = ("forwards per batch", "per question", "tokens per question")
-    return table(("task", "decoding", "questions", *STAGES, "score", "95 %", *costs), rows)
+    return table(("task", "decoding", "questions", *STAGES, "measure", "score", *costs), rows)
 
 
 if __name__ == "__main__":

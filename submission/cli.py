@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from submission.predictor import RunReport
 
 _COMMANDS_ELSEWHERE = {
+    "ablate": "validation.scoring.cli:ablate",
     "check": "validation.cli:check",
+    "check-input": "validation.cli:check_input",
     "checkpoint": "training.checkpoint_cli:checkpoint",
+    "compare": "validation.scoring.cli:compare",
     "data": "training.data.cli:data",
+    "score": "validation.scoring.cli:score",
     "train": "training.cli:train",
 }
 """Commands of packages that the image does not hold; they are offered where their package is there."""

@@ -19,6 +19,14 @@ import numpy.typing as npt
 from submission.router import RouterSettings, input_pipeline, score_texts
 from submission.tasks import TASKS, TaskType
 from training.off_topic import OFF_TOPIC_SHARE
+from validation.scoring.calibration import (
+    BINS,
+    Floats,
+    ReliabilityBin,
+    expected_calibration_error,
+    reliability,
+    wilson_interval,
+)
 
 CALIBRATION_NAME = "calibration.json"
 TEMPERATURES = (0.5, 10.0)
@@ -26,10 +34,7 @@ TEMPERATURES = (0.5, 10.0)
 RELEASED_THRESHOLD = 0.3
 """The threshold of the authors' released code, which breaks ties."""
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-BINS = 10
-_Z95 = 1.959964  # the normal distribution's 97.5 % quantile
 
-Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 
@@ -55,17 +60,6 @@ class SweepRow:
     def balance(self) -> float:
         """What the chosen threshold has nearly most of: `kept_right` + `off_topic_below`."""
         return self.kept_right + self.off_topic_below
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """In-topic questions of like confidence: `low` < confidence <= `high`, and the means over them."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -266,43 +260,6 @@ def choose_threshold(sweep: Sequence[SweepRow], questions: int, off_topic: int) 
     error = math.sqrt(sum(share * (1 - share) / count for share, count in shares))
     good = [row for row in sweep if row.balance >= best.balance - error - 1e-9]
     return min(good, key=lambda row: (abs(row.threshold - RELEASED_THRESHOLD), row.threshold))
-
-
-def wilson_interval(right: int, total: int, z: float = _Z95) -> tuple[float, float]:
-    """Score interval of a share (Wilson 1927), 95 % by default.
-
-    Args:
-        right: Successes.
-        total: Trials, at least one.
-        z: Quantile of the normal distribution.
-    """
-    share = right / total
-    middle = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-
-
-def reliability(confidence: Floats, right: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
-    """Sorts questions into `BINS` bins of equal width; empty bins are left out."""
-    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    return tuple(
-        ReliabilityBin(
-            low=i / BINS,
-            high=(i + 1) / BINS,
-            count=int(chosen.sum()),
-            confidence=float(confidence[chosen].mean()),
-            accuracy=float(right[chosen].mean()),
-        )
-        for i in range(BINS)
-        if (chosen := place == i).any()
-    )
-
-
-def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Mean distance of confidence and accuracy over the bins, weighted by their counts (Naeini et al. 2015)."""
-    total = sum(one.count for one in bins)
-    return sum(one.count * abs(one.accuracy - one.confidence) for one in bins) / total
 
 
 def write_calibration(calibration: Calibration, folder: Path) -> Path:

@@ -37,3 +37,30 @@ def check(predictions: Path, input_folder: Path) -> None:
         )
     )
     raise OutputError(f"{predictions} has {len(faults)} faults", "Mend the rows listed above, or predict again.")
+
+
+@click.command("check-input")
+@click.argument("input_folder", metavar="INPUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write all.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
+    """Look at every question and image below INPUT before a run, and warn of what may spoil an answer.
+
+    Warnings leave nothing out: every question is answered whatever they say.
+
+    \b
+    Example: mevlip check-input examples/inputs
+    """
+    from submission.cli import start_logging
+    from submission.tables import table
+    from validation.inputs import check_inputs, summary, write_csv
+
+    start_logging(quiet)
+    folder, notices = check_inputs(input_folder, quiet)
+    for problem in folder.problems:
+        click.echo(problem)
+    if notices:
+        click.echo(table(("warning", "times", "first", "cause"), summary(notices)))
+    click.echo(f"{len(folder.questions)} questions, {len(notices)} warnings")
+    if csv_file:
+        write_csv(notices, csv_file)

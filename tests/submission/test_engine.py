@@ -59,7 +59,9 @@ def test_all_images_of_a_question_are_shown_up_to_the_routes_cap(write_questions
     assert model.batches[0][2] == [2, 2]
 
 
-def test_a_question_whose_pictures_are_lost_gets_a_fallback_and_the_others_their_answers(write_questions: Write) -> None:
+def test_a_question_whose_pictures_are_lost_gets_a_fallback_and_the_others_their_answers(
+    write_questions: Write,
+) -> None:
     root = write_questions(
         [record(image="a.png"), record(image="b.png"), record(image=None), record("", image="a.png")]
     )

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from submission.tasks import TASKS, TaskType
 from training.calibration import (
@@ -18,12 +16,9 @@ from training.calibration import (
     SweepRow,
     calibrate,
     choose_threshold,
-    expected_calibration_error,
     fit_temperature,
     plot_reliability,
-    reliability,
     sweep_thresholds,
-    wilson_interval,
     write_calibration,
 )
 from training.router import default_settings
@@ -57,31 +52,6 @@ def test_being_sure_of_an_off_topic_text_raises_the_temperature() -> None:
     sure_of_nonsense = np.vstack([logits, 6 * np.eye(7)])
     alone = fit_temperature(logits, index)
     assert fit_temperature(sure_of_nonsense, np.append(index, [-1] * 7)) > 2 * alone
-
-
-def test_wilsons_interval_is_the_published_one() -> None:
-    low, high = wilson_interval(15, 15)
-    assert (low, high) == (pytest.approx(15 / (15 + 1.959964**2)), 1.0)
-    assert wilson_interval(81, 263) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
-
-
-@given(st.integers(1, 500), st.data())
-def test_wilsons_interval_holds_the_share(total: int, data: st.DataObject) -> None:
-    right = data.draw(st.integers(0, total))
-    low, high = wilson_interval(right, total)
-    assert 0 <= low <= right / total + 1e-12
-    assert right / total - 1e-12 <= high <= 1
-
-
-def test_the_calibration_error_weighs_bins_by_their_counts() -> None:
-    bins = reliability(np.array([0.95] * 3 + [0.15]), np.array([True, True, False, False]))
-    assert [(one.low, one.count) for one in bins] == [(0.1, 1), (0.9, 3)]
-    assert expected_calibration_error(bins) == pytest.approx(0.75 * (0.95 - 2 / 3) + 0.25 * 0.15)
-
-
-def test_confidences_at_a_bins_edge_have_one_place() -> None:
-    bins = reliability(np.array([0.0, 0.1, 1.0]), np.array([True] * 3))
-    assert [(one.low, one.count) for one in bins] == [(0.0, 2), (0.9, 1)]
 
 
 def test_a_confidence_at_the_threshold_is_kept() -> None:

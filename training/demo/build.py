@@ -57,10 +57,11 @@ def build(folder: Path, work: Path) -> None:
     from training.adapters import plan_run, read_yaml, train_adapters
     from training.assembly import assemble
     from training.demo.base import build_base
-    from training.demo.evaluation import evaluate, render
+    from training.demo.evaluation import evaluate
     from training.demo.inputs import write_training
     from training.demo.pairs import training_pairs
     from training.demo.router import build_router
+    from validation.ablation import render
 
     torch.set_num_threads(2)  # sums in another order would give other weights
     base, data, router = work / "base", work / "data", work / "router"

@@ -2,49 +2,56 @@ from __future__ import annotations
 
 import pytest
 
-from submission.answers import ANSWER_CLASSES, Form
 from submission.tasks import TASKS, TaskType
 from tests.conftest import DEMO
-from training.demo.evaluation import SYSTEMS, evaluate, score
-
-SMALLER_IS_BETTER = {TASKS[task].title for task in (TaskType.COUNTING, TaskType.REGRESSION)}
+from training.demo.evaluation import evaluate
+from validation.ablation import SYSTEMS, Ablation
+from validation.scoring.rules import measures
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+def ablation(tmp_path_factory: pytest.TempPathFactory) -> Ablation:
     """Each system's score by task, on a few new pictures and held-out wordings."""
-    found = evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=12)
-    return {str(row[0]): dict(zip(SYSTEMS, row[4:], strict=True)) for row in found}  # type: ignore[arg-type]
+    return evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=12, systems=SYSTEMS[:5])
 
 
-def test_every_task_is_measured_for_every_system(rows: dict[str, dict[str, float]]) -> None:
-    assert set(rows) == {task.title for task in TASKS.values()}
+def gains(ablation: Ablation, first: str, second: str) -> dict[TaskType, tuple[float, str]]:
+    """By how much the second system is better, and whether that is more than chance, in the macro convention."""
+    found = ablation.comparisons[first, second]
+    return {one.task: (one.gain.value, one.verdict) for one in found if one.rule.convention == "macro"}
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.adapter)
-def test_what_was_trained_beats_the_base(rows: dict[str, dict[str, float]], task: object) -> None:
-    title = TASKS[task.type].title  # type: ignore[attr-defined]
-    sign = -1 if title in SMALLER_IS_BETTER else 1
+def main_scores(ablation: Ablation, system: str) -> dict[TaskType, float]:
+    return {
+        one.task: one.estimate.value
+        for one in ablation.scores[system]
+        if one.rule.convention == "macro" and one.measure == measures(one.task)[0]
+    }
+
+
+def test_every_task_is_measured_for_every_system(ablation: Ablation) -> None:
+    assert all(set(main_scores(ablation, name)) == set(TASKS) for name in ablation.scores)
+
+
+def test_the_generalist_beats_the_base(ablation: Ablation) -> None:
+    found = gains(ablation, "base", "MT")
+    assert all(verdict != "lose" for _, verdict in found.values()), found
     # Held to the grammar the base writes its boxes legally too, and it has learned longest to find things.
-    boxes = task.type in (TaskType.DETECTION, TaskType.INSTANCE_DETECTION)  # type: ignore[attr-defined]
-    for system in (() if boxes else ("MT",)) + ("TS by router", "TS declared"):
-        assert sign * rows[title][system] > sign * rows[title]["base"], (title, rows[title])
+    boxes = (TaskType.DETECTION, TaskType.INSTANCE_DETECTION)
+    assert all(gain > 0 for task, (gain, _) in found.items() if task not in boxes), found
 
 
-@pytest.mark.parametrize(
-    ("task", "truth", "said", "expected"),
-    [
-        (TaskType.CLASSIFICATION, ["A", "A", "B"], ["A", "B", "B"], 0.75),
-        (TaskType.MULTI_LABEL, ["x; y"], ["x"], 2 / 3),
-        (TaskType.DETECTION, ["[[0, 0, 10, 10]]"], ["[[0, 0, 10, 9]]"], 1.0),
-        (TaskType.INSTANCE_DETECTION, ['{"1": [[0, 0, 10, 10]]}'], ['{"2": [[0, 0, 10, 10]]}'], 0.0),
-        (TaskType.COUNTING, ["3", "5"], ["4", "9"], 2.5),
-        (TaskType.REGRESSION, ["1.5"], ["1.0"], 0.5),
-        (TaskType.REPORT, ["All is well.", "It is not."], ["All is well.", "It is."], 0.5),
-    ],
-)
-def test_each_task_has_its_measure(task: TaskType, truth: list[str], said: list[str], expected: float) -> None:
-    form = Form("Which? A: x, B: y" if task is TaskType.CLASSIFICATION else "Which: x; y.")
-    read = ANSWER_CLASSES[TASKS[task].answer_type].parse
-    pairs = [(read(one, form), read(other, form)) for one, other in zip(truth, said, strict=True)]
-    assert score(task, pairs) == pytest.approx(expected)
+def test_routed_adapters_lose_nowhere_and_win_somewhere(ablation: Ablation) -> None:
+    verdicts = [verdict for _, verdict in gains(ablation, "MT", "TS by router").values()]
+    assert "lose" not in verdicts and verdicts.count("win") >= 2, verdicts
+
+
+@pytest.mark.parametrize("system", ["TS by router", "TS declared"])
+@pytest.mark.parametrize("task", TaskType)
+def test_what_was_trained_beats_the_base(ablation: Ablation, system: str, task: TaskType) -> None:
+    sign = 1 if TASKS[task].direction == "higher" else -1
+    assert sign * main_scores(ablation, system)[task] > sign * main_scores(ablation, "base")[task]
+
+
+def test_the_answers_come_from_the_pictures(ablation: Ablation) -> None:
+    assert {verdict for _, verdict in gains(ablation, "blank images", "TS by router").values()} == {"win"}

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from submission.tasks import TaskType
+from tests.validation.scoring.rows import make_row
+from validation.scoring import analysis
+from validation.scoring.analysis import Verdict, judge
+
+CLS, COUNT, DET = TaskType.CLASSIFICATION, TaskType.COUNTING, TaskType.DETECTION
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "truth", "points", "verdict"),
+    [
+        (CLS, "B", "B", 1, Verdict.RIGHT),
+        (CLS, "The answer is B.", "B", 1, Verdict.RIGHT),
+        (CLS, "A", "B", 0, Verdict.WRONG),
+        (CLS, None, "B", 0, Verdict.MISSING),
+        (TaskType.MULTI_LABEL, "Dental Caries", "Dental Caries; Pulp Diseases", 2 / 3, Verdict.PARTLY),
+        (DET, "[[0, 0, 10, 10]]", "[[0, 0, 10, 10], [20, 20, 30, 30]]", 2 / 3, Verdict.PARTLY),
+        (DET, "[[50, 50, 60, 60]]", "[[0, 0, 10, 10]]", 0, Verdict.WRONG),
+        (COUNT, "96", "100", 0.96, Verdict.RIGHT),
+        (COUNT, "80", "100", 0.8, Verdict.PARTLY),
+        (COUNT, "30", "100", 0.3, Verdict.WRONG),
+        (COUNT, "500", "100", 0, Verdict.WRONG),
+        (COUNT, "0", "0", 1, Verdict.RIGHT),
+        (COUNT, "nothing", "100", 0, Verdict.WRONG),
+        (TaskType.REPORT, "All is well.", "All is well.", 1, Verdict.RIGHT),
+    ],
+)
+def test_each_question_has_its_own_result(
+    task: TaskType, said: str | None, truth: str, points: float, verdict: Verdict
+) -> None:
+    [one] = judge([make_row(task, said, truth)])
+    assert one.points == pytest.approx(points) and one.verdict is verdict
+    assert (one.error is not None) == (task is COUNT)
+
+
+def test_the_worst_come_first_and_right_ones_not_at_all() -> None:
+    judged = judge([make_row(COUNT, said, "100") for said in ("100", "90", "900", "300")])
+    assert [one.row.said for one in analysis.worst(judged)[COUNT]] == ["900", "300", "90"]
+
+
+def test_slices_score_each_data_set_by_itself() -> None:
+    rows = [make_row(CLS, "A", "A", "one"), make_row(CLS, "B", "B", "one"), make_row(CLS, "A", "B", "two")]
+    found = analysis.slices(judge(rows))
+    assert [(one.dataset, one.questions, one.score) for one in found] == [("one", 2, 1), ("two", 1, 0)]
+    assert found[0].verdicts == Counter({Verdict.RIGHT: 2})
+
+
+def test_confusions_read_what_is_meant() -> None:
+    rows = [make_row(CLS, "B.", "B"), make_row(CLS, "A", "B"), make_row(CLS, "???", "B"), make_row(COUNT, "1", "2")]
+    none = analysis.UNKNOWN
+    assert analysis.confusions(judge(rows)) == {"one": Counter({("B", "B"): 1, ("B", "A"): 1, ("B", none): 1})}
+
+
+def test_routing_and_confidences_come_from_the_explanations() -> None:
+    how = {"adapter": "counting", "task": "counting", "router_confidence": 0.9, "probability": 0.8, "stage": "tolerant"}
+    rows = [replace(make_row(CLS, "B", "B"), explanation=how), make_row(CLS, "A", "B")]
+    judged = judge(rows)
+    assert analysis.routings(judged) == Counter({(CLS, "counting"): 1})
+    assert [one.stage for one in judged] == ["tolerant", "strict"]
+    options, router = analysis.calibrations(judged)
+    assert (options.answers, options.error) == (1, pytest.approx(0.2))
+    assert (router.answers, router.error) == (1, pytest.approx(0.9)), "sure of the wrong task"
+
+
+def test_without_explanations_there_is_no_calibration() -> None:
+    judged = judge([make_row(CLS, "B", "B")])
+    assert analysis.calibrations(judged) == [] and not analysis.routings(judged)
+
+
+def test_nothing_said_is_told_apart_from_nothing_there() -> None:
+    rows = [make_row(COUNT, said, truth) for said, truth in (("0", "0"), ("0", "12"), ("3", "3"))]
+    rows += [make_row(DET, "[]", "[[0, 0, 1, 1]]")]
+    assert analysis.empties(judge(rows)) == {DET: (1, 1, 0), COUNT: (3, 2, 1)}
+
+
+def test_stages_are_counted_by_task() -> None:
+    found = analysis.stages(judge([make_row(CLS, "B", "B"), make_row(CLS, "It is B", "B"), make_row(CLS, "?", "B")]))
+    assert found[CLS] == Counter(strict=1, tolerant=1, fallback=1)

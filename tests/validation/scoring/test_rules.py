@@ -1,0 +1,138 @@
+"""The three conventions on single rows: what each makes of a known fault."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from submission.tasks import TaskType
+from tests.validation.scoring.rows import make_row
+from validation.scoring.bootstrap import score_of
+from validation.scoring.overlap import by_overlap, by_truth, overlap
+from validation.scoring.rules import measures
+
+
+def scores(task: TaskType, *pairs: tuple[str | None, str], dataset: str = "one") -> dict[str, float]:
+    """What each convention makes of predictions and truths, by the task's first measure."""
+    rows = [make_row(task, said, truth, dataset) for said, truth in pairs]
+    return {rule.convention: score_of(rule.tally(rows), len(rows)) for rule in measures(task)[0].rules}
+
+
+CLS, MULTI, DET = TaskType.CLASSIFICATION, TaskType.MULTI_LABEL, TaskType.DETECTION
+INST, COUNT = TaskType.INSTANCE_DETECTION, TaskType.COUNTING
+BOX, HALF = "[[0, 0, 10, 10]]", "[[0, 0, 10, 5]]"
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "truth", "flare25", "flare26"),
+    [
+        (CLS, "B.", "B", 0, 0),
+        (CLS, "B: Yes", "B", 0, 0),
+        (CLS, "B) Yes", "B", 0, 0),
+        (CLS, "Luminal B", "Luminal b", 1, 1),
+        (MULTI, "dental caries", "Dental Caries", 1, 1),
+        (MULTI, "Dental Caries.", "Dental Caries", 0, 0),
+        (DET, "[0, 0, 10, 10]", BOX, 0, 1),
+        (DET, "[[0, 0, 10, 10], [20, 20, 30, 30]]", "[[0, 0, 10, 10], [20, 20, 30, 30]]", 1, 1),
+        (DET, "[[0.0, 0.0, 10.0, 10.0]]", BOX, 1, 1),
+        (DET, f"```json\n{BOX}\n```", BOX, math.nan, 1),
+        (DET, HALF, BOX, 0, 1),
+        (INST, f'{{"1": {HALF}}}', f'{{"1": {BOX}}}', 1, 1),
+        (INST, f'{{"1": {BOX}, "2": [[1, 2', f'{{"1": {BOX}}}', math.nan, 1),
+        (INST, BOX, f'{{"1": {BOX}}}', 0, 1),
+        (COUNT, "12 cells", "10", math.inf, 2),
+        (COUNT, "many", "10", math.inf, 10),
+    ],
+)
+def test_every_known_disagreement(task: TaskType, said: str, truth: str, flare25: float, flare26: float) -> None:
+    found = scores(task, (said, truth))
+    assert found["flare25"] == pytest.approx(flare25, nan_ok=True)
+    assert found["flare26"] == pytest.approx(flare26, nan_ok=True)
+
+
+def test_a_missing_row_costs_nothing_in_2025_and_all_in_2026() -> None:
+    assert scores(CLS, ("B", "B"), (None, "A"))["flare25"] == 1
+    assert scores(CLS, ("B", "B"), (None, "A"))["flare26"] == 0.5
+    assert scores(COUNT, ("7", "7"), (None, "10"))["flare26"] == 5
+
+
+@pytest.mark.parametrize(
+    ("task", "truth", "best"),
+    [
+        (CLS, "B", {1}),
+        (MULTI, "Dental Caries; Pulp Diseases", {1}),
+        (DET, BOX, {1}),
+        (INST, f'{{"1": {BOX}}}', {1}),
+        (COUNT, "10", {0}),
+        (TaskType.REGRESSION, "12.5", {0}),
+        (TaskType.REPORT, "All is well.", {1}),
+    ],
+)
+def test_the_truth_against_itself_is_perfect(task: TaskType, truth: str, best: set[float]) -> None:
+    assert set(scores(task, (truth, truth)).values()) == best
+
+
+def test_of_several_answers_2025_takes_the_last_and_2026_the_first() -> None:
+    row = replace(make_row(CLS, "B", "B"), later=("A",))
+    found = {rule.convention: score_of(rule.tally([row]), 1) for rule in measures(CLS)[0].rules}
+    assert found == {"flare25": 0, "flare26": 1, "macro": 1}
+
+
+def test_an_empty_answer_beside_a_right_one() -> None:
+    assert scores(CLS, ("B", "B"), ("", "A")) == {"flare25": 0.5, "flare26": 0.5, "macro": 0.5}
+    assert scores(DET, (BOX, BOX), ("", BOX)) == {
+        "flare25": 1,
+        "flare26": pytest.approx(2 / 3),
+        "macro": pytest.approx(2 / 3),
+    }
+    assert scores(COUNT, ("7", "7"), ("", "10")) == {"flare25": math.inf, "flare26": 5, "macro": 5}
+
+
+def test_2026_pools_instances_with_detection() -> None:
+    rows = [make_row(DET, BOX, BOX), make_row(INST, "{}", f'{{"1": {BOX}}}')]
+    (detection,) = (rule for rule in measures(DET)[0].rules if rule.convention == "flare26")
+    assert score_of(detection.tally([row for row in rows if row.task in detection.tasks]), 2) == pytest.approx(2 / 3)
+
+
+def test_macro_means_over_data_sets_and_reads_what_is_meant() -> None:
+    rows = [make_row(CLS, "B", "B", "one"), make_row(CLS, "B", "B", "one"), make_row(CLS, "A", "B", "two")]
+    macro = measures(CLS)[0].rules[2]
+    assert score_of(macro.tally(rows), 3) == 0.5
+    assert scores(CLS, ("Answer: B.", "B"))["macro"] == 1
+    assert scores(CLS, ("nothing", "A"))["macro"] == 0, "a fallback that happens to be right is no answer"
+
+
+def test_a_label_with_a_comma_is_one_label_in_the_macro_convention() -> None:
+    said, truth = "Caries, and more", "Plain; Caries, and more"
+    question = "All that apply, with semicolons: Plain; Caries, and more"
+    row = replace(make_row(MULTI, said, truth), question=question)
+    found = {rule.convention: score_of(rule.tally([row]), 1) for rule in measures(MULTI)[0].rules}
+    assert found["macro"] == pytest.approx(2 / 3)
+    assert found["flare26"] == 0, "alone it is cut at its comma"
+
+
+def test_signatures_name_what_was_computed() -> None:
+    every = []
+    for task in TaskType:
+        mine = [rule.signature for measure in measures(task) for rule in measure.rules]
+        assert len(set(mine)) == len(mine), "two measures of one task need two names"
+        every += mine
+    assert "flare25/f1@iou>0.5,greedy-by-truth,micro|1" in every
+    assert "flare26/f1@iou>=0.5,identity-if-both,greedy-by-overlap,micro,with-instances|1" in every
+
+
+def test_matching_rules_on_boxes_worked_by_hand() -> None:
+    truth = [(0.0, 0.0, 10.0, 10.0), (0.0, 4.0, 10.0, 14.0)]
+    middle = (0.0, 2.0, 10.0, 12.0)
+    assert overlap(truth[0], truth[0]) == 1
+    assert overlap(truth[0], middle) == pytest.approx(80 / 120)
+    assert by_truth(truth, [middle], 0.5) == 1, "a box is used once"
+    assert by_truth([middle], truth, 0.5) == 1
+    assert by_overlap([("1", truth[0])], [("2", truth[0])], 0.5) == 0
+    assert by_overlap([("1", truth[0])], [("", truth[0])], 0.5) == 1
+    half = (0.0, 0.0, 10.0, 5.0)
+    assert (by_truth([truth[0]], [half], 0.5), by_overlap([("", truth[0])], [("", half)], 0.5)) == (0, 1)
+    assert by_overlap([("", truth[0])], [("", half)], 0.5, strictly=True) == 0
+    assert overlap((1.0,), truth[0]) == 0
