@@ -1,0 +1,106 @@
+"""Scoring and reporting at the size of a whole validation split: `python -m benchmarks.scoring [QUESTIONS]`.
+
+Questions and images are the demo's synthetic ones; one answer in five is that of the question before. Prints seconds by
+step, peak memory and the report's size. The bootstrap's named baseline is the same resamples scored one at a time by
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sklearn.metrics import balanced_accuracy_score
+
+from submission.tables import table
+from submission.tasks import TaskType
+from training.demo.inputs import write_inputs
+from validation.report import write_report
+from validation.scoring.analysis import judge
+from validation.scoring.baselines import CONSTANT, constant_rows
+from validation.scoring.bootstrap import RESAMPLES, Bootstrap
+from validation.scoring.rows import Row, match, read_truth
+from validation.scoring.rules import measures
+from validation.scoring.score import score
+
+QUESTIONS = 10_000
+DATA_SETS = 18
+_BY_ONE = 20  # resamples of the baseline, which is slow
+
+
+class Steps:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str]] = []
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Times what runs inside."""
+        start = time.perf_counter()
+        yield
+        self.rows.append((name, f"{time.perf_counter() - start:.2f} s"))
+
+
+def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
+    """Draws questions, scores altered answers, writes the report.
+
+    Args:
+        folder: Where everything goes.
+        questions: How many.
+
+    Returns:
+        Rows of step and figure.
+    """
+    write_inputs(folder / "truth", 5, -(-questions // DATA_SETS))
+    truths = read_truth(folder / "truth")
+    rng = random.Random(7)  # noqa: S311 - synthetic data, not secrets
+    answers = [truth.record["Answer"] for truth in truths]
+    said = [answers[index - 1] if rng.random() < 0.2 else answer for index, answer in enumerate(answers)]
+    predictions = [{**truth.record, "Answer": answer} for truth, answer in zip(truths, said, strict=True)]
+    (folder / "predictions.json").write_text(json.dumps(predictions))
+    step = Steps()
+    with step("read and match"):
+        matched = match(read_truth(folder / "truth"), json.loads((folder / "predictions.json").read_bytes()))
+    with step(f"score, {RESAMPLES} resamples"):
+        scores = score(matched.rows, {CONSTANT: constant_rows(matched.rows, matched.rows)})
+    with step("judge each question"):
+        judged = judge(matched.rows)
+    with step("write the report"):
+        size = write_report(folder / "report.html", "benchmark", folder / "truth", matched, judged, scores, {})
+    with step("bootstrap of balanced accuracy, ours"):
+        choices = [row for row in matched.rows if row.task is TaskType.CLASSIFICATION]
+        bootstrap = Bootstrap([row.cluster for row in choices])
+        bootstrap.scores(measures(TaskType.CLASSIFICATION)[0].rules[1].tally(choices))
+    with step(f"the same by scikit-learn, {_BY_ONE} of {RESAMPLES} resamples"):
+        _by_scikit_learn(choices, bootstrap)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [
+        ("questions", str(len(matched.rows))),
+        ("images", str(len({(row.folder, name) for row in matched.rows for name in row.images}))),
+        *step.rows,
+        ("peak memory", f"{peak:.0f} MiB"),
+        ("report", f"{size / 1e6:.1f} MB"),
+    ]
+
+
+def _by_scikit_learn(rows: Sequence[Row], bootstrap: Bootstrap) -> None:
+    truth, said = [row.truth for row in rows], [row.said for row in rows]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for weights in next(bootstrap.weights())[:_BY_ONE]:
+            balanced_accuracy_score(truth, said, sample_weight=weights)
+
+
+if __name__ == "__main__":
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else QUESTIONS
+    with tempfile.TemporaryDirectory() as temporary:
+        print(table(("step", "figure"), measure(Path(temporary), wanted)))
