@@ -5,12 +5,14 @@ IMAGE ?= me-vlip:latest
 CHECKPOINT ?= demo
 BUILD_FLAGS ?= # for docker build, such as --build-arg PIP_INDEX_URL=...
 
-.PHONY: demo test lint bench image demo-checkpoint example-inputs train-env
+.PHONY: demo test lint bench image demo-checkpoint example-inputs train-env judges-env
 
-demo: .venv/ready ## answer the example questions with the demo checkpoint and show the answers
-	$(BIN)/mevlip predict examples/inputs build/demo
+demo: .venv/ready ## answer the example questions with the demo checkpoint, show the answers and score them
+	$(BIN)/mevlip predict examples/inputs build/demo --explain build/demo/explanations.jsonl
 	$(BIN)/mevlip show build/demo/predictions.json
 	$(BIN)/mevlip check build/demo/predictions.json --input examples/inputs
+	$(BIN)/mevlip score build/demo/predictions.json --truth examples/inputs --train examples/training \
+	  --explained build/demo/explanations.jsonl --report build/demo/report.html
 
 test: .venv/ready .venv-train/ready ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 # two processes of one thread each: nearly all tests wait for processes of their own
@@ -20,8 +22,9 @@ lint: .venv/ready ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready ## compare the predictor with one question at a time
+bench: .venv/ready ## compare the predictor with one question at a time, and time scoring
 	$(BIN)/python -m benchmarks.predict
+	$(BIN)/python -m benchmarks.scoring
 
 image: ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
 	docker build $(BUILD_FLAGS) --build-arg CHECKPOINT=$(CHECKPOINT) --tag $(IMAGE) .
@@ -30,9 +33,11 @@ demo-checkpoint: .venv/ready .venv-train/ready ## train the demo checkpoint anew
 	$(BIN)/python -m training.demo.build checkpoints/demo
 
 example-inputs: .venv/ready ## draw the example questions anew
-	$(BIN)/python -m training.demo.inputs examples/inputs
+	$(BIN)/python -m training.demo.inputs examples
 
 train-env: .venv-train/ready ## the environment for LLaMA-Factory
+
+judges-env: .venv-judges/ready ## the environment for models that judge reports (GREEN, CRIMSON, RaTE, RadCliQ)
 
 .venv/ready: pyproject.toml constraints/predict.txt
 	$(PYTHON) -m venv .venv
@@ -44,4 +49,9 @@ train-env: .venv-train/ready ## the environment for LLaMA-Factory
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/train.txt -e '.[train]'
 	# LLaMA-Factory's web page, unused here, holds Pillow back; another Pillow resizes otherwise than the predictor's.
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^pillow==' constraints/predict.txt)
+	touch $@
+
+.venv-judges/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-judges
+	.venv-judges/bin/python -m pip install --quiet --disable-pip-version-check '.[judges]'
 	touch $@

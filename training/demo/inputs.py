@@ -1,4 +1,4 @@
-"""Writing synthetic FLARE folders: `python -m training.demo.inputs examples/inputs`."""
+"""Writing synthetic FLARE folders: `python -m training.demo.inputs examples` writes the examples anew."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
 
 SEED = 2025
 PER_DATASET = 3
+ANSWERED_PER_DATASET = 20
+"""Answered training questions that lie beside the examples, for scores to be compared with constants."""
 PER_IMAGE = 3
 """At most this many questions are asked about one scene."""
 
@@ -56,6 +58,15 @@ def write_training(root: Path, seed: int, per_dataset: dict[str, int]) -> int:
     for dataset, folder, records in _draw_all(root, seed, per_dataset, "train"):
         _write_json(folder / f"{dataset.name}_questions_train.json", records)
     return sum(per_dataset.values())
+
+
+def write_examples(root: Path) -> int:
+    """Writes `inputs`, questions with images and ground truth, and `training`, answered questions without images."""
+    count = write_inputs(root / "inputs")
+    write_training(root / "training", SEED, {dataset.name: ANSWERED_PER_DATASET for dataset in DATASETS})
+    for images in sorted((root / "training").rglob(_image_folder("train"))):
+        shutil.rmtree(images)
+    return count
 
 
 def _draw_all(
@@ -109,4 +120,4 @@ def _write_json(path: Path, content: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    print(write_inputs(Path(sys.argv[1])), "questions")  # noqa: T201 - a command's result
+    print(write_examples(Path(sys.argv[1])), "questions")  # noqa: T201 - a command's result

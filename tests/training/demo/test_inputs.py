@@ -15,18 +15,19 @@ from submission.routes import read_route
 from submission.tasks import MULTI_TASK, TASKS, TaskType, parse_task_type
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
 from training.data.targets import write_target
-from training.demo.inputs import PER_IMAGE, write_inputs, write_training
+from training.demo.inputs import ANSWERED_PER_DATASET, PER_IMAGE, write_examples, write_inputs, write_training
 from training.demo.pairs import held_out_pairs, training_pairs
 from training.demo.plain import MOST_TARGETS, base_turns
 from training.demo.router import PAIRS, SEED
 from training.demo.scenes import draw_scene
 from training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
+from validation.scoring.rows import match, read_truth
 
 
 def test_the_examples_are_what_the_seeded_code_writes(tmp_path: Path) -> None:
-    assert write_inputs(tmp_path / "again") == 54
+    assert write_examples(tmp_path / "again") == 54
     for path in (tmp_path / "again").rglob("*"):
-        committed = EXAMPLES / path.relative_to(tmp_path / "again")
+        committed = EXAMPLES.parent / path.relative_to(tmp_path / "again")
         if path.suffix == ".json":
             assert json.loads(path.read_bytes()) == json.loads(committed.read_bytes())
         elif path.suffix == ".png":
@@ -42,6 +43,13 @@ def test_the_examples_are_small_and_whole() -> None:
     assert len({question.file.split("/")[0] for question in folder.questions}) == 8
     assert {len(question.image_names) for question in folder.questions} == {1, 2, 3}
     assert not folder.problems
+
+
+def test_training_answers_lie_beside_the_examples() -> None:
+    rows = match(read_truth(EXAMPLES.parent / "training"), []).rows
+    assert set(Counter(row.dataset for row in rows).values()) == {ANSWERED_PER_DATASET}
+    assert all(row.meant_truth is not None for row in rows)
+    assert {path.suffix for path in (EXAMPLES.parent / "training").rglob("*") if path.is_file()} == {".json"}
 
 
 @pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
