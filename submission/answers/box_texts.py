@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from submission.answers.base import Unparsable
-from submission.answers.clean import unwrap
+from submission.answers.clean import one_line, unwrap
 
 Found = list[tuple[str, list[float]]]
 """Identity, empty where there is none, and four numbers as they stand."""
@@ -123,7 +123,7 @@ def _name_beside(named: dict[str, Any]) -> str:
 def _identity(name: str) -> str:
     """`chromosome 7` and `chr_7` are 7; other names stay, on one line."""
     match = re.fullmatch(r"(?:chromosome|chrom|chr)?[ _#-]*([0-9]{1,3}|[XYxy])", name.strip(), re.IGNORECASE)
-    return match[1].upper() if match else "".join(c for c in name.strip() if c.isprintable() and c != "\ufffd")[:40]
+    return match[1].upper() if match else one_line(name)[:40].strip()
 
 
 def _are_pairs(content: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -13,6 +14,10 @@ from submission.answers.form import Form
 from submission.answers.grammar import Grammar, Lark, up_to
 
 _MOST_BOXES = 1000
+_FAR = 99_999
+"""The greatest coordinate where the image's size is unknown."""
+
+_Found = Iterable[tuple[str, list[float]]]
 
 
 class Box(NamedTuple):
@@ -24,16 +29,13 @@ class Box(NamedTuple):
     y_max: int
 
 
-@dataclass(frozen=True)
-class Boxes(Answer):
-    """Boxes of one kind of thing; none where the model says so."""
-
-    boxes: tuple[Box, ...]
+class _BoxAnswer(Answer):
+    """What both kinds of box answers read alike."""
 
     @classmethod
-    def parse(cls, text: str, form: Form) -> Self:
-        """Accepts a JSON list of four-number lists, in the form's box space."""
-        return cls(_read_boxes(_read_json(text), form))
+    @abstractmethod
+    def _of(cls, found: _Found, form: Form) -> Self:
+        """Makes an answer of identities and numbers, in the form's box space."""
 
     @classmethod
     def parse_tolerantly(cls, text: str, form: Form) -> Self:
@@ -49,8 +51,20 @@ class Boxes(Answer):
 
         return cls._of(mended_boxes(text), form)
 
+
+@dataclass(frozen=True)
+class Boxes(_BoxAnswer):
+    """Boxes of one kind of thing; none where the model says so."""
+
+    boxes: tuple[Box, ...]
+
     @classmethod
-    def _of(cls, found: Iterable[tuple[str, list[float]]], form: Form) -> Self:
+    def parse(cls, text: str, form: Form) -> Self:
+        """Accepts a JSON list of four-number lists, in the form's box space."""
+        return cls(_read_boxes(_read_json(text), form))
+
+    @classmethod
+    def _of(cls, found: _Found, form: Form) -> Self:
         boxes = _mend(found, form)
         if not boxes:
             raise Unparsable("no box with an area inside the image")
@@ -76,7 +90,7 @@ class Boxes(Answer):
 
 
 @dataclass(frozen=True)
-class InstanceBoxes(Answer):
+class InstanceBoxes(_BoxAnswer):
     """Boxes by identity, such as chromosome number."""
 
     instances: tuple[tuple[str, tuple[Box, ...]], ...]
@@ -90,21 +104,7 @@ class InstanceBoxes(Answer):
         return cls(tuple((identity, _read_boxes(boxes, form)) for identity, boxes in content.items()))
 
     @classmethod
-    def parse_tolerantly(cls, text: str, form: Form) -> Self:
-        """Accepts identities as numbers, flat boxes, boxes as objects with a label, cut-off and Python's notation."""
-        from submission.answers.box_texts import boxes_by_identity
-
-        return cls._of(boxes_by_identity(text), form)
-
-    @classmethod
-    def repair(cls, text: str, form: Form) -> Self:
-        """Mends broken JSON."""
-        from submission.answers.box_texts import mended_boxes
-
-        return cls._of(mended_boxes(text), form)
-
-    @classmethod
-    def _of(cls, found: Iterable[tuple[str, list[float]]], form: Form) -> Self:
+    def _of(cls, found: _Found, form: Form) -> Self:
         instances: dict[str, dict[Box, None]] = {}
         for identity, box in _mend(found, form):
             if identity:
@@ -132,13 +132,13 @@ class InstanceBoxes(Answer):
         return json.dumps(dict(self.instances))
 
 
-def frame(form: Form) -> tuple[int, int] | None:
+def _frame(form: Form) -> tuple[int, int] | None:
     """Greatest x and y in a model's text; None where the image is unknown and so has no bounds."""
     return (1000, 1000) if form.box_space == "norm1000" else form.image_size
 
 
 def _box_rules(form: Form) -> str:
-    across, down = (up_to(most) for most in frame(form) or (99_999, 99_999))
+    across, down = (up_to(most) for most in _frame(form) or (_FAR, _FAR))
     return f'box: "[" X COMMA Y COMMA X COMMA Y "]"\nCOMMA: /, ?/\nX: /{across}/\nY: /{down}/'
 
 
@@ -176,7 +176,7 @@ def _read_box(item: Any, form: Form) -> Box:
     return Box(x_min, y_min, x_max, y_max)
 
 
-def _mend(found: Iterable[tuple[str, list[float]]], form: Form) -> list[tuple[str, Box]]:
+def _mend(found: _Found, form: Form) -> list[tuple[str, Box]]:
     """Corners put in order, boxes clipped to the image, those without area dropped."""
     mended = []
     for identity, values in found:
@@ -194,10 +194,6 @@ def _in_pixels(values: list[float], form: Form) -> list[int]:
         round(min(max(value * scale, 0), limit))
         for value, scale, limit in zip(values, (scale_x, scale_y) * 2, (width, height) * 2, strict=True)
     ]
-
-
-_FAR = 99_999
-"""The greatest coordinate where the image's size is unknown."""
 
 
 def _is_finite(value: float) -> bool:
