@@ -144,12 +144,17 @@ def test_what_means_nothing_or_two_things_becomes_the_fallback(task: TaskType, f
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ('{"1": [[1, 2, 30, 40]] "2": [[5, 6, 70 80]]', '{"1": [[1, 2, 30, 40]], "2": [[5, 6, 70, 80]]}'),
+        ('{"7": {"x_min": 1, "y_min": 2, "x_max": 30, "y_max": 40', '{"7": [[1, 2, 30, 40]]}'),
+        ('{"7": {"left": 1 "top": 2 "right": 30 "bottom": 40}}', '{"7": [[1, 2, 30, 40]]}'),
     ],
 )
-def test_broken_json_of_boxes_is_mended_last(text: str, answer: str) -> None:
+def test_boxes_without_four_numbers_together_are_mended(text: str, answer: str) -> None:
     outcome = read_answer(INST, text, PIXELS)
-    assert outcome.stage in ("tolerant", "repaired")
+    assert (outcome.stage, outcome.text) == ("repaired", answer)
+
+
+def test_a_missing_comma_costs_no_whole_box() -> None:
+    outcome = read_answer(INST, '{"1": [[1, 2, 30, 40]] "2": [[5, 6, 70 80]]', PIXELS)
     assert outcome.text.startswith('{"1": [[1, 2, 30, 40]]')
 
 
