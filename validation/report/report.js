@@ -40,7 +40,9 @@
 
   function card(question) {
     const made = element("article", undefined, `card ${question.verdict.split(" ")[0]}`);
-    question.pictures.forEach((number, index) => made.append(picture(number, question, index === 0)));
+    const pictures = element("div", undefined, "pictures");
+    question.pictures.forEach((number, index) => pictures.append(picture(number, question, index === 0)));
+    made.append(pictures);
     made.append(element("p", `${question.task} · ${question.modality} · ${question.place}`, "place"));
     made.append(element("p", question.question));
     const facts = {
