@@ -1,8 +1,12 @@
-"""Plain-text tables for the terminal."""
+"""Plain-text tables for the terminal, and tables as CSV files."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from submission.errors import EnvironmentProblem
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -17,6 +21,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *(line(row) for row in cells)])
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Writes a table as a CSV file; its folder is made where it is absent.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another file.") from error
 
 
 def shorten(text: str, width: int) -> str:

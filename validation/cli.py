@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import click
@@ -52,8 +53,8 @@ def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
     Example: mevlip check-input examples/inputs
     """
     from submission.cli import start_logging
-    from submission.tables import table
-    from validation.inputs import check_inputs, summary, write_csv
+    from submission.tables import table, write_csv
+    from validation.inputs import Notice, check_inputs, summary
 
     start_logging(quiet)
     folder, notices = check_inputs(input_folder, quiet)
@@ -63,4 +64,4 @@ def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
         click.echo(table(("warning", "times", "first", "cause"), summary(notices)))
     click.echo(f"{len(folder.questions)} questions, {len(notices)} warnings")
     if csv_file:
-        write_csv(notices, csv_file)
+        write_csv(csv_file, (field.name for field in fields(Notice)), map(astuple, notices))

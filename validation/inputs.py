@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ import numpy as np
 
 from submission.answers import Form
 from submission.checkpoint import file_sha256
-from submission.errors import EnvironmentProblem
 from submission.flare.images import ImageError, find_image, load_image
 from submission.flare.questions import InputFolder, Question, read_input_folder
 from submission.progress import Progress
@@ -95,22 +93,6 @@ def check_inputs(root: Path, quiet: bool = False) -> tuple[InputFolder, list[Not
                 ]
             progress.advance()
     return folder, found
-
-
-def write_csv(warnings: Sequence[Notice], path: Path) -> None:
-    """Writes one line for each warning.
-
-    Raises:
-        EnvironmentProblem: The file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(field.name for field in fields(Notice))
-            writer.writerows(map(astuple, warnings))
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another --csv.") from error
 
 
 def _record(question: Question, asked: dict[tuple[tuple[str, ...], str, Path], str]) -> Iterator[Notice]:

@@ -89,7 +89,7 @@ def audit(flare_dir: Path, csv_file: Path | None) -> None:
     """
     from submission.tables import table
     from training.data.audit import audit as run
-    from training.data.findings import Finding, Kind, write_csv
+    from training.data.findings import Finding, Kind, write_findings
 
     findings = run(flare_dir)
     groups: dict[tuple[Kind, str], list[Finding]] = {}
@@ -105,7 +105,7 @@ def audit(flare_dir: Path, csv_file: Path | None) -> None:
     else:
         click.echo(f"{flare_dir}: nothing found")
     if csv_file:
-        write_csv(findings, csv_file)
+        write_findings(findings, csv_file)
         click.echo(f"\nwrote {len(findings)} findings to {csv_file}")
 
 

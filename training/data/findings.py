@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from submission.errors import EnvironmentProblem
+from submission.tables import write_csv
 from training.data.records import Example
 
 
@@ -64,17 +63,10 @@ def finding(kind: Kind, example: Example, detail: str, left_out: bool = True) ->
     return Finding(kind, example.dataset, example.question.file, example.question.index, detail, left_out)
 
 
-def write_csv(findings: Iterable[Finding], path: Path) -> None:
-    """Writes one line for each finding.
+def write_findings(findings: Iterable[Finding], path: Path) -> None:
+    """Writes one line of CSV for each finding.
 
     Raises:
         EnvironmentProblem: The file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(field.name for field in fields(Finding))
-            writer.writerows(map(astuple, findings))
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another --csv.") from error
+    write_csv(path, (field.name for field in fields(Finding)), map(astuple, findings))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from submission.errors import EnvironmentProblem
+from submission.tables import write_csv
 from submission.tasks import TASKS, TaskType
 from training.data.records import MODALITIES, SPLITS, Examples
 
@@ -57,10 +57,7 @@ def write_report(counts: Counter[Cell], out: Path) -> tuple[Path, ...]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         paths = [out / COUNTS_NAME]
-        with paths[0].open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow((*Cell._fields, "questions"))
-            writer.writerows((*cell, number) for cell, number in counts.items())
+        write_csv(paths[0], (*Cell._fields, "questions"), ((*cell, number) for cell, number in counts.items()))
         with rc_context(_STEADY):
             for name, figure in zip(FIGURES, (_per_split(counts), _per_task(counts)), strict=True):
                 paths += [out / f"{name}.png", out / f"{name}.svg"]

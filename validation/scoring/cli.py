@@ -113,7 +113,7 @@ def score(
         output.write_json({**output.as_json(matched, scores), "scorers": scorers}, json_file)
     judged = judge(matched.rows)
     if csv_file:
-        output.write_csv(judged, csv_file)
+        output.write_questions(judged, csv_file)
     if report:
         from validation.report import write_report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from submission.errors import EnvironmentProblem
-from submission.tables import table
+from submission.tables import table, write_csv
 from submission.tasks import TASKS
 from validation.scoring.analysis import Judged
 from validation.scoring.bootstrap import Estimate
@@ -124,22 +123,15 @@ def write_json(content: Any, path: Path) -> None:
     write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
 
 
-def write_csv(judged: Sequence[Judged], path: Path) -> None:
-    """Writes one line for each question: where it is, what was said, and how it came out.
+def write_questions(judged: Sequence[Judged], path: Path) -> None:
+    """Writes one line of CSV for each question: where it is, what was said, and how it came out.
 
     Raises:
         EnvironmentProblem: The file cannot be written.
     """
     header = ("place", "dataset", "task", "modality", "image", "truth", "answer", "verdict", "points", "error", "stage",
               "adapter", "router_confidence", "probability")  # fmt: skip
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(map(_csv_row, judged))
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another --csv.") from error
+    write_csv(path, header, map(_csv_row, judged))
 
 
 def write_text(text: str, path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from submission.errors import InputError
 from tests.training.data.conftest import boxes, measure, row
 from training.data.audit import audit
-from training.data.findings import Finding, Kind, write_csv
+from training.data.findings import Finding, Kind, write_findings
 from training.demo.inputs import write_inputs
 
 Flare = Callable[..., Path]
@@ -130,7 +130,7 @@ def test_an_empty_tree_is_an_error(tmp_path: Path) -> None:
 
 
 def test_findings_are_written_as_csv(tmp_path: Path) -> None:
-    write_csv([Finding(Kind.REPEAT, "set", "a.json", 3, 'says "it", again', True)], tmp_path / "new" / "f.csv")
+    write_findings([Finding(Kind.REPEAT, "set", "a.json", 3, 'says "it", again', True)], tmp_path / "new" / "f.csv")
     assert (tmp_path / "new" / "f.csv").read_text().splitlines() == [
         "kind,dataset,file,index,detail,left_out",
         'repeated row,set,a.json,3,"says ""it"", again",True',

@@ -87,7 +87,9 @@ def choose(page: Any, **wanted: str) -> list[str]:
     for name in ("task", "dataset", "verdict"):
         page.select_option(f"select[name={name}]", wanted.get(name, ""))
     page.fill("input[name=text]", wanted.get("text", ""))
-    return page.locator(".card > p:not(.place)").all_inner_texts()
+    return page.locator(
+        ".card > p:not(.place)"
+    ).all_text_contents()  # unlike the inner text, also of what is not rendered yet
 
 
 @needs_browser
