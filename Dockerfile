@@ -11,14 +11,17 @@ ARG PIP_CERT
 RUN python3 -m venv /opt/venv
 WORKDIR /build
 COPY pyproject.toml constraints/predict.txt ./
+# Byte code that names no times, so that two builds agree; the packages' own tests and pip itself stay behind.
 RUN python3 -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > needed.txt \
- && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -c predict.txt -r needed.txt \
- && /opt/venv/bin/pip uninstall --yes --quiet pip
+ && /opt/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check -c predict.txt -r needed.txt \
+ && /opt/venv/bin/pip uninstall --yes --quiet pip \
+ && find /opt/venv -name __pycache__ -prune -exec rm -rf {} + \
+ && find /opt/venv -type d -path '*/site-packages/*' \( -name tests -o -name test \) ! -path '*/torch/*' -prune -exec rm -rf {} + \
+ && PYTHONHASHSEED=0 python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /torch/testing/ /opt/venv/lib \
+ && find /opt/venv -exec touch -h -d 1980-01-01 {} +
 
 FROM ${BASE_IMAGE}
 ARG CHECKPOINT=demo
-LABEL org.opencontainers.image.title="ME-VLIP predictor" \
-      org.opencontainers.image.licenses="Apache-2.0"
 # The weights change least and weigh most, so they come before the packages and the code.
 COPY checkpoints/${CHECKPOINT} /app/checkpoints/${CHECKPOINT}
 COPY --from=packages /opt/venv /opt/venv
@@ -36,4 +39,18 @@ COPY predict.sh ./
 COPY submission ./submission
 # A build around an incomplete or altered checkpoint, or one that only its owner may read, fails here.
 RUN test -z "$(find /app ! -perm -o+r)" && python -c "import os; from pathlib import Path; from submission.checkpoint import open_checkpoint; open_checkpoint(Path(os.environ['MEVLIP_CHECKPOINT']))"
+# Labels come last: a new commit makes new labels, and no layer anew.
+ARG BASE_IMAGE
+ARG BASE_DIGEST
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="ME-VLIP predictor" \
+      org.opencontainers.image.description="Answers a FLARE 2D question folder offline" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}" \
+      org.opencontainers.image.base.digest="${BASE_DIGEST}" \
+      org.me-vlip.checkpoint="${CHECKPOINT}" \
+      org.me-vlip.predictions-schema="1"
 CMD ["sh", "predict.sh"]

@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 IMAGE ?= me-vlip:latest
 CHECKPOINT ?= demo
-BUILD_FLAGS ?= # for docker build, such as --build-arg PIP_INDEX_URL=...
+BUILD_FLAGS ?= # such as --build-arg PIP_INDEX_URL=...
 
-.PHONY: demo test lint bench image demo-checkpoint example-inputs train-env judges-env
+.PHONY: demo test lint bench image demo-checkpoint example-inputs train-env judges-env image-test
 
 demo: .venv/ready ## answer the example questions with the demo checkpoint, show the answers and score them
 	$(BIN)/mevlip predict examples/inputs build/demo --explain build/demo/explanations.jsonl
@@ -26,14 +26,18 @@ bench: .venv/ready ## compare the predictor with one question at a time, and tim
 	$(BIN)/python -m benchmarks.predict
 	$(BIN)/python -m benchmarks.scoring
 
-image: ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
-	docker build $(BUILD_FLAGS) --build-arg CHECKPOINT=$(CHECKPOINT) --tag $(IMAGE) .
+image: .venv/ready ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
+	$(BIN)/mevlip image build --tag $(IMAGE) --checkpoint checkpoints/$(CHECKPOINT) $(BUILD_FLAGS)
 
 demo-checkpoint: .venv/ready .venv-train/ready ## train the demo checkpoint anew (about 80 minutes)
 	$(BIN)/python -m training.demo.build checkpoints/demo
 
 example-inputs: .venv/ready ## draw the example questions anew
 	$(BIN)/python -m training.demo.inputs examples
+
+image-test: .venv/ready ## really build the image around the demo checkpoint, run and pack it; status 7 without an engine
+	$(BIN)/python -m pytest -m engine -s --timeout 900 tests/packing; status=$$?; test $$status -ne 7 || \
+	  echo "no container engine: the image was not tested"; exit $$status
 
 train-env: .venv-train/ready ## the environment for LLaMA-Factory
 

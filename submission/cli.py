@@ -31,6 +31,8 @@ _COMMANDS_ELSEWHERE = {
     "checkpoint": "training.checkpoint_cli:checkpoint",
     "compare": "validation.scoring.cli:compare",
     "data": "training.data.cli:data",
+    "image": "packing.cli:image",
+    "pack-predictions": "packing.cli:pack",
     "score": "validation.scoring.cli:score",
     "train": "training.cli:train",
 }
@@ -70,7 +72,7 @@ def cli() -> None:
     \b
     Exit statuses: 0 done, 1 internal error, 2 wrong usage, 3 environment or checkpoint,
     4 finished with more fallback answers than --max-failures, 5 no usable input,
-    6 invalid output, 130 interrupted. The last line on stderr says the cause and the remedy.
+    6 invalid output, 7 no container engine, 130 interrupted. The last line on stderr says the cause and the remedy.
     """
 
 

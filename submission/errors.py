@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     TOO_MANY_FAILURES = 4
     NO_INPUT = 5
     INVALID_OUTPUT = 6
+    NO_ENGINE = 7
     INTERRUPTED = 130
 
 
