@@ -9,10 +9,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from packing.bill import bill_of_materials
 from packing.build import ROOT, revision
@@ -204,22 +204,3 @@ def _tools(client: DockerClient) -> dict[str, str]:
 def _sums(paths: Iterable[Path]) -> str:
     """As `sha256sum --check` reads them."""
     return "".join(f"{file_sha256(path)}  {path.name}\n" for path in paths)
-
-
-def as_rows(contents: Contents) -> list[tuple[str, str, str]]:
-    """Rows of size in MB, number of files and build step, the base's layers first."""
-    return [(f"{one.size / 1e6:.1f}", str(len(one.files)), _step(one.step)) for one in contents.layers]
-
-
-def _step(text: str) -> str:
-    step = re.sub(r"^/bin/sh -c (?:#\(nop\) )?", "", text).strip()
-    return " ".join(step.split())[:90] or "(base)"
-
-
-def plain(contents: Contents) -> dict[str, Any]:
-    """For JSON."""
-    return {
-        "labels": contents.labels,
-        "layers": [asdict(one) for one in contents.layers],
-        "junk": [asdict(one) for one in contents.junk],
-    }

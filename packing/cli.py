@@ -151,17 +151,16 @@ def inspect(tag: str, as_json: bool) -> None:
     Example: mevlip image inspect --tag team:latest
     """
     start_logging(quiet=True)
-    from packing.archive import as_rows, plain
     from packing.engine import ImageFault, connect
     from submission.tables import table
 
     with connect() as client:
         contents = _contents(client, tag)
     if as_json:
-        click.echo(json.dumps(plain(contents), indent=1))
+        click.echo(json.dumps(contents.plain(), indent=1))
     else:
         click.echo(table(("label", "value"), sorted(contents.labels.items())))
-        click.echo("\n" + table(("MB", "files", "step"), as_rows(contents)))
+        click.echo("\n" + table(("MB", "files", "step"), contents.rows()))
         for found in contents.junk:
             click.echo(f"{found.kind}: {found.where}")
     if contents.junk:

@@ -7,9 +7,11 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from submission.tables import shorten
 
 _BIN = r"(?:^|/)s?bin/"
 JUNK = {
@@ -56,6 +58,11 @@ class Layer:
     size: int
     files: tuple[str, ...]
 
+    @property
+    def short_step(self) -> str:
+        """The step without the builder's decoration, one line."""
+        return shorten(" ".join(re.sub(r"^/bin/sh -c (?:#\(nop\) )?", "", self.step).split()), 90) or "(base)"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -88,6 +95,14 @@ class Contents:
     def labels(self) -> dict[str, str]:
         """The image's labels."""
         return dict((self.config.get("config") or {}).get("Labels") or {})
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Rows of size in MB, number of files and build step, the base's layers first."""
+        return [(f"{one.size / 1e6:.1f}", str(len(one.files)), one.short_step) for one in self.layers]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"labels": self.labels, "layers": list(map(asdict, self.layers)), "junk": list(map(asdict, self.junk))}
 
 
 def read_contents(archive: Path) -> Contents:

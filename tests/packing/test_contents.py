@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from packing.archive import as_rows
 from packing.contents import Contents, read_contents
 
 TOKEN = "hf_" + "x9Y8" * 9
@@ -51,7 +50,7 @@ def test_layers_sizes_and_steps_are_told(tmp_path: Path) -> None:
     found = image(tmp_path / "i.tar", {"etc/x": b"12345"}, {"app/submission/a.py": b"1", "app/predict.sh": b"22"})
     assert [(one.size, one.step) for one in found.layers] == [(5, "step 0"), (3, "step 1")]
     assert found.labels == {"a": "b"} and found.junk == ()
-    assert as_rows(found) == [("0.0", "1", "step 0"), ("0.0", "2", "step 1")]
+    assert found.rows() == [("0.0", "1", "step 0"), ("0.0", "2", "step 1")]
 
 
 @pytest.mark.parametrize(
