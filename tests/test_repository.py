@@ -58,7 +58,9 @@ def test_no_module_is_too_long_to_be_read(path: Path) -> None:
 def test_the_docs_name_no_command_that_is_not_there() -> None:
     known = set(cli.list_commands(click.Context(cli)))
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", ROOT / "predict.sh"]
-    named = {(page.name, name) for page in pages for name in re.findall(r"\bmevlip ([a-z]+(?:-[a-z]+)*)", page.read_text())}
+    named = {
+        (page.name, name) for page in pages for name in re.findall(r"\bmevlip ([a-z]+(?:-[a-z]+)*)", page.read_text())
+    }
     assert {name for _, name in named} <= known, sorted(named)
     assert {"predict", "check", "show"} <= {name for _, name in named}
 

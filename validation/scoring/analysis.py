@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from math import isnan
 
 import numpy as np
 
@@ -212,12 +213,14 @@ def calibrations(judged: Sequence[Judged]) -> list[Calibration]:
 
 def _judge(row: Row) -> Judged:
     if row.task in (TaskType.COUNTING, TaskType.REGRESSION):
-        error = error_of(row) if row.meant is not None else abs(number_of(row.meant_truth))
+        error = error_of(row)
+        if isnan(error):
+            return Judged(row, 0.0, None)
         scale = max(abs(number_of(row.meant_truth)), 1.0)
         return Judged(row, max(0.0, 1 - error / scale), error)
     rule = next(rule for rule in measures(row.task)[0].rules if rule.convention == "macro")
     points = score_of(rule.tally([row]), 1)
-    return Judged(row, 0.0 if np.isnan(points) else points, None)
+    return Judged(row, 0.0 if isnan(points) else points, None)
 
 
 def _present(judged: Sequence[Judged]) -> list[TaskType]:

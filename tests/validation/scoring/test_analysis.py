@@ -30,6 +30,7 @@ CLS, COUNT, DET = TaskType.CLASSIFICATION, TaskType.COUNTING, TaskType.DETECTION
         (COUNT, "0", "0", 1, Verdict.RIGHT),
         (COUNT, "nothing", "100", 0, Verdict.WRONG),
         (TaskType.REPORT, "All is well.", "All is well.", 1, Verdict.RIGHT),
+        (DET, "[[0, 0, 10, 10]]", "nowhere", 0, Verdict.WRONG),
     ],
 )
 def test_each_question_has_its_own_result(

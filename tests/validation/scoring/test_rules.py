@@ -113,6 +113,12 @@ def test_a_label_with_a_comma_is_one_label_in_the_macro_convention() -> None:
     assert found["flare26"] == 0, "alone it is cut at its comma"
 
 
+def test_a_truth_that_cannot_be_read_agrees_with_nothing() -> None:
+    assert scores(MULTI, ("nonsense", "Unlisted thing"))["macro"] == 0
+    assert scores(MULTI, ("", "Unlisted thing"))["macro"] == 0
+    assert math.isnan(scores(COUNT, ("0", "many"))["macro"]), "left out, since there is nothing to be near to"
+
+
 def test_signatures_name_what_was_computed() -> None:
     every = []
     for task in TaskType:

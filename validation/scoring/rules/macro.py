@@ -7,17 +7,21 @@ its model's text. A missing or unreadable answer is wrong; an unreadable number 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import nan
 from typing import Any
 
 from submission.answers.boxes import Boxes, InstanceBoxes
 from submission.answers.choice import Choice
 from submission.answers.labels import LabelSet
 from submission.answers.numbers import Count, Measurement
+from validation.scoring.conventions import CONVENTIONS
 from validation.scoring.overlap import Labelled, by_overlap, labelled
 from validation.scoring.rows import Row
 from validation.scoring.rules.base import Rows, add_up, recalls
 from validation.scoring.rules.flare26 import set_f1
 from validation.scoring.tallies import MeanOf, Overlaps, Recalls, Statistic, Tally, Values
+
+_READ = CONVENTIONS["flare26"]
 
 
 def per_dataset(tally: Callable[[Rows], Tally]) -> Callable[[Rows], MeanOf]:
@@ -45,8 +49,13 @@ def choices(rows: Rows) -> Recalls:
 
 
 def labels(rows: Rows) -> Values:
-    """The mean of each row's own F1 of labels."""
-    return Values(tuple(set_f1(_labels(row.meant_truth), _labels(row.meant)) for row in rows))
+    """The mean of each row's own F1 of labels; a truth outside its own list is read as flare26 does."""
+
+    def f1(row: Row) -> float:
+        truth = _labels(row.meant_truth) if row.meant_truth else _READ.labels(row.truth)
+        return set_f1(truth, _labels(row.meant))
+
+    return Values(tuple(map(f1, rows)))
 
 
 def boxes(threshold: float) -> Callable[[Rows], Overlaps]:
@@ -65,7 +74,9 @@ def errors(statistic: Statistic) -> Callable[[Rows], Values]:
 
 
 def error_of(row: Row) -> float:
-    """How far the number said is from the true one."""
+    """How far the number said is from the true one; NaN where the truth is no number."""
+    if row.meant_truth is None:
+        return nan
     return abs(number_of(row.meant_truth) - number_of(row.meant))
 
 
