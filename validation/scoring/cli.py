@@ -64,6 +64,7 @@ _json = click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Wri
 )
 @_resamples
 @_seed
+@click.option("--signatures", is_flag=True, help="Also print what exactly each score is, for papers and comparisons.")
 @_json
 @click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write one line for each question.")
 @click.option("--report", type=_OUT, metavar="FILE", help="Write everything as one HTML page with pictures.")
@@ -78,6 +79,7 @@ def score(
     judges: tuple[str, ...],
     resamples: int,
     seed: int,
+    signatures: bool,
     json_file: Path | None,
     csv_file: Path | None,
     report: Path | None,
@@ -109,6 +111,8 @@ def score(
     click.echo(output.render_scores(scores))
     source = f"{train}" if train else "the truth itself, which flatters them: name --train"
     click.echo(f"Gains are in the macro convention; constants come from {source}.")
+    if signatures:
+        click.echo(output.render_signatures(scores))
     if json_file:
         output.write_json({**output.as_json(matched, scores), "scorers": scorers}, json_file)
     judged = judge(matched.rows)

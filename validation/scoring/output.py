@@ -55,6 +55,12 @@ def render_scores(scores: Sequence[Score]) -> str:
     return table(*score_rows(scores))
 
 
+def render_signatures(scores: Sequence[Score]) -> str:
+    """One line for each score that the table shows."""
+    main = [one for one in scores if one.measure == measures(one.task)[0] or one.measure.name in _OFFICIAL]
+    return table(("task", "signature"), [(TASKS[one.task].title, one.rule.signature) for one in main])
+
+
 def compare_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
     """Rows of task, measure, convention, both scores, the gain with its interval, and the verdict."""
     return [

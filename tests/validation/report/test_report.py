@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from submission.errors import EnvironmentProblem
 from submission.tasks import TaskType
 from tests.conftest import record, run_mevlip
 from validation.report import write_report
@@ -199,3 +201,11 @@ def test_the_command_writes_it_and_tells_its_size(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert f"report: {tmp_path}/r/report.html (" in done.stdout and "MB)" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_what_is_not_installed_is_named(package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "validation.report.charts", raising=False)
+    with pytest.raises(EnvironmentProblem, match=rf"needs {package}.*me-vlip\[report\]"):
+        write_report(tmp_path / "r.html", "t", tmp_path, Matched(()), [], [], {})

@@ -44,12 +44,13 @@ def predictions(tmp_path: Path) -> Callable[..., Path]:
 
 
 def lines(output: str) -> dict[str, list[str]]:
-    return {line.split("  ")[0]: line.split() for line in output.splitlines()}
+    """Words of the line of each task; of several its first."""
+    return {line.split("  ")[0]: line.split() for line in reversed(output.splitlines())}
 
 
 def test_the_examples_own_answers_are_perfect(predictions: Callable[..., Path], tmp_path: Path) -> None:
     done = run_mevlip(
-        "score", predictions(), "--truth", EXAMPLES, "--resamples", 50,
+        "score", predictions(), "--truth", EXAMPLES, "--resamples", 50, "--signatures",
         "--json", tmp_path / "s.json", "--csv", tmp_path / "q.csv",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -61,6 +62,7 @@ def test_the_examples_own_answers_are_perfect(predictions: Callable[..., Path], 
     rows = list(csv.DictReader((tmp_path / "q.csv").open()))
     assert len(rows) == 54 and {row["verdict"] for row in rows} == {"right"}
     assert "the truth itself, which flatters them" in done.stdout
+    assert "flare25/f1@iou>0.5,greedy-by-truth,micro|1" in done.stdout
 
 
 def test_a_partial_file_is_refused_with_what_is_wrong(predictions: Callable[..., Path]) -> None:

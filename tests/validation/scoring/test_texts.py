@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
+from submission.errors import EnvironmentProblem
 from submission.tasks import TaskType
 from tests.validation.scoring.rows import make_row
 from validation.scoring import texts
@@ -76,3 +78,14 @@ def test_the_truth_against_itself_has_full_marks(report: str) -> None:
     assert texts.rouge_l(same).values == (1.0,)
     assert texts.statements(same).values == (1.0,)
     assert score_of(texts.bleu(same), 1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("package", "measure"), [("rouge_score.rouge_scorer", "rouge_l"), ("sacrebleu.metrics.bleu", "bleu")]
+)
+def test_what_is_not_installed_is_named(package: str, measure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    texts._rouge.cache_clear()
+    texts._bleu.cache_clear()
+    with pytest.raises(EnvironmentProblem, match=r"me-vlip\[score\]"):
+        getattr(texts, measure)(rows(("a", "a")))
