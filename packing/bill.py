@@ -44,10 +44,13 @@ def bill_of_materials(client: DockerClient, tag: str, config: dict[str, Any]) ->
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
-    bom = Bom(components=_components(_listed(client, tag)))
+    whole = Component(name=tag, version=__version__, type=ComponentType.CONTAINER, bom_ref=tag)
+    parts = list(_components(_listed(client, tag)))
+    bom = Bom(components=parts)
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(config["rootfs"], sort_keys=True))
     bom.metadata.timestamp = datetime.fromisoformat(config["created"][:19] + "+00:00")
-    bom.metadata.component = Component(name=tag, version=__version__, type=ComponentType.CONTAINER)
+    bom.metadata.component = whole
+    bom.register_dependency(whole, parts)
     return str(make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=1)) + "\n"
 
 
@@ -66,7 +69,7 @@ def _listed(client: DockerClient, tag: str) -> dict[str, list[list[str]]]:
 
 
 def _components(listed: dict[str, list[list[str]]]) -> Iterator[Component]:
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 

@@ -1,0 +1,82 @@
+"""A stand-in for an engine: as much of the SDK's interface as trying and saving an image need.
+
+Its containers are functions of the mounted folders; the tests on a real engine show that it is faithful.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+
+Program = Callable[[Path, Path], tuple[int, str]]
+"""Takes the input and the output folder, gives exit status and what was said."""
+
+
+class FakeContainer:
+    """A container that has already run."""
+
+    def __init__(self, status: int, said: str) -> None:
+        self.status, self.said, self.removed = status, said, False
+
+    def wait(self, timeout: int) -> dict[str, int]:
+        return {"StatusCode": self.status}
+
+    def logs(self) -> bytes:
+        return self.said.encode()
+
+    def stats(self, **options: Any) -> dict[str, Any]:
+        return {"memory_stats": {"usage": 300 << 20, "max_usage": 400 << 20}}
+
+    def remove(self, force: bool) -> None:
+        self.removed = True
+
+
+class FakeImage:
+    """An image whose archive was made by hand."""
+
+    def __init__(self, archive: bytes = b"") -> None:
+        self.id, self.attrs = "sha256:1", {"Size": len(archive)}
+        self._archive = archive
+
+    def save(self, named: str, chunk_size: int = 1 << 20) -> Iterator[bytes]:
+        yield self._archive
+
+
+class FakeEngine:
+    """An engine with one image."""
+
+    def __init__(self, program: Program = lambda inputs, outputs: (0, ""), archive: bytes = b"") -> None:
+        self.images = self.containers = self
+        self.image = FakeImage(archive)
+        self.program = program
+        self.loads: list[str] = ["sha256:1"]
+        self.started: list[tuple[Any, dict[str, Any]]] = []
+
+    def get(self, tag: str) -> FakeImage:
+        if not re.match("team|me-vlip", tag):
+            raise docker.errors.ImageNotFound("no such image", explanation=f"no such image: {tag}")
+        return self.image
+
+    def load(self, file: Any) -> list[FakeImage]:
+        assert file.read(2) == b"\x1f\x8b", "gzip"
+        loaded = [FakeImage() for _ in self.loads]
+        for image, name in zip(loaded, self.loads, strict=True):
+            image.id = name
+        return loaded
+
+    def version(self) -> dict[str, Any]:
+        return {"Version": "1.2", "ApiVersion": "1.41", "Platform": {"Name": "fake"}}
+
+    def run(self, tag: str, command: list[str], **options: Any) -> Any:
+        self.started.append((command, options))
+        if "detach" not in options:
+            return json.dumps({"python": [["torch", "2", "BSD-3-Clause"]], "debian": [["libc6", "2.36"]]}).encode()
+        if options.get("device_requests"):
+            raise docker.errors.APIError("no", explanation='could not select device driver "nvidia"')
+        places = {volume["bind"].rsplit("/", 1)[-1]: Path(place) for place, volume in options["volumes"].items()}
+        return FakeContainer(*self.program(places["inputs"], places["outputs"]))
