@@ -89,8 +89,7 @@ def build_image(
         **(build_args or {}),
     }
     files = dict(_context(opened))
-    size = sum(path.stat().st_size for path in files.values())
-    with Progress("sending", size, "B", quiet) as progress, _streamed(files, progress) as stream:
+    with Progress("sending", _size(files), "B", quiet) as progress, _Stream(files, progress) as stream:
         answers = client.api.build(
             fileobj=stream, custom_context=True, tag=tag, rm=True, forcerm=True, buildargs=arguments,
             network_mode=network, nocache=not cache, decode=True,
@@ -138,11 +137,16 @@ def _context(checkpoint: Checkpoint) -> Iterator[tuple[str, Path]]:
         yield str(folder / name), checkpoint.folder / name
 
 
-class _streamed:
+def _size(files: Mapping[str, Path]) -> int:
+    return sum(path.stat().st_size for path in files.values())
+
+
+class _Stream:
     """A tar of the context, written by a thread while the engine reads it: it is never on the disk as a whole."""
 
     def __init__(self, files: Mapping[str, Path], progress: Progress) -> None:
         self._files, self._progress = files, progress
+        self._error: OSError | None = None
 
     def __enter__(self) -> IO[bytes]:
         reading, writing = os.pipe()
@@ -154,14 +158,21 @@ class _streamed:
     def __exit__(self, *_: object) -> None:
         self._reader.close()  # ends the writer too, where the engine stopped reading
         self._thread.join()
+        if self._error is not None:
+            raise EnvironmentProblem(
+                f"{self._error.filename} cannot be read ({self._error.strerror})", "Make it readable and build again."
+            )
 
     def _write(self, pipe: IO[bytes]) -> None:
         try:
             with pipe, tarfile.open(fileobj=pipe, mode="w|") as tar:
                 for name, path in self._files.items():
-                    tar.addfile(_entry(name, path), _Counted(path, self._progress))
+                    with path.open("rb") as file:
+                        tar.addfile(_entry(name, path), _Counted(file, self._progress))
         except BrokenPipeError:
             logger.debug("the engine stopped reading the build's context")
+        except OSError as error:
+            self._error = error
 
 
 def _entry(name: str, path: Path) -> tarfile.TarInfo:
@@ -173,17 +184,15 @@ def _entry(name: str, path: Path) -> tarfile.TarInfo:
 
 
 class _Counted:
-    """A file that tells how much of it was read."""
+    """Tells how much of a file was read."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
-        self._file, self._progress = path.open("rb"), progress
+    def __init__(self, file: IO[bytes], progress: Progress) -> None:
+        self._file, self._progress = file, progress
 
     def read(self, size: int = -1) -> bytes:
         """Reads and counts."""
         data = self._file.read(size)
         self._progress.advance(len(data))
-        if not data:
-            self._file.close()
         return data
 
 

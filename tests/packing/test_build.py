@@ -12,8 +12,8 @@ import pytest
 from packing import build
 from packing.build import build_image, revision
 from packing.engine import ImageFault
-from submission.errors import CheckpointError
-from tests.conftest import DEMO
+from submission.errors import CheckpointError, EnvironmentProblem
+from tests.conftest import DEMO, ROOT
 
 
 class FakeEngine:
@@ -89,3 +89,10 @@ def test_a_checkpoint_that_is_not_whole_is_never_sent(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         build_image(engine, "team:latest", tmp_path, quiet=True)  # type: ignore[arg-type]
     assert not engine.sent
+
+
+def test_a_file_that_vanishes_on_the_way_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(build, "_context", lambda checkpoint: iter([("a", ROOT / "LICENSE"), ("b", tmp_path / "gone")]))
+    monkeypatch.setattr(build, "_size", lambda files: 1)
+    with pytest.raises(EnvironmentProblem, match="gone cannot be read"):
+        build_image(FakeEngine(), "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -197,40 +197,58 @@ def match(
         by: `question` compares image names and question, as the public evaluators do, and takes equal ones in order;
             `position` takes the n-th for the n-th, for files whose questions or image names were changed.
     """
-    waiting: dict[object, list[int]] = defaultdict(list)
-    for index, record in enumerate(predictions):
-        waiting[index if by == "position" else _key(record)].append(index)
-    keys: list[object] = [index if by == "position" else _key(truth.record) for index, truth in enumerate(truths)]
-    last = {key: index for index, key in enumerate(keys)}
+    if by == "position":
+        asked: list[object] = list(range(len(truths)))
+        said: list[object] = list(range(len(predictions)))
+    else:
+        asked, said = [_key(truth.record) for truth in truths], [_key(record) for record in predictions]
+    answers, surplus = _assign(asked, said)
     rows, missing, duplicates, unscored = [], [], [], []
-    for index, (truth, key) in enumerate(zip(truths, keys, strict=True)):
-        mine = waiting[key]
-        chosen = mine.pop(0) if mine else None
-        spare, mine[:] = (mine[:], []) if last[key] == index else ([], mine)
-        duplicates += spare
-        task, answer = parse_task_type(truth.record.get("TaskType")), _as_text(truth.record.get("Answer"))
-        if task is None or not answer.strip():
+    for truth, mine in zip(truths, answers, strict=True):
+        duplicates += mine[1:]
+        task = parse_task_type(truth.record.get("TaskType"))
+        if task is None or not _as_text(truth.record.get("Answer")).strip():
             unscored.append(truth.place)
             continue
-        if chosen is None:
+        if not mine:
             missing.append(truth.place)
-        rows.append(
-            Row(
-                dataset=truth.folder.name,
-                task=task,
-                modality=str(truth.record.get("Modality", "")),
-                images=_names(truth.record.get("ImageName")),
-                question=str(truth.record.get("Question")),
-                truth=answer,
-                said=None if chosen is None else _as_text(predictions[chosen].get("Answer")),
-                later=tuple(_as_text(predictions[other].get("Answer")) for other in spare),
-                place=truth.place,
-                folder=truth.folder,
-                explanation=explanations[chosen] if explanations and chosen is not None else {},
-            )
-        )
-    surplus = sorted(index for mine in waiting.values() for index in mine)
+        texts = [_as_text(predictions[index].get("Answer")) for index in mine]
+        rows.append(_row(truth, task, texts, explanations[mine[0]] if explanations and mine else {}))
     return Matched(tuple(rows), tuple(missing), _places(duplicates), _places(surplus), tuple(unscored))
+
+
+def _assign(asked: Sequence[object], said: Sequence[object]) -> tuple[list[list[int]], list[int]]:
+    """Gives each question its answers' places, and tells which answers belong to none.
+
+    Equal questions get equal answers in order; what is left over of them goes to the last.
+    """
+    waiting: dict[object, list[int]] = defaultdict(list)
+    for index, key in enumerate(said):
+        waiting[key].append(index)
+    last = {key: index for index, key in enumerate(asked)}
+    found = []
+    for index, key in enumerate(asked):
+        mine = waiting[key]
+        found.append(mine[:] if last[key] == index else mine[:1])
+        del mine[: len(found[-1])]
+    return found, [index for mine in waiting.values() for index in mine]
+
+
+def _row(truth: Truth, task: TaskType, said: Sequence[str], explanation: Record) -> Row:
+    record = truth.record
+    return Row(
+        dataset=truth.folder.name,
+        task=task,
+        modality=str(record.get("Modality", "")),
+        images=_names(record.get("ImageName")),
+        question=str(record.get("Question")),
+        truth=_as_text(record.get("Answer")),
+        said=said[0] if said else None,
+        later=tuple(said[1:]),
+        place=truth.place,
+        folder=truth.folder,
+        explanation=explanation,
+    )
 
 
 def _parsed(task: TaskType, text: str, form: Form, ways: tuple[str, ...]) -> Answer | None:
@@ -269,8 +287,3 @@ def _places(indices: Sequence[int]) -> tuple[str, ...]:
 def _as_text(answer: Any) -> str:
     """An Answer field as the evaluators read it: text as it is, other JSON as text."""
     return answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer)
-
-
-def of_tasks(rows: Sequence[Row], tasks: frozenset[TaskType]) -> Iterator[Row]:
-    """The rows of some tasks."""
-    return (row for row in rows if row.task in tasks)

@@ -79,6 +79,7 @@ def run_judge(name: str, pairs: Sequence[Mapping[str, str]], python: Path) -> Ve
         asked, told = Path(scratch, "pairs.jsonl"), Path(scratch, "scores.json")
         asked.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
         command = [str(python), str(WORKER), name, str(asked), str(told)]
+        logger.warning("%s judges %d pairs of reports in %s; a model may take hours", name, len(pairs), python)
         # Its own packages, not ours: a PYTHONPATH would mix the two.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         try:

@@ -76,7 +76,7 @@ def measures(task: TaskType) -> tuple[Measure, ...]:
         case TaskType.REPORT:
             written = (
                 _own("ROUGE-L", f"rouge-l@{texts.ROUGE},mean-of-rows", texts.rouge_l),
-                _own("BLEU", f"bleu@{texts.BLEU},corpus", texts.bleu),
+                _own("BLEU", f"bleu@{texts.BLEU},effective-order,corpus", texts.bleu),
                 _own("CIDEr", "cider-d@words,df-of-truth,mean-of-rows", texts.cider),
                 _own("statement F1", "statement-f1@sentences,nocase,mean-of-rows", texts.statements),
             )
