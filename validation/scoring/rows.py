@@ -127,18 +127,19 @@ def read_truth(root: Path) -> tuple[Truth, ...]:
         files, base = [root], root.parent
     else:
         found = {path for path in root.rglob("*_questions_*.json") if not path.name.startswith(".")}
-        answered = {path for path in found if path.stem.endswith("_withGT")}
-        files = sorted(found - {path.with_name(_asked(path.name)) for path in answered}, key=_walked)
+        full = {path for path in found if path.stem.endswith("_withGT")}
+        files = sorted(found - {path.with_name(_asked(path.name)) for path in full}, key=_walked)
         base = root
     truths = tuple(
         Truth(f"{path.relative_to(base).as_posix()}[{index}]", path.parent, record)
         for path in files
         for index, record in enumerate(read_records(path))
     )
-    if not any(_as_text(truth.record.get("Answer")).strip() for truth in truths):
+    answered = [truth for truth in truths if _as_text(truth.record.get("Answer")).strip()]
+    if not any(parse_task_type(truth.record.get("TaskType")) for truth in answered):
         raise InputError(
-            f"{root} holds no answered questions",
-            "Name a folder with *_questions_*.json or *_withGT.json whose Answer fields are filled.",
+            f"{root} holds no answered questions" + (" with a known TaskType" if answered else ""),
+            "Name a folder with *_questions_*.json or *_withGT.json whose Answer and TaskType fields are filled.",
         )
     return truths
 

@@ -83,7 +83,10 @@ def test_ground_truth_stands_for_the_file_that_it_answers(tmp_path: Path) -> Non
 
 def test_a_folder_without_answers_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x_questions_val.json").write_text(json.dumps([record()]))
-    with pytest.raises(InputError, match="no answered questions"):
+    with pytest.raises(InputError, match="no answered questions. Name"):
+        read_truth(tmp_path)
+    (tmp_path / "x_questions_val.json").write_text(json.dumps([record(Answer="A", TaskType="")]))
+    with pytest.raises(InputError, match="no answered questions with a known TaskType"):
         read_truth(tmp_path)
 
 
