@@ -6,9 +6,12 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from submission.tasks import TaskType
 from tests.validation.scoring.rows import make_row
+from validation.scoring.analysis import judge
 from validation.scoring.bootstrap import score_of
 from validation.scoring.overlap import by_overlap, by_truth, overlap
 from validation.scoring.rules import measures
@@ -142,3 +145,37 @@ def test_matching_rules_on_boxes_worked_by_hand() -> None:
     assert (by_truth([truth[0]], [half], 0.5), by_overlap([("", truth[0])], [("", half)], 0.5)) == (0, 1)
     assert by_overlap([("", truth[0])], [("", half)], 0.5, strictly=True) == 0
     assert overlap((1.0,), truth[0]) == 0
+
+
+ANSWERS = {CLS: "B", MULTI: "Dental Caries", DET: BOX, INST: f'{{"1": {BOX}}}', COUNT: "10"}
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    [
+        "1e999",
+        "-1e999",
+        "[[1e999, 0, 1, 1]]",
+        "[[NaN, 0, 1, 1]]",
+        '{"1": [[1e400, 0, 2, 2]]}',
+        "[" * 3000,
+        "9" * 500,
+        "nan",
+    ]
+)
+
+
+@given(st.sampled_from(list(ANSWERS)), TEXTS)
+def test_no_answer_breaks_a_rule_or_scores_outside_its_bounds(task: TaskType, said: str) -> None:
+    rows = [make_row(task, said, ANSWERS[task]), make_row(task, ANSWERS[task], ANSWERS[task])]
+    for measure in measures(task):
+        for rule in measure.rules:
+            value = score_of(rule.tally(rows), 2)
+            assert value >= 0 and (task is COUNT or value <= 1), (rule.signature, value)
+    for one in judge(rows):
+        assert 0 <= one.points <= 1 and one.stage
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_report_breaks_a_measure_of_texts(said: str, truth: str) -> None:
+    rows = [make_row(TaskType.REPORT, said, truth), make_row(TaskType.REPORT, None, truth)]
+    for measure in measures(TaskType.REPORT)[:4]:
+        value = score_of(measure.rules[0].tally(rows), 2)
+        assert 0 <= value <= (10 if measure.name == "CIDEr" else 1)
