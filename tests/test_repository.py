@@ -18,7 +18,7 @@ from submission.checkpoint import read_checkpoint
 from submission.cli import cli
 from tests.conftest import DEMO, ROOT
 
-PACKAGES = ("submission", "validation", "training", "benchmarks")
+PACKAGES = ("submission", "validation", "training", "packing", "benchmarks")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SUBMISSION = sorted((ROOT / "submission").rglob("*.py"))
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gliclass", "numpy", "PIL"}
@@ -43,7 +43,13 @@ def test_only_the_model_imports_heavy_packages_at_the_top(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SUBMISSION, ids=lambda path: path.name)
 def test_the_predictor_needs_nothing_that_the_image_lacks(path: Path) -> None:
-    assert not imported_at_top(path) & {"validation", "training", "benchmarks", "tests"}
+    assert not imported_at_top(path) & {"validation", "training", "packing", "benchmarks", "tests"}
+
+
+@pytest.mark.parametrize(("package", "above"), [("validation", {"training", "packing"}), ("training", {"packing"})])
+def test_packages_stand_in_one_order(package: str, above: set[str]) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        assert not imported_at_top(path) & above, path
 
 
 def test_the_task_table_imports_the_standard_library_only() -> None:
