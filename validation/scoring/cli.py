@@ -111,6 +111,8 @@ def score(
     click.echo(output.render_scores(scores))
     source = f"{train}" if train else "the truth itself, which flatters them: name --train"
     click.echo(f"Gains are in the macro convention; constants come from {source}.")
+    for name, scorer in scorers.items():
+        click.echo(f"{name} by {scorer}")
     if signatures:
         click.echo(output.render_signatures(scores))
     if json_file:

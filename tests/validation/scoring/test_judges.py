@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from submission.errors import EnvironmentProblem
 from submission.tasks import TaskType
+from tests.conftest import record, run_mevlip
 from tests.validation.scoring.rows import make_row
 from validation.scoring.judges import judge_reports, run_judge
 
@@ -63,6 +65,20 @@ def test_only_reports_are_judged_and_failures_are_counted(python: Path) -> None:
     judged, verdicts = judge_reports(rows, "GREEN", python)
     assert dict(judged[0].judgements) == {} and judged[1].judgements["GREEN"] == 1
     assert math.isnan(judged[2].judgements["GREEN"]) and verdicts.failed == 1
+
+
+def test_the_command_prints_who_judged(python: Path, tmp_path: Path) -> None:
+    asked = record("Describe it.", TaskType="report_generation", Answer="All is well.")
+    (tmp_path / "x_questions_val.json").write_text(json.dumps([asked]))
+    (tmp_path / "p.json").write_text(json.dumps([asked]))
+    found = tmp_path / "s.json"
+    done = run_mevlip("score", tmp_path / "p.json", "--truth", tmp_path, "--judge", f"GREEN={python}", "--json", found)
+    assert done.returncode == 0, done.stderr
+    assert "GREEN by radeval 9.9, StanfordAIMI/GREEN-radllama2-7b at abc123" in done.stdout
+    [crimson] = [line.split() for line in done.stdout.splitlines() if "CRIMSON" in line]
+    assert crimson[2:6] == ["CRIMSON", "-", "not", "run"]
+    assert "GREEN judges 1 pairs" in done.stderr
+    assert list(json.loads(found.read_text())["scorers"]) == ["GREEN"]
 
 
 def test_a_scorer_that_fails_says_why(python: Path) -> None:
