@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from packing.bill import bill_of_materials
 from packing.build import ROOT, revision
 from packing.contents import Contents, read_contents
-from packing.engine import ImageFault, get_image
+from packing.engine import ImageFault, get_image, load_archive
 from packing.trial import Outcome
 from submission import __version__
 from submission.checkpoint import Checkpoint, file_sha256
@@ -135,9 +135,7 @@ def _compress(plain: IO[bytes], archive: Path, quiet: bool) -> tuple[int, str]:
 
 
 def _load_back(client: DockerClient, archive: Path, wanted: str) -> None:
-    with archive.open("rb") as file:
-        loaded = client.images.load(file)
-    if [str(one.id) for one in loaded] != [wanted]:
+    if str(load_archive(client, archive).id) != wanted:
         raise ImageFault(
             f"{archive.name} loads as another image than was saved", "Save it again; if it stays, report it."
         )

@@ -74,22 +74,32 @@ def build(
 
 @image.command()
 @_tag
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Load this archive, such as the one that was uploaded, and test its image instead of --tag.",
+)
 @_input
 @_gpu
 @_network
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write all.")
-def test(tag: str, input_folder: Path, gpu: str, network: str | None, json_file: Path | None) -> None:
+def test(
+    tag: str, archive: Path | None, input_folder: Path, gpu: str, network: str | None, json_file: Path | None
+) -> None:
     """Run the image as an organiser does, then hardened, then where it cannot write, and check what comes out.
 
     \b
     Example: mevlip image test --tag team:latest
     """
     start_logging(quiet=True)
-    from packing.engine import connect
+    from packing.engine import connect, load_archive
     from packing.trial import enforce
     from submission.errors import EnvironmentProblem
 
     with connect() as client:
+        if archive:
+            loaded = load_archive(client, archive)
+            tag = next(iter(loaded.tags), str(loaded.id))
         outcomes = _tried(client, tag, input_folder, gpu, network)
     if json_file:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submission.errors import EnvironmentProblem, ExitCode, MevlipError, OutputError
@@ -50,6 +51,26 @@ def connect() -> Iterator[DockerClient]:
         ) from error
     with contextlib.closing(client):
         yield client
+
+
+def load_archive(client: DockerClient, archive: Path) -> Image:
+    """Loads what `docker save` wrote, compressed or not; the image in it.
+
+    Raises:
+        ImageFault: The engine cannot read it, or it holds several images or none.
+    """
+    from docker.errors import APIError, ImageLoadError
+
+    try:
+        with archive.open("rb") as file:
+            images = client.images.load(file)
+    except (APIError, ImageLoadError) as error:
+        raise ImageFault(
+            f"The engine cannot load {archive} ({str(error).splitlines()[0][:200]})", "Save the image again."
+        ) from error
+    if len(images) != 1:
+        raise ImageFault(f"{archive} holds {len(images)} images", "Save one image by its name.")
+    return images[0]
 
 
 def get_image(client: DockerClient, tag: str) -> Image:

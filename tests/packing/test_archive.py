@@ -74,6 +74,9 @@ def test_junk_a_large_archive_and_another_image_are_refused(tmp_path: Path, chec
     found = engine(tmp_path, {"app/predict.sh": b"exec true"})
     with pytest.raises(ImageFault, match="10 are allowed"):
         save(found, tmp_path / "large", checkpoint, most=10)
+    found.loads = ["sha256:1", "sha256:2"]
+    with pytest.raises(ImageFault, match="holds 2 images"):
+        save(found, tmp_path / "two", checkpoint)
     found.loads = ["sha256:2"]
     with pytest.raises(ImageFault, match="loads as another image"):
         save(found, tmp_path / "other", checkpoint)
