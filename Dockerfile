@@ -44,6 +44,7 @@ ARG BASE_IMAGE
 ARG BASE_DIGEST
 ARG VERSION=unknown
 ARG REVISION=unknown
+ARG LOCK=unknown
 LABEL org.opencontainers.image.title="ME-VLIP predictor" \
       org.opencontainers.image.description="Answers a FLARE 2D question folder offline" \
       org.opencontainers.image.version="${VERSION}" \
@@ -52,5 +53,6 @@ LABEL org.opencontainers.image.title="ME-VLIP predictor" \
       org.opencontainers.image.base.name="${BASE_IMAGE}" \
       org.opencontainers.image.base.digest="${BASE_DIGEST}" \
       org.me-vlip.checkpoint="${CHECKPOINT}" \
+      org.me-vlip.lock-sha256="${LOCK}" \
       org.me-vlip.predictions-schema="1"
 CMD ["sh", "predict.sh"]

@@ -11,16 +11,16 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from packing.bill import bill_of_materials
-from packing.build import ROOT, revision
 from packing.contents import Contents, read_contents
 from packing.engine import ImageFault, get_image, load_archive
 from packing.trial import Outcome
-from submission import __version__
-from submission.checkpoint import Checkpoint, file_sha256
+from submission.checkpoint import MANIFEST_NAME, Manifest, file_sha256
 from submission.errors import EnvironmentProblem
 from submission.progress import Progress
 
@@ -31,6 +31,12 @@ TEAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 LEVEL = 1
 """Weights hardly shrink: a higher level costs minutes for a hundredth of the size."""
 MANIFEST, BILL, SUMS = "manifest.json", "sbom.cyclonedx.json", "SHA256SUMS"
+_CODE = {
+    "version": "org.opencontainers.image.version",
+    "revision": "org.opencontainers.image.revision",
+    "lock_sha256": "org.me-vlip.lock-sha256",
+}
+"""Where the image itself says what it was built from."""
 _STEP = 4 << 20
 
 
@@ -55,7 +61,6 @@ def save_image(
     client: DockerClient,
     team: str,
     out: Path,
-    checkpoint: Checkpoint,
     outcomes: Sequence[Outcome],
     most_bytes: int | None = None,
     quiet: bool = False,
@@ -66,7 +71,6 @@ def save_image(
         client: The engine, which has an image TEAM:latest.
         team: The team's name.
         out: The folder to write.
-        checkpoint: The checkpoint in the image.
         outcomes: What `try_image` gave.
         most_bytes: Largest archive; none where None.
         quiet: Whether to show no progress.
@@ -92,6 +96,7 @@ def save_image(
             plain.flush()
             contents = read_contents(Path(plain.name))
             _refuse_junk(contents, tag)
+            checkpoint = _checkpoint(contents, tag)
             plain.seek(0)
             size, sha256 = _compress(plain, archive, quiet)
         if most_bytes is not None and size > most_bytes:
@@ -101,7 +106,7 @@ def save_image(
                 "Leave out a checkpoint's unused files.",
             )
         _load_back(client, archive, str(image.id))
-        papers = _write_papers(client, tag, out, archive, sha256, checkpoint, outcomes, contents)
+        papers = _write_papers(client, tag, out, archive, sha256, outcomes, contents, checkpoint)
     except OSError as error:
         raise EnvironmentProblem(
             f"{out} cannot be written ({error.strerror})", "Free space, or name another --out."
@@ -147,9 +152,9 @@ def _write_papers(
     out: Path,
     archive: Path,
     sha256: str,
-    checkpoint: Checkpoint,
     outcomes: Sequence[Outcome],
     contents: Contents,
+    checkpoint: dict[str, Any],
 ) -> tuple[Path, ...]:
     manifest, bill, sums = out / MANIFEST, out / BILL, out / SUMS
     image = get_image(client, tag)
@@ -163,19 +168,8 @@ def _write_papers(
             "labels": contents.labels,
             "layers": [{"digest": one.digest, "size": one.size, "step": one.step} for one in contents.layers],
         },
-        "code": {
-            "version": __version__,
-            "revision": revision(),
-            "lock_sha256": file_sha256(ROOT / "constraints/predict.txt"),
-        },
-        "checkpoint": {
-            "name": checkpoint.manifest.name,
-            "kind": checkpoint.manifest.kind,
-            "base": checkpoint.manifest.base.model_dump(),
-            "manifest_sha256": checkpoint.digest,
-            "files": {name: record.sha256 for name, record in sorted(checkpoint.manifest.files.items())},
-            "routes": {name: _route_hash(checkpoint, name) for name in checkpoint.routes},
-        },
+        "code": {name: contents.labels.get(label, "unknown") for name, label in _CODE.items()},
+        "checkpoint": checkpoint,
         "tools": _tools(client),
         "tests": [one.plain() for one in outcomes],
     }
@@ -185,8 +179,23 @@ def _write_papers(
     return manifest, bill, sums
 
 
-def _route_hash(checkpoint: Checkpoint, name: str) -> str:
-    return hashlib.sha256((checkpoint.adapter(name) / "route.json").read_bytes()).hexdigest()
+def _checkpoint(contents: Contents, tag: str) -> dict[str, Any]:
+    """What the image's own checkpoint says of itself; the build and every run prove that it is true."""
+    try:
+        manifest = Manifest.model_validate_json(contents.contracts[MANIFEST_NAME])
+    except (KeyError, ValidationError) as error:
+        raise ImageFault(
+            f"{tag} holds no checkpoint with a valid {MANIFEST_NAME}", "Build it with mevlip image build."
+        ) from error
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.contracts.items())}
+    return {
+        "name": manifest.name,
+        "kind": manifest.kind,
+        "base": manifest.base.model_dump(),
+        "manifest_sha256": hashes.pop(MANIFEST_NAME),
+        "files": {name: record.sha256 for name, record in sorted(manifest.files.items())},
+        "routes": {PurePosixPath(name).parent.name: value for name, value in hashes.items()},
+    }
 
 
 def _tools(client: DockerClient) -> dict[str, str]:

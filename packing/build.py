@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from packing.engine import ImageFault, get_image
 from submission import __version__
-from submission.checkpoint import Checkpoint, open_checkpoint
+from submission.checkpoint import Checkpoint, file_sha256, open_checkpoint
 from submission.errors import EnvironmentProblem
 from submission.progress import Progress
 from submission.tables import shorten
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "python:3.11-slim-bookworm"
-PARTS = ("Dockerfile", "pyproject.toml", "constraints/predict.txt", "predict.sh", "submission")
+LOCK = "constraints/predict.txt"
+PARTS = ("Dockerfile", "pyproject.toml", LOCK, "predict.sh", "submission")
 """All of the project that a build sees, besides the checkpoint."""
 
 _EPOCH = 315_532_800  # 1980-01-01: the same files make the same layers, and zip knows no earlier day
@@ -86,6 +87,7 @@ def build_image(
         "CHECKPOINT": opened.folder.name,
         "VERSION": __version__,
         "REVISION": revision(),
+        "LOCK": file_sha256(ROOT / LOCK),
         **(build_args or {}),
     }
     files = dict(_context(opened))

@@ -113,7 +113,6 @@ def test(
 
 @image.command()
 @click.argument("team")
-@checkpoint_option
 @_input
 @_gpu
 @_network
@@ -122,7 +121,6 @@ def test(
 @_quiet
 def save(
     team: str,
-    checkpoint: str | None,
     input_folder: Path,
     gpu: str,
     network: str | None,
@@ -133,20 +131,18 @@ def save(
     """Test the image TEAM:latest and write OUT/TEAM.tar.gz with manifest, bill of materials and checksums.
 
     \b
-    Example: mevlip image save team --checkpoint checkpoints/me-vlip
+    Example: mevlip image save team
     """
     start_logging(quiet)
     from packing.archive import save_image
     from packing.engine import connect
     from packing.trial import enforce
-    from submission.checkpoint import find_checkpoint, open_checkpoint
 
-    opened = open_checkpoint(find_checkpoint(checkpoint))
     with connect() as client:
         outcomes = _tried(client, f"{team}:latest", input_folder, gpu, network)
         enforce(outcomes)
         most = None if most_gb is None else int(most_gb * 1e9)
-        saved = save_image(client, team, out, opened, outcomes, most, quiet)
+        saved = save_image(client, team, out, outcomes, most, quiet)
     click.echo(f"{saved.archive}: {saved.size / 1e6:.0f} MB, sha256 {saved.sha256}")
     click.echo("beside it: " + ", ".join(path.name for path in saved.papers))
 

@@ -6,8 +6,8 @@ import json
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +36,7 @@ SECRETS = re.compile(
     rb"hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{40,}"
     rb"|-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----"
 )
+_CONTRACT = re.compile(r"^(?:\./)?app/checkpoints/[^/]+/(manifest\.json|adapters/[^/]+/route\.json)$")
 _LONGEST_SCANNED = 1_000_000
 """Bytes: tokens stand in settings and scripts; larger files are libraries and weights."""
 _FOREIGN = ("opt/venv/", "usr/")
@@ -85,11 +86,13 @@ class Contents:
         config: Its configuration, as the engine keeps it.
         layers: Its layers, the base's first.
         junk: What has no place in it.
+        contracts: Its checkpoint's manifest and routes, by their names below the checkpoint's folder.
     """
 
     config: dict[str, Any]
     layers: tuple[Layer, ...]
     junk: tuple[Found, ...]
+    contracts: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -118,6 +121,7 @@ def read_contents(archive: Path) -> Contents:
         digests = config["rootfs"]["diff_ids"]
         steps = [{}] * (len(digests) - len(steps)) + steps  # an imported base tells of no steps
         layers, junk = [], list(_told(config))
+        contracts: dict[str, bytes] = {}
         for name, digest, step in zip(described["Layers"], digests, steps, strict=True):
             files, size = [], 0
             with tarfile.open(fileobj=_member(tar, name)) as layer:
@@ -125,8 +129,10 @@ def read_contents(archive: Path) -> Contents:
                     files.append(entry.name)
                     size += entry.size
                     junk += [Found(kind, entry.name) for kind in _kinds(layer, entry)]
+                    if (known := _CONTRACT.search(entry.name)) and (file := layer.extractfile(entry)):
+                        contracts[known[1]] = file.read()
             layers.append(Layer(digest, str(step.get("created_by", "")), size, tuple(files)))
-    return Contents(config, tuple(layers), tuple(junk))
+    return Contents(config, tuple(layers), tuple(junk), contracts)
 
 
 def _kinds(layer: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from packing import build
 from packing.build import build_image, revision
 from packing.engine import ImageFault
+from submission.checkpoint import file_sha256
 from submission.errors import CheckpointError, EnvironmentProblem
 from tests.conftest import DEMO, ROOT
 
@@ -70,7 +71,7 @@ def test_the_build_is_told_what_the_labels_say() -> None:
     arguments = engine.options["buildargs"]
     assert arguments | {"REVISION": ""} == {
         "BASE_IMAGE": "base:1", "BASE_DIGEST": "sha256:abc", "CHECKPOINT": "demo", "VERSION": build.__version__,
-        "REVISION": "", "PIP_NO_INDEX": "1",
+        "REVISION": "", "PIP_NO_INDEX": "1", "LOCK": file_sha256(ROOT / "constraints/predict.txt"),
     }  # fmt: skip
     assert len(revision().removesuffix("-dirty")) == 40
     assert (engine.options["network_mode"], engine.options["nocache"]) == ("host", True)

@@ -19,7 +19,7 @@ def test_without_an_engine_the_status_is_its_own(command: list[str | Path]) -> N
 
 
 def test_a_checkpoint_is_looked_at_before_the_engine(tmp_path: Path) -> None:
-    done = run_mevlip("image", "save", "team", "--checkpoint", tmp_path, "--input", DEMO, env=NOWHERE)
+    done = run_mevlip("image", "build", "--checkpoint", tmp_path, env=NOWHERE)
     assert done.returncode == 3 and "No checkpoint" in done.stderr
 
 

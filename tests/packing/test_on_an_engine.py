@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from packing.build import build_image
+from packing.build import build_image, revision
 from packing.contents import Contents, read_contents
 from packing.engine import connect
 from packing.trial import CASES, COMMAND, FOREIGN_USER, Outcome, try_image
+from submission.checkpoint import file_sha256
 from tests.conftest import DEMO, EXAMPLES, ROOT, run_mevlip
 from tests.packing.private_engine import PrivateEngine
 from training.demo.inputs import write_inputs
@@ -183,9 +184,7 @@ def test_the_archive_loads_and_its_papers_tell_the_truth(
     assert client.images.get(image).tag("me-vlip-team", "latest")
     out = tmp_path / "dist"
     started = time.monotonic()
-    done = run_mevlip(
-        "image", "save", "me-vlip-team", "--checkpoint", DEMO, *engine.run_options, "--out", out, cwd=ROOT
-    )
+    done = run_mevlip("image", "save", "me-vlip-team", *engine.run_options, "--out", out, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     print(done.stdout, f"{time.monotonic() - started:.0f} s")
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
@@ -195,10 +194,10 @@ def test_the_archive_loads_and_its_papers_tell_the_truth(
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["archive"]["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert manifest["image"]["id"] == client.images.get(image).id
-    assert (
-        manifest["checkpoint"]["files"].keys() >= {"base/model.safetensors"}
-        and len(manifest["checkpoint"]["routes"]) == 8
-    )
+    assert manifest["code"]["revision"] == revision() and len(manifest["code"]["lock_sha256"]) == 64
+    assert manifest["checkpoint"]["manifest_sha256"] == file_sha256(DEMO / "manifest.json")
+    assert "base/model.safetensors" in manifest["checkpoint"]["files"]
+    assert len(manifest["checkpoint"]["routes"]) == 8
     assert [one["passed"] for one in manifest["tests"]] == [True] * 3
     bill = json.loads((out / "sbom.cyclonedx.json").read_text())
     names = {one["name"] for one in bill["components"]}
@@ -214,11 +213,10 @@ def test_the_archive_loads_and_its_papers_tell_the_truth(
 def test_a_large_archive_is_refused(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
     from packing.archive import save_image
     from packing.engine import ImageFault
-    from submission.checkpoint import open_checkpoint
 
     client.images.get(image).tag("me-vlip-team", "latest")
     with pytest.raises(ImageFault, match="1000 are allowed"):
-        save_image(client, "me-vlip-team", tmp_path, open_checkpoint(DEMO), [], most_bytes=1000, quiet=True)
+        save_image(client, "me-vlip-team", tmp_path, [], most_bytes=1000, quiet=True)
     assert not list(tmp_path.iterdir())
 
 
