@@ -91,10 +91,10 @@ def test(
     \b
     Example: mevlip image test --tag team:latest
     """
-    start_logging(quiet=True)
+    start_logging(quiet=False)
     from packing.engine import connect, load_archive
     from packing.trial import enforce
-    from submission.errors import EnvironmentProblem
+    from validation.scoring.output import write_json
 
     with connect() as client:
         if archive:
@@ -102,12 +102,7 @@ def test(
             tag = next(iter(loaded.tags), str(loaded.id))
         outcomes = _tried(client, tag, input_folder, gpu, network)
     if json_file:
-        try:
-            json_file.write_text(json.dumps([one.plain() for one in outcomes], indent=1) + "\n", "utf-8")
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"{json_file} cannot be written ({error.strerror})", "Name another --json."
-            ) from error
+        write_json([one.plain() for one in outcomes], json_file)
     enforce(outcomes)
 
 
@@ -196,7 +191,7 @@ def pack(predictions: Path, input_folder: Path, out: Path) -> None:
 
 
 def _tried(client: DockerClient, tag: str, inputs: Path, gpu: str, network: str | None) -> list[Outcome]:
-    """Runs all cases and prints them as they end."""
+    """Runs all cases and prints what came of them."""
     from packing.trial import CASES, try_image
     from submission.tables import table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ MEMORY = "28g"
 FOREIGN_USER = 12345
 LONGEST = 3600
 _LAST_LINES = 15
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def try_image(
     get_image(client, tag)
     read_input_folder(inputs)
     for case in cases:
+        logger.info("running %s: %s", tag, case.name)
         with tempfile.TemporaryDirectory(prefix="mevlip-") as scratch:
             root = Path(scratch)
             root.chmod(0o755)  # of the container's user, too
