@@ -24,11 +24,12 @@ from submission.tables import table
 from submission.tasks import TaskType
 from training.demo.inputs import write_inputs
 from validation.report import write_report
+from validation.scoring import RESAMPLES
 from validation.scoring.analysis import judge
 from validation.scoring.baselines import CONSTANT, constant_rows
-from validation.scoring.bootstrap import RESAMPLES, Bootstrap
+from validation.scoring.bootstrap import Bootstrap
 from validation.scoring.rows import Row, match, read_truth
-from validation.scoring.rules import measures
+from validation.scoring.rules import main_measure
 from validation.scoring.score import score
 
 QUESTIONS = 10_000
@@ -78,8 +79,9 @@ def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
         size = write_report(folder / "report.html", "benchmark", folder / "truth", matched, judged, scores, {})
     with step("bootstrap of balanced accuracy, ours"):
         choices = [row for row in matched.rows if row.task is TaskType.CLASSIFICATION]
+        rule = main_measure(TaskType.CLASSIFICATION).rules[1]  # pooled, as scikit-learn's
         bootstrap = Bootstrap([row.cluster for row in choices])
-        bootstrap.scores(measures(TaskType.CLASSIFICATION)[0].rules[1].tally(choices))
+        bootstrap.scores(rule.tally(choices))
     with step(f"the same by scikit-learn, {_BY_ONE} of {RESAMPLES} resamples"):
         _by_scikit_learn(choices, bootstrap)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

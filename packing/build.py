@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from packing.engine import ImageFault, get_image
 from submission import __version__
-from submission.checkpoint import Checkpoint, file_sha256, open_checkpoint
+from submission.checkpoint import MANIFEST_NAME, Checkpoint, file_sha256, open_checkpoint
 from submission.errors import EnvironmentProblem
 from submission.progress import Progress
 from submission.tables import shorten
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = "python:3.11-slim-bookworm"
 LOCK = "constraints/predict.txt"
 PARTS = ("Dockerfile", "pyproject.toml", LOCK, "predict.sh", "submission")
 """All of the project that a build sees, besides the checkpoint."""
@@ -57,7 +56,7 @@ def build_image(
     client: DockerClient,
     tag: str,
     checkpoint: Path,
-    base: str = BASE,
+    base: str | None = None,
     build_args: Mapping[str, str] | None = None,
     network: str | None = None,
     quiet: bool = False,
@@ -69,7 +68,7 @@ def build_image(
         client: The engine.
         tag: Its tag; lower case.
         checkpoint: A checkpoint folder; its files are verified before anything is sent.
-        base: The base image.
+        base: The base image; the Dockerfile's own where None.
         build_args: What the Dockerfile takes besides, such as PIP_INDEX_URL.
         network: The network of the build's steps; the engine's default where None.
         quiet: Whether to show no progress.
@@ -81,6 +80,7 @@ def build_image(
     """
     started = time.monotonic()
     opened = open_checkpoint(checkpoint)
+    base = base or default_base()
     arguments = {
         "BASE_IMAGE": base,
         "BASE_DIGEST": _digest(client, base),
@@ -99,6 +99,13 @@ def build_image(
         _follow(answers)
     image = get_image(client, tag)
     return Built(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
+
+
+def default_base() -> str:
+    """The base image that the Dockerfile names."""
+    named = re.search(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    assert named is not None, "the Dockerfile starts with it"  # noqa: S101 - our own file
+    return named[1]
 
 
 def revision() -> str:
@@ -133,7 +140,7 @@ def _context(checkpoint: Checkpoint) -> Iterator[tuple[str, Path]]:
             if file.is_file() and "__pycache__" not in file.parts:
                 yield file.relative_to(ROOT).as_posix(), file
     folder = PurePosixPath("checkpoints", checkpoint.folder.name)
-    yield str(folder / "manifest.json"), checkpoint.folder / "manifest.json"
+    yield str(folder / MANIFEST_NAME), checkpoint.folder / MANIFEST_NAME
     # The manifest's own list: what else lies in the folder stays out.
     for name in sorted(checkpoint.manifest.files):
         yield str(folder / name), checkpoint.folder / name

@@ -61,14 +61,14 @@ def build(
     Example: mevlip image build --tag team:latest --checkpoint checkpoints/me-vlip
     """
     start_logging(quiet)
-    from packing.build import BASE, build_image
+    from packing.build import build_image
     from packing.engine import connect
     from submission.checkpoint import find_checkpoint
 
     arguments = dict(argument.partition("=")[::2] for argument in build_args)
     folder = find_checkpoint(checkpoint)
     with connect() as client:
-        built = build_image(client, tag, folder, base or BASE, arguments, network, quiet, cache)
+        built = build_image(client, tag, folder, base, arguments, network, quiet, cache)
     click.echo(f"{built.tag}: {built.size / 1e6:.0f} MB, {built.id}, {built.seconds:.0f} s")
 
 

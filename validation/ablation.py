@@ -12,11 +12,10 @@ from submission.predictor import ModelLoader, load_real_model, predict
 from submission.tables import table
 from submission.tasks import TASKS
 from validation.controls import Control, write_control
+from validation.scoring import RESAMPLES, SEED
 from validation.scoring.baselines import CONSTANT, constant_rows
-from validation.scoring.bootstrap import RESAMPLES, SEED
 from validation.scoring.output import NONE, number, show
 from validation.scoring.rows import By, Row, Truth, match, read_explanations, read_records
-from validation.scoring.rules import measures
 from validation.scoring.score import Comparison, Score, compare, score
 
 
@@ -125,7 +124,7 @@ def score_table(ablation: Ablation, convention: str) -> tuple[tuple[str, ...], l
     """Header and rows: the constant's and each system's score of each task's first measure."""
     rows = []
     for one in next(iter(ablation.scores.values())):
-        if one.rule.convention != convention or one.measure != measures(one.task)[0]:
+        if one.rule.convention != convention or not one.is_main:
             continue
         same = {name: _same(scores, one) for name, scores in ablation.scores.items()}
         cells = [show(other.estimate) if other else NONE for other in same.values()]

@@ -79,7 +79,7 @@ def check_inputs(root: Path, quiet: bool = False) -> tuple[InputFolder, list[Not
         InputError: There is no question.
     """
     folder = read_input_folder(root)
-    seen: dict[Path, str] = {}
+    seen: set[Path] = set()
     digests: dict[str, tuple[Path, str]] = {}
     asked: dict[tuple[tuple[str, ...], str, Path], str] = {}
     found: list[Notice] = []
@@ -112,13 +112,13 @@ def _record(question: Question, asked: dict[tuple[tuple[str, ...], str, Path], s
 
 
 def _image(
-    root: Path, question: Question, name: str, seen: dict[Path, str], digests: dict[str, tuple[Path, str]]
+    root: Path, question: Question, name: str, seen: set[Path], digests: dict[str, tuple[Path, str]]
 ) -> Iterator[tuple[Kind, str]]:
     try:
         path = find_image(root, question.folder, name)
         if path in seen:
             return
-        seen[path] = question.where
+        seen.add(path)
         image = load_image(path)
     except ImageError as error:
         yield Kind.UNREADABLE, str(error)

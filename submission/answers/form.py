@@ -10,6 +10,9 @@ from typing import Literal
 BoxSpace = Literal["norm1000", "pixel"]
 """What box numbers mean in a model's text: thousandths of width and height, or pixels of the original."""
 
+GREATEST = 999_999
+"""Greater numbers are no counts or measurements of anything in an image, but a model that lost its thread."""
+
 Shape = Literal["list", "object", ""]
 
 # A mark is a letter or a number, alone, in one of the styles `A:`, `A)`, `A.`, `(A)`.
@@ -48,7 +51,7 @@ class Form:
     question: str
     image_size: tuple[int, int] | None = None
     box_space: BoxSpace = "pixel"
-    value_range: tuple[float, float] = (-999_999.0, 999_999.0)
+    value_range: tuple[float, float] = (-GREATEST, GREATEST)
 
     @cached_property
     def line(self) -> str:

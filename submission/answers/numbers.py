@@ -10,15 +10,12 @@ from typing import Self
 
 from submission.answers.base import Answer, Unparsable
 from submission.answers.clean import unwrap
-from submission.answers.form import Form
+from submission.answers.form import GREATEST, Form
 from submission.answers.grammar import Grammar, Lark, up_to
 
-_COUNT = r"(?:0|[1-9][0-9]{0,5})"
-_MEASUREMENT = r"(?:0|[1-9][0-9]{0,5})(?:\.[0-9]{1,15})?"
+_COUNT = rf"(?:0|[1-9][0-9]{{0,{len(str(GREATEST)) - 1}}})"
+_MEASUREMENT = rf"{_COUNT}(?:\.[0-9]{{1,15}})?"
 _COUNT_GRAMMAR = Lark(f"start: /{_COUNT}/")
-
-_MOST = 999_999
-"""Greater numbers are no counts or measurements of anything in an image, but a model that lost its thread."""
 
 # Digits in groups of three, plain digits, or a fraction; then perhaps an exponent.
 _NUMBER = (
@@ -151,7 +148,7 @@ def _find(text: str, unit: str) -> float:
         found = float(_WORD_VALUES[word[0].lower()])
     if found is None:
         raise Unparsable("no number")
-    if not abs(found) <= _MOST:
+    if not abs(found) <= GREATEST:
         raise Unparsable("a number of a million or more")
     return found
 

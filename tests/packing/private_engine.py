@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packing.build import default_base
+
 ROOT = Path(__file__).resolve().parents[2]
-BASE = "python:3.11-slim-bookworm"
-"""The Dockerfile's own base, under whose name the stand-in is imported where no registry is reached."""
 PORT = 18765  # a changing address would be another build argument, and so another layer
 
-_RELEASE = "bookworm"
 _HOOK = "nvidia-container-runtime-hook"
 
 
@@ -112,14 +111,15 @@ def _fill_wheelhouse(folder: Path) -> Path:
 
 
 def _make_base(path: Path) -> Path:
-    """A small Debian with Python, laid out as the official Python image is."""
+    """A small Debian with Python, laid out as the official Python image is, whose name it is given later."""
     if not path.is_file():
         draft = path.with_name("draft.tar")  # mmdebstrap goes by the ending
         venv = 'chroot "$1" python3.11 -m venv --copies /usr/local'
         tidy = 'rm -f "$1"/usr/lib/python3.11/EXTERNALLY-MANAGED; : > "$1"/etc/resolv.conf; : > "$1"/etc/hostname'
+        release = default_base().rpartition("-")[2]
         packages = "python3.11,python3.11-venv,ca-certificates,netbase,tzdata"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io", f"--include={packages}",
-                   f"--customize-hook={venv}", f"--customize-hook={tidy}", _RELEASE, str(draft)]  # fmt: skip
+                   f"--customize-hook={venv}", f"--customize-hook={tidy}", release, str(draft)]  # fmt: skip
         _run(command, "the stand-in base image cannot be made")
         draft.rename(path)
     return path
@@ -171,9 +171,10 @@ def _import_base(url: str, base: Path) -> None:
     import docker
 
     with contextlib.closing(docker.DockerClient(base_url=url, timeout=120)) as client:
-        if client.images.list(name=BASE):  # importing it again would make every layer above it anew
+        base_name = default_base()
+        if client.images.list(name=base_name):  # importing it again would make every layer above it anew
             return
-        name, _, tag = BASE.partition(":")
+        name, _, tag = base_name.partition(":")
         changes = ["ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV LANG=C.UTF-8",
                    'CMD ["python3"]']  # fmt: skip
         client.api.import_image_from_file(str(base), repository=name, tag=tag, changes=changes)

@@ -97,3 +97,9 @@ def test_a_file_that_vanishes_on_the_way_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(build, "_size", lambda files: 1)
     with pytest.raises(EnvironmentProblem, match="gone cannot be read"):
         build_image(FakeEngine(), "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
+
+
+def test_the_labels_version_of_the_schema_is_the_schemas_own() -> None:
+    schema = json.loads((ROOT / "submission/flare/predictions.schema.json").read_text())
+    version = schema["$id"].rpartition(":")[2]
+    assert f'org.me-vlip.predictions-schema="{version}"' in (ROOT / "Dockerfile").read_text()

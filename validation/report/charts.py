@@ -14,7 +14,7 @@ from submission.tasks import TASKS, TaskType
 from validation.scoring import analysis
 from validation.scoring.analysis import Judged
 from validation.scoring.baselines import CONSTANT
-from validation.scoring.rules import CONVENTION_NAMES, measures
+from validation.scoring.rules import CONVENTION_NAMES, main_measure
 from validation.scoring.rules.macro import number_of
 from validation.scoring.score import Score
 
@@ -59,7 +59,7 @@ def _svg(figure: Figure) -> Markup:
 
 def _intervals(scores: Sequence[Score], direction: str) -> Figure | None:
     """One row per task, one point with its interval per convention, a cross for the constant."""
-    main = [one for one in scores if one.measure == measures(one.task)[0] and TASKS[one.task].direction == direction]
+    main = [one for one in scores if one.is_main and TASKS[one.task].direction == direction]
     main = [one for one in main if math.isfinite(one.estimate.value)]
     tasks = list(dict.fromkeys(one.task for one in main))
     if not tasks:
@@ -77,7 +77,7 @@ def _intervals(scores: Sequence[Score], direction: str) -> Figure | None:
         if convention == "macro":
             constants = [one.others.get(CONSTANT, math.nan) for one in mine]
             axes.plot(constants, heights, "kx", label="constant")
-    axes.set_yticks(range(len(tasks)), [f"{TASKS[task].title}\n{measures(task)[0].name}" for task in tasks])
+    axes.set_yticks(range(len(tasks)), [f"{TASKS[task].title}\n{main_measure(task).name}" for task in tasks])
     axes.set_ylim(len(tasks) - 0.5, -0.5)
     if direction == "higher":
         axes.set_xlim(-0.02, 1.02)

@@ -16,7 +16,7 @@ from submission.tasks import TASKS, TaskType, parse_task_type
 from validation.scoring.bootstrap import score_of
 from validation.scoring.calibration import ReliabilityBin, expected_calibration_error, reliability
 from validation.scoring.rows import Row
-from validation.scoring.rules import measures
+from validation.scoring.rules import meant_rule
 from validation.scoring.rules.macro import error_of, number_of
 
 NEAR, CLOSE = 0.05, 0.25
@@ -63,11 +63,9 @@ class Judged:
     def stage(self) -> str:
         """How the predictor's parsers came by the answer: as recorded, else from reading the prediction again."""
         recorded = self.row.explanation.get("stage")
-        return (
-            str(recorded)
-            if recorded in STAGES
-            else read_answer(self.row.task, self.row.said or "", self.row.form).stage
-        )
+        if recorded in STAGES:
+            return str(recorded)
+        return read_answer(self.row.task, self.row.said or "", self.row.form).stage
 
     @property
     def empty(self) -> bool:
@@ -149,8 +147,7 @@ def slices(judged: Sequence[Judged]) -> list[Slice]:
     found = []
     for key in sorted(groups, key=lambda key: (order.index(key[0]), *key[1:])):
         group = groups[key]
-        rule = next(rule for rule in measures(key[0])[0].rules if rule.convention == "macro")
-        score = score_of(rule.tally([one.row for one in group]), len(group))
+        score = score_of(meant_rule(key[0]).tally([one.row for one in group]), len(group))
         found.append(Slice(*key, len(group), score, Counter(one.verdict for one in group)))
     return found
 
@@ -218,8 +215,7 @@ def _judge(row: Row) -> Judged:
             return Judged(row, 0.0, None)
         scale = max(abs(number_of(row.meant_truth)), 1.0)
         return Judged(row, max(0.0, 1 - error / scale), error)
-    rule = next(rule for rule in measures(row.task)[0].rules if rule.convention == "macro")
-    points = score_of(rule.tally([row]), 1)
+    points = score_of(meant_rule(row.task).tally([row]), 1)
     return Judged(row, 0.0 if isnan(points) else points, None)
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from validation.scoring import RESAMPLES, SEED
 from validation.scoring.tallies import Scores, Tally, Weights
 
-RESAMPLES = 1000
-SEED = 2025
 LEVEL = 0.95
 _AT_ONCE = 4_000_000  # weights held at a time, 32 MB
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from submission.cli import checkpoint_option, device_option, setting, start_logging
+from validation.scoring import RESAMPLES, SEED
 
 if TYPE_CHECKING:
     from validation.scoring.rows import By, Matched, Row
@@ -29,9 +30,9 @@ _train = click.option(
     help="Answered training questions, from which the constants are taken. Default: the truth itself.",
 )
 _resamples = click.option(
-    "--resamples", type=click.IntRange(1), default=1000, show_default=True, help="Drawings of the bootstrap."
+    "--resamples", type=click.IntRange(1), default=RESAMPLES, show_default=True, help="Drawings of the bootstrap."
 )
-_seed = click.option("--seed", type=int, default=2025, show_default=True, help="Its seed.")
+_seed = click.option("--seed", type=int, default=SEED, show_default=True, help="Its seed.")
 _json = click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Write all figures with their signatures.")
 
 

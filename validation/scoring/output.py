@@ -15,13 +15,11 @@ from submission.tasks import TASKS
 from validation.scoring.analysis import Judged
 from validation.scoring.bootstrap import Estimate
 from validation.scoring.rows import Matched
-from validation.scoring.rules import CONVENTION_NAMES, JUDGES, measures
+from validation.scoring.rules import CONVENTION_NAMES, JUDGES, OFFICIAL_JUDGES, measures
 from validation.scoring.score import Comparison, Score
 
 NOT_RUN = "not run"
 NONE = "-"
-_OFFICIAL = ("GREEN", "CRIMSON")
-"""The challenge's own measures of reports, in 2025 and 2026."""
 
 
 def score_rows(scores: Sequence[Score], main_only: bool = True) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -38,7 +36,7 @@ def score_rows(scores: Sequence[Score], main_only: bool = True) -> tuple[tuple[s
         for index, measure in enumerate(measures(task)):
             mine = {one.rule.convention: one for one in scores if (one.task, one.measure) == (task, measure)}
             judged = measure.name in JUDGES
-            if main_only and index and measure.name not in _OFFICIAL:
+            if main_only and index and measure.name not in OFFICIAL_JUDGES:
                 continue
             known = {rule.convention for rule in measure.rules}
             absent = {name: NOT_RUN if judged and name in known else NONE for name in CONVENTION_NAMES}
@@ -57,7 +55,7 @@ def render_scores(scores: Sequence[Score]) -> str:
 
 def render_signatures(scores: Sequence[Score]) -> str:
     """One line for each score that the table shows."""
-    main = [one for one in scores if one.measure == measures(one.task)[0] or one.measure.name in _OFFICIAL]
+    main = [one for one in scores if one.is_main or one.measure.name in OFFICIAL_JUDGES]
     return table(("task", "signature"), [(TASKS[one.task].title, one.rule.signature) for one in main])
 
 

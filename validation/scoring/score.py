@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from math import isfinite, isnan
 
 from submission.tasks import TASKS, TaskType
-from validation.scoring.bootstrap import RESAMPLES, SEED, Bootstrap, Estimate, bounds, score_of
+from validation.scoring import RESAMPLES, SEED
+from validation.scoring.bootstrap import Bootstrap, Estimate, bounds, score_of
 from validation.scoring.rows import Row
-from validation.scoring.rules import Measure, Rule, measures
+from validation.scoring.rules import JUDGES, Measure, Rule, main_measure, measures
 
 Rows = Sequence[Row]
 
@@ -33,6 +34,11 @@ class Score:
     questions: int
     estimate: Estimate
     others: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the task's first measure."""
+        return self.measure == main_measure(self.task)
 
     @property
     def gains(self) -> dict[str, float]:
@@ -112,7 +118,7 @@ def compare(first: Rows, second: Rows, resamples: int = RESAMPLES, seed: int = S
         raise ValueError("the two were matched with different truths")
     found = []
     for task, measure, rule, chosen in _applicable(first):
-        if measure != measures(task)[0]:
+        if measure != main_measure(task):
             continue
         pair = [[rows[index] for index in chosen] for rows in (first, second)]
         tallies = [rule.tally(rows) for rows in pair]
@@ -132,6 +138,6 @@ def _applicable(rows: Rows) -> Iterator[tuple[TaskType, Measure, Rule, list[int]
     for task in (task for task in TASKS if task in present):
         for measure in measures(task):
             for rule in measure.rules:
-                if "@judged" in rule.how and measure.name not in judged:
+                if measure.name in JUDGES and measure.name not in judged:
                     continue
                 yield task, measure, rule, [index for index, row in enumerate(rows) if row.task in rule.tasks]

@@ -12,7 +12,8 @@ from validation.scoring.rules import flare25, flare26, macro
 from validation.scoring.rules.base import Measure, Rows, Rule
 from validation.scoring.tallies import Statistic, Tally, Values
 
-__all__ = ["CONVENTION_NAMES", "JUDGES", "THRESHOLDS", "Measure", "Rule", "measures"]
+__all__ = ["CONVENTION_NAMES", "JUDGES", "OFFICIAL_JUDGES", "THRESHOLDS", "Measure", "Rule", "main_measure",
+           "meant_rule", "measures"]  # fmt: skip
 
 CONVENTION_NAMES = ("flare25", "flare26", "macro")
 THRESHOLDS = (0.5, 0.3, 0.4, 0.6, 0.7)
@@ -25,6 +26,8 @@ JUDGES: dict[str, tuple[str, Direction]] = {
     "RadCliQ": ("macro", "lower"),
 }
 """Model-based scorers of reports: the convention that they belong to, and whether more is better."""
+OFFICIAL_JUDGES = tuple(name for name, (convention, _) in JUDGES.items() if convention != "macro")
+"""The challenge's own measures of reports, in 2025 and 2026."""
 
 _BOX_TASKS = frozenset({TaskType.DETECTION, TaskType.INSTANCE_DETECTION})
 _ERRORS: dict[str, tuple[str, Statistic]] = {
@@ -81,6 +84,18 @@ def measures(task: TaskType) -> tuple[Measure, ...]:
                 _own("statement F1", "statement-f1@sentences,nocase,mean-of-rows", texts.statements),
             )
             return (*written, *(_judged(name, *facts) for name, facts in JUDGES.items()))
+
+
+def main_measure(task: TaskType) -> Measure:
+    """The first of a task's measures, by which systems are compared."""
+    return measures(task)[0]
+
+
+def meant_rule(task: TaskType) -> Rule:
+    """How a task's first measure is taken of what answers mean; every task has one."""
+    rule = main_measure(task).under("macro")
+    assert rule is not None, task  # noqa: S101 - by `measures`
+    return rule
 
 
 def _measure(task: TaskType, name: str, first: _Tallies, second: _Tallies, third: _Tallies) -> Measure:

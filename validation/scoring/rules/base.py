@@ -50,6 +50,10 @@ class Measure:
     direction: Direction
     rules: tuple[Rule, ...]
 
+    def under(self, convention: str) -> Rule | None:
+        """How it is taken under a convention; None where that does not know it."""
+        return next((rule for rule in self.rules if rule.convention == convention), None)
+
     def gain(self, score: float, other: float) -> float:
         """By how much a score is better than another; negative where it is worse."""
         return score - other if self.direction == "higher" else other - score
