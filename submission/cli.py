@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -71,9 +72,16 @@ def cli() -> None:
 
     \b
     Exit statuses: 0 done, 1 internal error, 2 wrong usage, 3 environment or checkpoint,
-    4 finished with more fallback answers than --max-failures, 5 no usable input,
-    6 invalid output, 7 no container engine, 130 interrupted. The last line on stderr says the cause and the remedy.
+    4 finished, but the model failed on more questions than --max-failures, 5 no usable input,
+    6 invalid output, 7 no container engine, 8 the model, its device or a library broke, 130 interrupted.
+    The last line on stderr says the cause and the remedy.
     """
+
+
+def _check_limit(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"[0-9]+%?", value):
+        raise click.BadParameter(f"{value!r} is neither a number nor a percentage, such as 3 or 5%.")
+    return value
 
 
 checkpoint_option = setting(
@@ -118,8 +126,11 @@ device_option = setting(
 @setting("--limit", type=click.IntRange(1), help="Answer only the first N questions; the output is partial.")
 @setting(
     "--max-failures",
-    type=click.IntRange(0),
-    help="Exit 4 where more answers are fallbacks. Default: any number is fine.",
+    metavar="N|P%",
+    callback=_check_limit,
+    default="5%",
+    help="Exit 4 if the model fails on more questions than this: it breaks or says nothing of use. "
+    "Unreadable images are not counted.",
 )
 @setting("--quiet", is_flag=True, help="Print warnings and errors only.")
 def predict(quiet: bool, **options: Any) -> None:
@@ -140,7 +151,7 @@ def predict(quiet: bool, **options: Any) -> None:
     report = run(settings, quiet=quiet)
     if not quiet:
         click.echo(_summary(report), err=True)
-    enforce(report, settings.max_failures)
+    enforce(report, settings)
 
 
 def _summary(report: RunReport) -> str:
@@ -246,6 +257,8 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except MevlipError as error:
+        if error.exit_code is ExitCode.MODEL_FAILED:
+            logging.getLogger(__name__).error("what broke", exc_info=True)
         _leave(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _leave("Interrupted. Run the same command again to go on with what is left", ExitCode.INTERRUPTED)

@@ -35,5 +35,14 @@ class Settings(BaseModel):
     """File that receives how each answer came about, one JSON object per line."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Answer only this many questions, for a try-out; the output is then partial."""
-    max_failures: Annotated[int, Field(ge=0)] | None = None
-    """More fallback answers than this end the run with status 4; None for any number."""
+    max_failures: Annotated[str, Field(pattern="^[0-9]+%?$")] = "5%"
+    """More failures than this, a number or a share of the questions, end the run with status 4.
+
+    A failure is a question that the model was asked and that got a fallback answer; see `RunReport.failures`.
+    """
+
+    def allowed_failures(self, questions: int) -> int:
+        """Number of failures among that many questions that `max_failures` allows."""
+        if self.max_failures.endswith("%"):
+            return questions * int(self.max_failures[:-1]) // 100
+        return int(self.max_failures)

@@ -18,8 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from submission.answers.grammar import Grammar, Lark, OneOf, SomeOf
+from submission.errors import ModelFailure
 
 Mask = NDArray[np.bool_]
+
+_UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that the checkpoint was made with."
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Grammars:
 
     Args:
         tokenizer: The model's Hugging Face tokenizer.
-        size: Number of logits, which may be more than the tokenizer has tokens.
+        size: Number of logits. It may be more than the tokenizer has tokens, or fewer: InternVL3-8B has 151,674 logits
+            and 151,675 tokens. A token without a logit is never allowed.
         ends: Tokens that end an answer.
     """
 
@@ -73,7 +77,7 @@ class Grammars:
         self._tokenizer = tokenizer
         self._size = size
         self._ends = tuple(ends)
-        self._special = frozenset(tokenizer.all_special_ids)
+        self._reserved = frozenset(tokenizer.get_added_vocab().values()) | frozenset(tokenizer.all_special_ids)
         self._tries: dict[Grammar, _Tries | None] = {}
         self._matchers: dict[Grammar, Any] = {}
         self._library: Any = None
@@ -87,34 +91,54 @@ class Grammars:
         """A decoding of one batch, one grammar per row; a row without one says what it likes."""
         return Decoding([self._walk(grammar) if grammar else None for grammar in grammars], self._ends)
 
+    def prove(self, grammar: Grammar) -> None:
+        """Compiles a grammar and asks it for its first tokens.
+
+        Raises:
+            ModelFailure: It cannot be compiled for this tokenizer, or allows nothing.
+        """
+        walk = self._walk(grammar)
+        if walk is not None and not walk.allowed().any():
+            raise ModelFailure("A grammar allows no token of the model's vocabulary", _UNFIT)
+
     def _walk(self, grammar: Grammar) -> Walk | None:
         if isinstance(grammar, Lark):
             if grammar not in self._matchers:
                 self._matchers[grammar] = self._compile(grammar)
-            return _LarkWalk(self._matchers[grammar].deep_copy(), self._size, self._ends)
+            return _LarkWalk(self._matchers[grammar].deep_copy(), self._size, self._tokens, self._ends)
         if grammar not in self._tries:
             self._tries[grammar] = self._grow(grammar)
         tries = self._tries[grammar]
         return _TrieWalk(tries, self._size, self._ends) if tries else None
 
+    @property
+    def _tokens(self) -> int:
+        """Number of ids that llguidance counts: it refuses a vocabulary smaller than the tokenizer's."""
+        return max(self._size, len(self._tokenizer))
+
     def _compile(self, grammar: Lark) -> Any:
         from llguidance import LLMatcher
         from llguidance.hf import from_tokenizer
 
-        if self._library is None:
-            self._library = from_tokenizer(self._tokenizer, n_vocab=self._size)
-        problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(grammar.source), self._library)
-        if problem:
-            raise ValueError(f"a grammar that llguidance refuses: {problem}")
-        return LLMatcher(self._library, LLMatcher.grammar_from_lark(grammar.source))
+        try:
+            if self._library is None:
+                self._library = from_tokenizer(self._tokenizer, n_vocab=self._tokens)
+            source = LLMatcher.grammar_from_lark(grammar.source)
+            problem = LLMatcher.validate_grammar(source, self._library)
+            if problem:
+                raise ValueError(problem)
+            return LLMatcher(self._library, source)
+        except Exception as error:
+            detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+            raise ModelFailure(f"llguidance cannot compile a grammar ({detail})", _UNFIT) from error
 
     def _grow(self, grammar: OneOf | SomeOf) -> _Tries | None:
-        """Tries of the texts; None where one is spelt with special tokens, so that a question cannot plant them."""
+        """Tries of the texts; None where one is spelled with added tokens, so that a question cannot plant them."""
         separator = grammar.separator if isinstance(grammar, SomeOf) else ""
         first, later = _Node(), _Node()
         for text in grammar.texts:
             for node, tokens in ((first, self._spell(text)), (later, self._spell(separator + text))):
-                if not tokens or not self._special.isdisjoint(tokens):
+                if not tokens or not self._reserved.isdisjoint(tokens):
                     return None
                 node.add(tokens, text)
         return _Tries(first, later if separator else None, separator)
@@ -298,11 +322,11 @@ class _LarkWalk:
     closed = False
     text = None
 
-    def __init__(self, matcher: Any, size: int, ends: Sequence[int]) -> None:
+    def __init__(self, matcher: Any, size: int, tokens: int, ends: Sequence[int]) -> None:
         self._matcher = matcher
         self._size = size
         self._ends = ends
-        self._bits = np.zeros((1, (size + 31) // 32), dtype=np.int32)
+        self._bits = np.zeros((1, (tokens + 31) // 32), dtype=np.int32)
 
     def allowed(self) -> Mask:
         from llguidance.numpy import fill_next_token_bitmask
@@ -312,6 +336,7 @@ class _LarkWalk:
             mask[list(self._ends)] = True
             return mask
         fill_next_token_bitmask(self._matcher, self._bits)
+        self._check()
         mask = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._size].astype(bool)
         if self._matcher.is_accepting() or not mask.any():
             mask[list(self._ends)] = True
@@ -320,6 +345,12 @@ class _LarkWalk:
     def take(self, token: int) -> None:
         if not self._matcher.is_stopped() and token not in self._ends:
             self._matcher.consume_token(token)
+            self._check()
+
+    def _check(self) -> None:
+        """Raises RuntimeError where the library gave up; it would go on as if the answer were complete."""
+        if self._matcher.is_error():
+            raise RuntimeError(f"llguidance: {self._matcher.get_error()}")
 
     def starts(self) -> dict[str, int]:
         return {}

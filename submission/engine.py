@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from submission.answers import Form, Outcome, Stage, fallback_answer, grammar_of, read_answer
 from submission.answers.grammar import Grammar
+from submission.errors import MevlipError, ModelFailure
 from submission.flare.images import QuestionImages, load_question_images
 from submission.planner import Batch, RoutedQuestion
 from submission.prompts import Prompt, build_prompt
@@ -53,6 +54,10 @@ class Generation:
     forwards: int
 
 
+class OutOfMemory(RuntimeError):
+    """A batch did not fit into memory; a smaller one may."""
+
+
 class Model(Protocol):
     """What the engine needs of a model; `submission.model.VisionLanguageModel` is the real one."""
 
@@ -71,10 +76,19 @@ class Model(Protocol):
         max_new_tokens: int,
         grammars: Sequence[Grammar | None],
     ) -> Generation:
-        """Answers a batch of prompts, each within its grammar."""
+        """Answers a batch of prompts, each within its grammar.
+
+        Raises:
+            OutOfMemory: The batch does not fit into memory.
+            MevlipError: No batch can be answered: the checkpoint, the device or a library is at fault.
+        """
 
     def release_memory(self) -> None:
-        """Frees what a failed batch left behind."""
+        """Frees what a failed batch left behind.
+
+        Raises:
+            ModelFailure: The device no longer works.
+        """
 
 
 @dataclass
@@ -107,6 +121,7 @@ class Result:
         failed: Whether the model was never asked, or broke; a later run tries such a question again.
         probability: How sure the model was of its text, 0 to 1; see `Said`. None where it said nothing.
         options: The probability of each option, where the first token decides.
+        asked: Whether the model was asked; not where the record has no text or none of its images can be used.
     """
 
     position: int
@@ -120,9 +135,28 @@ class Result:
     failed: bool = False
     probability: float | None = None
     options: dict[str, float] = field(default_factory=dict)
+    asked: bool = True
 
 
 _Row = tuple[RoutedQuestion, QuestionImages]
+
+_PROBE = "Which is it? A: This, B: That"
+_PROBE_TOKENS = 4
+_RESUME = "Finished answers are kept: fix the cause, which `mevlip doctor` may name, and run the same command again."
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a batch broke, without the error itself, whose tracebacks keep tensors alive."""
+
+    cause: str
+    out_of_memory: bool
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        """Names an error by its type and first line."""
+        first_line = (str(error).splitlines() or [""])[0][:200]
+        return cls(f"{type(error).__name__}: {first_line}", isinstance(error, OutOfMemory))
 
 
 class Engine:
@@ -168,15 +202,19 @@ class Engine:
         ready = []
         for item, loaded in rows:
             if not item.question.text:
-                yield _failure(item, loaded, route, "the record has no Question text")
+                yield _failure(item, loaded, route, "the record has no Question text", asked=False)
             elif not loaded.images and item.question.image_names:
-                yield _failure(item, loaded, route, "no image could be used")
+                yield _failure(item, loaded, route, "no image could be used", asked=False)
             else:
                 ready.append((item, loaded))
         yield from self._answer(ready, batch.task, route)
 
     def _answer(self, rows: Sequence[_Row], task: TaskType, route: Route) -> Iterator[Result]:
-        """Asks the model; a batch that breaks is halved until the question that breaks it stands alone."""
+        """Asks the model; a batch that breaks is halved until the question that breaks it stands alone.
+
+        Raises:
+            MevlipError: No question is to blame.
+        """
         if not rows:
             return
         prompts = [
@@ -185,15 +223,17 @@ class Engine:
         ]
         forms = [_form(item, loaded, route) for item, loaded in rows]
         grammars = [grammar_of(task, form) if self._constrain else None for form in forms]
-        failure, made = "", None
+        failure: _Failure | None = None
         try:
             made = self._model.generate(
                 prompts, [loaded.images for _, loaded in rows], route, route.max_new_tokens[task], grammars
             )
+        except MevlipError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever one question does, the others are answered
-            failure = f"the model failed ({type(error).__name__}: {_first_line(error)})"
-        if made is None:
-            # Only now has the error let go of the tensors that its traceback held.
+            failure = _Failure.of(error)
+        if failure is not None:
+            # Only here has the error let go of the tensors that its traceback kept alive.
             self._model.release_memory()
             yield from self._answer_in_halves(rows, task, route, failure)
             return
@@ -204,13 +244,41 @@ class Engine:
         for (item, loaded), form, said in zip(rows, forms, made.said, strict=True):
             yield _result(item, loaded, read_answer(task, said.text, form), said)
 
-    def _answer_in_halves(self, rows: Sequence[_Row], task: TaskType, route: Route, failure: str) -> Iterator[Result]:
+    def _answer_in_halves(
+        self, rows: Sequence[_Row], task: TaskType, route: Route, failure: _Failure
+    ) -> Iterator[Result]:
         if len(rows) == 1:
-            yield _failure(*rows[0], route, failure)
+            if not failure.out_of_memory:
+                self._prove_innocence(task, route, failure)
+            yield _failure(*rows[0], route, f"the model failed ({failure.cause})")
             return
         middle = len(rows) // 2
         yield from self._answer(rows[:middle], task, route)
         yield from self._answer(rows[middle:], task, route)
+
+    def _prove_innocence(self, task: TaskType, route: Route, failure: _Failure) -> None:
+        """Asks something harmless in a question's place, to learn whether the question or the program is to blame.
+
+        Raises:
+            ModelFailure: The harmless question fails, too.
+        """
+        from PIL import Image
+
+        picture = Image.new("RGB", (64, 64), (128, 128, 128))
+        prompt = build_prompt(_PROBE, 1, route.prompt, self._model.reserved)
+        form = Form(_PROBE, picture.size, route.box_space, route.value_range)
+        grammar = grammar_of(task, form) if self._constrain else None
+        budget = min(route.max_new_tokens[task], _PROBE_TOKENS)
+        try:
+            self._model.generate([prompt], [[picture]], route, budget, [grammar])
+        except OutOfMemory:
+            return
+        except MevlipError:
+            raise
+        except Exception as error:
+            raise ModelFailure(
+                f"The model cannot answer any question of adapter {route.adapter!r} ({failure.cause})", _RESUME
+            ) from error
 
 
 def _form(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> Form:
@@ -218,12 +286,19 @@ def _form(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> Form:
     return Form(item.question.text, size, route.box_space, route.value_range)
 
 
-def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str) -> Result:
-    return _result(item, loaded, fallback_answer(item.task, _form(item, loaded, route), cause), failed=True)
+def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str, *, asked: bool = True) -> Result:
+    outcome = fallback_answer(item.task, _form(item, loaded, route), cause)
+    return _result(item, loaded, outcome, asked=asked, failed=True)
 
 
 def _result(
-    item: RoutedQuestion, loaded: QuestionImages, outcome: Outcome, said: Said | None = None, *, failed: bool = False
+    item: RoutedQuestion,
+    loaded: QuestionImages,
+    outcome: Outcome,
+    said: Said | None = None,
+    *,
+    asked: bool = True,
+    failed: bool = False,
 ) -> Result:
     return Result(
         item.question.position,
@@ -237,8 +312,5 @@ def _result(
         failed,
         said.probability if said else None,
         said.options if said else {},
+        asked,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]

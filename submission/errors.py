@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     NO_INPUT = 5
     INVALID_OUTPUT = 6
     NO_ENGINE = 7
+    MODEL_FAILED = 8
     INTERRUPTED = 130
 
 
@@ -51,8 +52,14 @@ class CheckpointError(MevlipError):
     exit_code = ExitCode.ENVIRONMENT
 
 
+class ModelFailure(MevlipError):
+    """The model, its device or a library broke, and no question is to blame: every later answer would be a fallback."""
+
+    exit_code = ExitCode.MODEL_FAILED
+
+
 class TooManyFailures(MevlipError):
-    """The run finished and its output is valid, but more answers than allowed are fallbacks."""
+    """The run finished and its output is valid, but the model failed on more questions than allowed."""
 
     exit_code = ExitCode.TOO_MANY_FAILURES
 

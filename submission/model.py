@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from submission.answers import Form, grammar_of
 from submission.answers.grammar import Grammar
 from submission.checkpoint import Checkpoint
 from submission.decoding import Grammars
-from submission.engine import Generation, Said
-from submission.errors import CheckpointError, EnvironmentProblem
+from submission.engine import Generation, OutOfMemory, Said
+from submission.errors import CheckpointError, EnvironmentProblem, ModelFailure
 from submission.processors import PromptEncoder
-from submission.prompts import Prompt
+from submission.prompts import Prompt, build_prompt
 from submission.routes import Quantisation, Route
 from submission.tasks import NO_ADAPTER
 
@@ -63,10 +64,12 @@ class VisionLanguageModel:
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, device: torch.device) -> VisionLanguageModel:
-        """Loads base and adapters from a checkpoint folder and proves that each adapter took effect.
+        """Loads base and adapters from a checkpoint folder and proves that each adapter and each grammar takes effect.
 
         Raises:
-            CheckpointError: The base is incomplete, or an adapter's keys don't match, is all zero or changes nothing.
+            CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero or changes nothing, or a
+                route's prompt holds a token that the base does not know.
+            ModelFailure: What may be said in answer to a task cannot be compiled for the base's tokenizer.
         """
         model = _load_base(checkpoint.base, checkpoint.quantisation, device)
         eos = model.generation_config.eos_token_id
@@ -76,6 +79,8 @@ class VisionLanguageModel:
         loaded = cls(model, encoder, device)
         loaded._pin_decoding(eos)
         loaded._prove_adapters(tuple(checkpoint.routes))
+        for route in checkpoint.routes.values():
+            loaded._prove_prompt_and_grammars(route)
         return loaded
 
     @property
@@ -107,8 +112,29 @@ class VisionLanguageModel:
             route: The selected adapter's route.
             max_new_tokens: Token budget of each row.
             grammars: What each row may say; None for anything.
+
+        Raises:
+            OutOfMemory: The batch does not fit into memory.
+            CheckpointError: A prompt holds a token that the base does not know.
         """
-        inputs = self.encoder.encode(prompts, images, route.images).to(self.device)
+        try:
+            return self._generate(prompts, images, route, max_new_tokens, grammars)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise OutOfMemory(str(error)) from error
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" in str(error):  # torch has no type of its own for it
+                raise OutOfMemory(str(error)) from error
+            raise
+
+    def _generate(
+        self,
+        prompts: Sequence[Prompt],
+        images: Sequence[Sequence[Image.Image]],
+        route: Route,
+        max_new_tokens: int,
+        grammars: Sequence[Grammar | None],
+    ) -> Generation:
+        inputs = self._encode(prompts, images, route).to(self.device)
         decoding = self.grammars.start(grammars)
         with torch.inference_mode():
             rows = self._model.generate(
@@ -133,9 +159,35 @@ class VisionLanguageModel:
         )
 
     def release_memory(self) -> None:
-        """Returns cached GPU memory, after a batch that did not fit."""
-        if self.device.type == "cuda":
+        """Returns cached GPU memory, after a batch that broke.
+
+        Raises:
+            ModelFailure: The GPU no longer answers; after a device-side assert, for example, nothing works any more.
+        """
+        if self.device.type != "cuda":
+            return
+        try:
+            torch.cuda.synchronize()
             torch.cuda.empty_cache()
+        except torch.AcceleratorError as error:
+            raise ModelFailure(
+                f"The GPU stopped working ({str(error).splitlines()[0]})",
+                "Finished answers are kept: run the same command again, on another GPU if it comes back.",
+            ) from error
+
+    def _encode(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route) -> Any:
+        """Encodes a batch, and refuses a token that has no embedding: on a GPU it would break the device for good."""
+        inputs = self.encoder.encode(prompts, images, route.images)
+        known = self._model.get_input_embeddings().weight.shape[0]
+        highest = int(inputs["input_ids"].max())
+        if highest >= known:
+            token = self.encoder.tokenizer.convert_ids_to_tokens(highest)
+            raise CheckpointError(
+                f"adapter {route.adapter!r}: a prompt holds the token {token!r} ({highest}), "
+                f"the base model knows {known} tokens",
+                "Take it out of the route's prompt, or use the tokenizer that belongs to the base.",
+            )
+        return inputs
 
     def _pin_decoding(self, eos: int | list[int] | None) -> None:
         """Fixes greedy decoding, whatever the base's generation_config.json asks for; only its end tokens are kept."""
@@ -161,6 +213,14 @@ class VisionLanguageModel:
                 self.use(name)
                 if torch.equal(self._model(**inputs).logits, base):
                     raise CheckpointError(f"adapter {name!r}: its logits equal the base model's", _RETRAIN)
+
+    def _prove_prompt_and_grammars(self, route: Route) -> None:
+        """Raises where a route's prompt or the grammar of one of its tasks does not fit the tokenizer."""
+        self._encode([build_prompt("?", 0, route.prompt, self.reserved)], [[]], route)
+        for task in route.max_new_tokens:
+            grammar = grammar_of(task, Form("?", None, route.box_space, route.value_range))
+            if grammar is not None:
+                self.grammars.prove(grammar)
 
 
 def _load_base(folder: Path, quantisation: Quantisation, device: torch.device) -> Any:

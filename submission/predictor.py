@@ -58,6 +58,11 @@ class RunReport:
         return sum(result.stage == "fallback" for result in self.results)
 
     @property
+    def failures(self) -> tuple[Result, ...]:
+        """Fallbacks of questions that the model was asked: it broke, or said nothing of use."""
+        return tuple(result for result in self.results if result.stage == "fallback" and result.asked)
+
+    @property
     def reasons(self) -> Counter[str]:
         """How often each reason led to a fallback."""
         return Counter(result.reason for result in self.results if result.stage == "fallback")
@@ -94,6 +99,7 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
         InputError: There is nothing to answer.
         CheckpointError: The checkpoint is incomplete or altered.
         EnvironmentProblem: The output folder or the device cannot be used.
+        ModelFailure: The model, its device or a library broke; finished answers are in the journal.
         OutputError: The predictions would break the contract; nothing was written.
     """
     go_offline()
@@ -137,13 +143,16 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
     return RunReport(path, ordered, resumed, counters, clock.seconds)
 
 
-def enforce(report: RunReport, max_failures: int | None) -> None:
-    """Raises TooManyFailures where a run's fallbacks exceed the allowed number; its output stays."""
-    if max_failures is not None and report.fallbacks > max_failures:
+def enforce(report: RunReport, settings: Settings) -> None:
+    """Raises TooManyFailures where the model failed on more questions than the settings allow; the output stays."""
+    failures, total = report.failures, len(report.results)
+    allowed = settings.allowed_failures(total)
+    if len(failures) > allowed:
+        [(cause, _)] = Counter(result.reason for result in failures).most_common(1)
         raise TooManyFailures(
-            f"{report.fallbacks} of {len(report.results)} answers are fallbacks, {max_failures} are allowed; "
-            f"most frequent cause: {report.reasons.most_common(1)[0][0]}",
-            f"{report.predictions} is complete and valid; mend the cause and run again, or raise --max-failures.",
+            f"The model failed on {len(failures)} of {total} questions, which have fallback answers; "
+            f"--max-failures {settings.max_failures} allows {allowed}; most frequent cause: {cause}",
+            f"{report.predictions} is complete and valid; fix the cause and run again, or raise --max-failures.",
         )
 
 

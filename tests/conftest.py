@@ -51,6 +51,7 @@ class FakeModel:
         self.switches: list[str] = []
         self.batches: list[tuple[str, list[str], list[int], int]] = []
         self.grammars: list[Grammar | None] = []
+        self.released = 0
 
     def use(self, adapter: str) -> None:
         self.adapter = adapter
@@ -73,7 +74,7 @@ class FakeModel:
         )  # fmt: skip
 
     def release_memory(self) -> None:
-        """Nothing to free."""
+        self.released += 1
 
 
 @pytest.fixture

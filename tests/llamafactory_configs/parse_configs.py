@@ -13,13 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from internvl3_8b import shape
 from llamafactory.data import get_template_and_fix_tokenizer
 from llamafactory.hparams import get_ray_args, get_train_args, read_args
 from llamafactory.model.adapter import init_adapter
 from llamafactory.train.tuner import run_exp
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, InternVLForConditionalGeneration, Trainer
+
+from training.shapes.internvl3 import internvl3_8b
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER = ROOT / "checkpoints" / "demo" / "base"
@@ -53,7 +54,7 @@ def lora(settings: dict[str, Any]) -> dict[str, Any]:
     """What LLaMA-Factory itself makes trainable in a model of the 8B shape that has no memory behind it."""
     model_args, _, _, finetuning, _ = get_train_args(settings)
     with torch.device("meta"):
-        model = InternVLForConditionalGeneration(shape())
+        model = InternVLForConditionalGeneration(internvl3_8b())
     base = model.num_parameters()
     adapted = init_adapter(model.config, model, model_args, finetuning, is_trainable=True)
     names = [name for name, weight in adapted.named_parameters() if weight.requires_grad]

@@ -19,7 +19,7 @@ from transformers import InternVLForConditionalGeneration, get_linear_schedule_w
 from submission.routes import ImageSettings, PromptSettings, Quantisation
 from submission.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
 from tests.conftest import ROOT, TRAIN_PYTHON
-from tests.llamafactory_configs.internvl3_8b import shape
+from training.shapes.internvl3 import internvl3_8b
 
 FOLDER = ROOT / "llamafactory_configs"
 ADAPTERS = {name: FOLDER / f"{name}.yaml" for name in adapter_names()}
@@ -168,7 +168,7 @@ def test_learning_rate_rises_to_its_peak_at_step_772_and_falls_to_zero(steps: in
 
 def test_model_of_the_8b_shape_has_the_logged_parameters() -> None:
     with torch.device("meta"):
-        model = InternVLForConditionalGeneration(shape())
+        model = InternVLForConditionalGeneration(internvl3_8b())
         assert model.num_parameters() == 7_944_373_760
         targets = rf".*language_model\..*\.({MULTI['lora_target'].replace(',', '|')})"
         adapted = get_peft_model(

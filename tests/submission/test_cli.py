@@ -132,12 +132,26 @@ def test_status_3_for_a_gpu_that_is_not_there(tmp_path: Path) -> None:
     assert "--device cuda was asked for" in last_line(done)
 
 
-def test_status_4_for_more_fallbacks_than_allowed(write_questions: Write, tmp_path: Path) -> None:
+def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: Write, tmp_path: Path) -> None:
+    # Unconstrained, the base says plain words where a number is wanted.
+    root = write_questions([record("How many cells lie in this field?")])
+    options = ["--no-constrain", "--routing", "base"]
+    done = run_mevlip("predict", root, tmp_path / "out", *options)
+    assert done.returncode == 4
+    assert "The model failed on 1 of 1 questions, which have fallback answers; --max-failures 5% allows 0" in last_line(
+        done
+    )
+    assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "53"
+    assert run_mevlip("predict", root, tmp_path / "out", *options, env={"MEVLIP_MAX_FAILURES": "1"}).returncode == 0
+    assert run_mevlip("predict", root, tmp_path / "out", "--max-failures", "some").returncode == 2
+
+
+def test_an_unreadable_image_is_no_failure_of_the_model(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(image="gone.png")])
     (root / "Xray/set/gone.png").unlink()
-    done = run_mevlip("predict", root, tmp_path / "out", env={"MEVLIP_MAX_FAILURES": "0"})
-    assert done.returncode == 4
-    assert "1 of 1 answers are fallbacks" in last_line(done)
+    done = run_mevlip("predict", root, tmp_path / "out")
+    assert done.returncode == 0
+    assert "image 'gone.png': not found beside its question file" in done.stderr
     assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "A"
 
 

@@ -35,6 +35,12 @@ class Letters:
 
     all_special_ids = (END,)
 
+    def get_added_vocab(self) -> dict[str, int]:
+        return {"<end>": END}
+
+    def __len__(self) -> int:
+        return TOKENS
+
     def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
         return {"input_ids": [ord(char) % 50 + 1 for char in text]}
 

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from submission.engine import Engine, Result
+from submission.engine import Engine, Generation, OutOfMemory, Result
+from submission.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from submission.flare.questions import read_input_folder
 from submission.planner import Batch, RoutedQuestion, plan
 from submission.routes import ImageSettings, Route
@@ -71,6 +73,7 @@ def test_a_question_whose_pictures_are_lost_gets_a_fallback_and_the_others_their
     assert results[1].problems == ("image 'b.png': not found beside its question file",)
     assert results[2].problems == ("the record's ImageName names no image",)
     assert [r.reason for r in results[1:]] == ["no image could be used", "", "the record has no Question text"]
+    assert [r.asked for r in results] == [True, False, True, False]
 
 
 def test_a_record_that_names_no_picture_is_asked_by_its_text_alone(write_questions: Write) -> None:
@@ -80,18 +83,72 @@ def test_a_record_that_names_no_picture_is_asked_by_its_text_alone(write_questio
     assert sorted(count for _, _, counts, _ in model.batches for count in counts) == [0, 1]
 
 
-def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) -> None:
-    def answer(adapter: str, text: str) -> str:
-        if "poison" in text:
-            raise RuntimeError("boom\nsecond line")
-        return "B"
+def breaking(answer: Callable[[str], str], error: type[Exception] = RuntimeError) -> FakeModel:
+    """A model that breaks where `answer` returns nothing."""
 
+    def say(adapter: str, text: str) -> str:
+        if said := answer(text):
+            return said
+        raise error("boom\nsecond line")
+
+    return FakeModel(say)
+
+
+def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) -> None:
     questions = [record(f"{'poison' if i == 5 else 'fine'} {i}? A: x, B: y") for i in range(8)]
-    engine, results = run(FakeModel(answer), write_questions(questions))
+    model = breaking(lambda text: "" if "poison" in text else "B")
+    engine, results = run(model, write_questions(questions))
     assert [r.answer for r in results] == ["B"] * 5 + ["A"] + ["B"] * 2
     assert [r.failed for r in results] == [i == 5 for i in range(8)]
     assert results[5].reason == "the model failed (RuntimeError: boom)"
+    assert all(r.asked for r in results)
     assert engine.counters.questions == 8
+    harmless = [prompts for _, prompts, _, _ in model.batches if prompts == ["Which is it? A: This, B: That"]]
+    assert len(harmless) == 1, "a harmless question showed that the program works"
+    assert model.released == 4, "after each batch that broke: of 8, 4, 2 and 1"
+
+
+def test_an_error_of_the_program_ends_the_run_with_its_cause(write_questions: Write) -> None:
+    with pytest.raises(
+        ModelFailure, match=r"any question of adapter 'classification' \(RuntimeError: boom\)"
+    ) as caught:
+        run(breaking(lambda text: ""), write_questions([record(), record()]))
+    assert caught.value.exit_code == 8
+    assert "run the same command again" in caught.value.remedy
+
+
+@pytest.mark.parametrize("error", [ModelFailure, CheckpointError, EnvironmentProblem])
+def test_an_error_that_names_its_cause_is_no_questions_fault(
+    write_questions: Write, error: Callable[[str, str], Exception]
+) -> None:
+    def answer(adapter: str, text: str) -> str:
+        raise error("The GPU stopped working", "Take another.")
+
+    model = FakeModel(answer)
+    with pytest.raises(MevlipError, match="The GPU stopped working"):
+        run(model, write_questions([record(), record()]))
+    assert len(model.batches) == 1, "nothing is tried again"
+
+
+def test_running_out_of_memory_is_survived_even_by_a_harmless_question(write_questions: Write) -> None:
+    model = breaking(lambda text: "B" if "small" in text else "", OutOfMemory)
+    _, results = run(model, write_questions([record("small? A: x, B: y"), record("large? A: x, B: y")]))
+    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True)]
+    assert results[1].reason == "the model failed (OutOfMemory: boom)"
+    assert model.released == 2
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(write_questions: Write) -> None:
+    class Small(FakeModel):
+        def generate(self, prompts: Any, *rest: Any) -> Generation:
+            if len(prompts) > 2:
+                raise OutOfMemory("no room")
+            return super().generate(prompts, *rest)
+
+    model = Small(lambda *_: "B")
+    _, results = run(model, write_questions([record() for _ in range(8)]))
+    assert [len(prompts) for _, prompts, _, _ in model.batches] == [2] * 4
+    assert not any(r.failed for r in results)
 
 
 def test_an_interrupt_is_not_swallowed(write_questions: Write) -> None:

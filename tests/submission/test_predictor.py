@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from submission.config import Settings
-from submission.errors import CheckpointError, EnvironmentProblem, InputError, TooManyFailures
+from submission.errors import CheckpointError, EnvironmentProblem, InputError, ModelFailure, TooManyFailures
 from submission.journal import JOURNAL_NAME
 from submission.predictor import RunReport, enforce, predict
 from submission.tasks import TASKS, TaskType
@@ -169,16 +169,64 @@ def test_each_failed_question_is_named_with_its_place(
     assert "... and 10 more such questions" in caplog.text
 
 
-def test_too_many_fallbacks_leave_a_valid_output(write_questions: Write, tmp_path: Path) -> None:
-    root = write_questions([record(image="a.png"), record(image="b.png")])
+def mostly_legal(nonsense: int) -> FakeModel:
+    """A model that says nothing of use to that many questions."""
+    return FakeModel(lambda adapter, text: "???" if int(text.split()[1].rstrip("?")) < nonsense else "B")
+
+
+@pytest.mark.parametrize(("nonsense", "limit", "passes"), [
+    (2, "5%", True), (3, "5%", False), (3, "3", True), (3, "2", False), (40, "100%", True), (1, "0", False),
+])  # fmt: skip
+def test_too_many_failures_of_the_model_leave_a_valid_output(
+    write_questions: Write, tmp_path: Path, nonsense: int, limit: str, passes: bool
+) -> None:
+    root = write_questions([record(f"Number {i}? A: x, B: y", image=f"{i}.png") for i in range(40)])
+    settings = Settings(input=root, output=tmp_path / "out", checkpoint="demo", routing="declared", max_failures=limit)
+    report = predict(settings, lambda *_: mostly_legal(nonsense), quiet=True)
+    assert len(report.failures) == nonsense
+    if passes:
+        enforce(report, settings)
+    else:
+        with pytest.raises(TooManyFailures, match=f"failed on {nonsense} of 40.*neither a letter") as caught:
+            enforce(report, settings)
+        assert caught.value.exit_code == 4
+    assert len(rows(tmp_path / "out")) == 40
+
+
+def test_unusable_records_are_no_failures_of_the_model(write_questions: Write, tmp_path: Path) -> None:
+    root = write_questions([record(image="a.png"), record(image="b.png"), record("", image="a.png")])
     (root / "Xray/set/b.png").unlink()
     report = run(root, tmp_path / "out")
-    assert report.fallbacks == 1
-    enforce(report, None)
-    enforce(report, 1)
-    with pytest.raises(TooManyFailures, match="1 of 2 answers are fallbacks, 0 are allowed.*no image could be used"):
-        enforce(report, 0)
-    assert len(rows(tmp_path / "out")) == 2
+    assert (report.fallbacks, report.failures) == (2, ())
+    enforce(report, Settings(input=root, output=tmp_path, max_failures="0"))
+
+
+def test_five_percent_may_fail_by_default() -> None:
+    settings = Settings(input=Path("in"), output=Path("out"))
+    assert [settings.allowed_failures(total) for total in (1, 19, 20, 54, 1000)] == [0, 0, 1, 2, 50]
+
+
+@pytest.mark.parametrize("limit", ["", "-1", "5 %", "five", "1.5", "%"])
+def test_a_limit_is_a_number_or_a_percentage(limit: str) -> None:
+    with pytest.raises(ValidationError, match="max_failures"):
+        Settings(input=Path("in"), output=Path("out"), max_failures=limit)
+
+
+def test_an_error_of_the_program_keeps_the_journal(write_questions: Write, tmp_path: Path) -> None:
+    root = write_questions([record(f"Number {i}? A: x, B: y", image=f"{i}.png") for i in range(9)])
+    calls = iter(range(1000))
+
+    def lost_device(adapter: str, text: str) -> str:
+        if next(calls) >= 6:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return "B"
+
+    with pytest.raises(ModelFailure, match="device-side assert"):
+        run(root, tmp_path / "out", FakeModel(lost_device), batch_size=3, routing="declared")
+    assert not (tmp_path / "out/predictions.json").exists()
+    again = run(root, tmp_path / "out", FakeModel(lambda *_: "A"), batch_size=3, routing="declared")
+    assert again.resumed == 6
+    assert sorted(row["Answer"] for row in rows(tmp_path / "out")) == ["A"] * 3 + ["B"] * 6
 
 
 def test_the_output_is_tried_before_the_checkpoint_is_read(write_questions: Write, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from submission.answers import Form, read_answer
 from submission.config import Settings
+from submission.engine import OutOfMemory
+from submission.errors import ModelFailure
 from submission.journal import JOURNAL_NAME
 from submission.predictor import RunReport, predict
 from submission.tasks import TASKS, TaskType, parse_task_type
@@ -99,12 +101,18 @@ def test_11_an_error_is_never_an_answer(write_questions: Write, tmp_path: Path) 
     root = write_questions([record(CELLS, image="imagesVal/gone.png"), record(CELLS)])
     (root / "Xray/set/imagesVal/gone.png").unlink()
 
-    def breaks(adapter: str, text: str) -> str:
-        raise RuntimeError("out of memory")
+    def breaks(error: type[Exception]) -> Callable[[str, str], str]:
+        def answer(adapter: str, text: str) -> str:
+            raise error("no room")
 
-    report = answered(root, tmp_path / "out", breaks)
+        return answer
+
+    report = answered(root, tmp_path / "out", breaks(OutOfMemory))
     assert [result.answer for result in report.results] == [TASKS[COUNT].fallback] * 2
     assert all(result.failed for result in report.results)
+    with pytest.raises(ModelFailure, match="no room"):
+        answered(root, tmp_path / "broken", breaks(RuntimeError))
+    assert not (tmp_path / "broken/predictions.json").exists()
 
 
 def test_12_a_crash_loses_no_finished_answer(write_questions: Write, tmp_path: Path) -> None:

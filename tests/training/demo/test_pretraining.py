@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -25,10 +23,10 @@ def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back(
     assert model["layer"].weight.grad is not None
 
 
-def test_the_base_learns_and_equal_seeds_teach_it_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_learns_and_equal_seeds_teach_it_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "BATCH", 4)
     scenes = draw(80)
-    tokenizer = base._write_tokenizer(tmp_path, (text for scene in scenes for turn in scene.turns for text in turn))
+    tokenizer = base._train_tokenizer(text for scene in scenes for turn in scene.turns for text in turn)
     losses = [pretrain(base.new_model(tokenizer), tokenizer, scenes, steps=20) for _ in range(2)]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 10
