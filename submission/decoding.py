@@ -76,6 +76,8 @@ class Grammars:
     def __init__(self, tokenizer: Any, size: int, ends: Iterable[int]) -> None:
         self._tokenizer = tokenizer
         self._size = size
+        # llguidance refuses a vocabulary that is smaller than the tokenizer's.
+        self._tokens = max(size, len(tokenizer))
         self._ends = tuple(ends)
         self._reserved = frozenset(tokenizer.get_added_vocab().values()) | frozenset(tokenizer.all_special_ids)
         self._tries: dict[Grammar, _Tries | None] = {}
@@ -110,11 +112,6 @@ class Grammars:
             self._tries[grammar] = self._grow(grammar)
         tries = self._tries[grammar]
         return _TrieWalk(tries, self._size, self._ends) if tries else None
-
-    @property
-    def _tokens(self) -> int:
-        """Number of ids that llguidance counts: it refuses a vocabulary smaller than the tokenizer's."""
-        return max(self._size, len(self._tokenizer))
 
     def _compile(self, grammar: Lark) -> Any:
         from llguidance import LLMatcher

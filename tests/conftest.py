@@ -19,6 +19,7 @@ from submission.engine import Generation, Said
 from submission.offline import go_offline
 from submission.prompts import Prompt
 from submission.routes import Route
+from submission.tasks import TaskType
 
 go_offline()
 settings.register_profile("untimed", deadline=None)  # a test says nothing about how busy its machine is
@@ -75,6 +76,17 @@ class FakeModel:
 
     def release_memory(self) -> None:
         self.released += 1
+
+
+@pytest.fixture(scope="session")
+def thin_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with InternVL3-8B's vocabulary and tiles, thin and untrained, its token budgets short."""
+    from training.shapes.checkpoint import write_checkpoint
+    from training.shapes.internvl3 import thin
+
+    budgets = dict(zip(TaskType, (4, 24, 48, 64, 8, 16, 24), strict=True))
+    folder = tmp_path_factory.mktemp("checkpoints") / "thin"
+    return write_checkpoint(folder, thin(), DEMO / "router", budgets).folder
 
 
 @pytest.fixture
