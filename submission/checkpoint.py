@@ -9,11 +9,12 @@ NAME/adapters/<name>/                 adapter_model.safetensors, adapter_config.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -150,6 +151,23 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             "Train all adapters with the same quantisation settings.",
         )
     return Checkpoint(folder, manifest, routes, digest)
+
+
+def stored_quantization(base: Path) -> dict[str, Any] | None:
+    """How a base model's files are quantized, as transformers writes it into config.json; None where they are not.
+
+    Raises:
+        CheckpointError: The file is missing or is not a JSON object.
+    """
+    path = base / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+        if not isinstance(config, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})", _REFETCH) from error
+    stored: dict[str, Any] | None = config.get("quantization_config")
+    return stored
 
 
 def adapter_folder(folder: Path, name: str) -> Path:

@@ -39,6 +39,10 @@ class MevlipError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[MevlipError], tuple[str, str]]:
+        """How an error passes from one process to another: by its two arguments, not by its text."""
+        return type(self), (self.cause, self.remedy)
+
 
 class EnvironmentProblem(MevlipError):
     """A package, a device or a permission that the run needs is not there."""

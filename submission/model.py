@@ -5,7 +5,7 @@ Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import torch
 
 from submission.answers import Form, grammar_of
 from submission.answers.grammar import Grammar
-from submission.checkpoint import Checkpoint
+from submission.checkpoint import Checkpoint, stored_quantization
 from submission.decoding import Grammars
 from submission.engine import Generation, OutOfMemory, Said
 from submission.errors import CheckpointError, EnvironmentProblem, ModelFailure
@@ -71,7 +71,7 @@ class VisionLanguageModel:
                 route's prompt holds a token that the base does not know.
             ModelFailure: What may be said in answer to a task cannot be compiled for the base's tokenizer.
         """
-        model = _load_base(checkpoint.base, checkpoint.quantisation, device)
+        model = load_base(checkpoint.base, checkpoint.quantisation, device)
         eos = model.generation_config.eos_token_id
         with _loading(f"The tokenizer or image processor in {checkpoint.base}", _REFETCH):
             encoder = PromptEncoder(model.config.model_type, checkpoint.base)
@@ -79,8 +79,7 @@ class VisionLanguageModel:
         loaded = cls(model, encoder, device)
         loaded._pin_decoding(eos)
         loaded._prove_adapters(tuple(checkpoint.routes))
-        for route in checkpoint.routes.values():
-            loaded._prove_prompt_and_grammars(route)
+        loaded._prove_routes(checkpoint.routes.values())
         return loaded
 
     @property
@@ -119,10 +118,8 @@ class VisionLanguageModel:
         """
         try:
             return self._generate(prompts, images, route, max_new_tokens, grammars)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(str(error)) from error
-        except RuntimeError as error:
-            if "DefaultCPUAllocator" in str(error):  # torch has no type of its own for it
+        except Exception as error:
+            if _is_out_of_memory(error):
                 raise OutOfMemory(str(error)) from error
             raise
 
@@ -214,25 +211,44 @@ class VisionLanguageModel:
                 if torch.equal(self._model(**inputs).logits, base):
                     raise CheckpointError(f"adapter {name!r}: its logits equal the base model's", _RETRAIN)
 
-    def _prove_prompt_and_grammars(self, route: Route) -> None:
-        """Raises where a route's prompt or the grammar of one of its tasks does not fit the tokenizer."""
-        self._encode([build_prompt("?", 0, route.prompt, self.reserved)], [[]], route)
-        for task in route.max_new_tokens:
-            grammar = grammar_of(task, Form("?", None, route.box_space, route.value_range))
-            if grammar is not None:
-                self.grammars.prove(grammar)
+    def _prove_routes(self, routes: Iterable[Route]) -> None:
+        """Raises where a route's prompt, or the grammar of one of its tasks, does not fit the tokenizer."""
+        for route in routes:
+            self._encode([build_prompt("?", 0, route.prompt, self.reserved)], [[]], route)
+            for task in route.max_new_tokens:
+                grammar = grammar_of(task, Form("?", None, route.box_space, route.value_range))
+                if grammar is not None:
+                    self.grammars.prove(grammar)
 
 
-def _load_base(folder: Path, quantisation: Quantisation, device: torch.device) -> Any:
+def load_base(folder: Path, quantisation: Quantisation, device: torch.device) -> Any:
+    """Loads a base model in four bits, whether its files are quantized already or hold bfloat16.
+
+    Args:
+        folder: The base model's folder.
+        quantisation: How the routes want it.
+        device: Where to.
+
+    Returns:
+        The transformers model, in evaluation mode.
+
+    Raises:
+        CheckpointError: The files are incomplete, do not belong together, or are quantized in another way.
+        EnvironmentProblem: It does not fit into the GPU's free memory.
+    """
     from transformers import AutoModelForImageTextToText
 
+    wanted = _bitsandbytes(quantisation)
+    stored = stored_quantization(folder)
+    if stored is not None:
+        _check_stored(folder, stored, wanted.to_dict() if wanted else {})
     if device.type == "cpu":
         _keep_four_bit_exact_on_cpu()
     with _loading(f"The base model in {folder}", _REFETCH):
         model, loading = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=torch.bfloat16,
-            quantization_config=_bitsandbytes(quantisation),
+            **({"quantization_config": wanted} if wanted and stored is None else {}),
             # One explicit place for everything: nothing can be off-loaded unseen.
             device_map={"": device},
             local_files_only=True,
@@ -248,6 +264,24 @@ def _load_base(folder: Path, quantisation: Quantisation, device: torch.device) -
                 f"Its config.json and weights do not belong together. {_REFETCH}",
             )
     return model.eval()
+
+
+def _check_stored(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raises CheckpointError where a base is stored in other bits than its routes ask for."""
+    keys = (
+        "quant_method",
+        "load_in_4bit",
+        "bnb_4bit_quant_type",
+        "bnb_4bit_use_double_quant",
+        "bnb_4bit_compute_dtype",
+    )
+    for key in keys:
+        if stored.get(key) != wanted.get(key):
+            raise CheckpointError(
+                f"The base model in {folder} is stored with {key} {stored.get(key)!r}, its adapters' routes want "
+                f"{wanted.get(key)!r}",
+                "Assemble the checkpoint again from the unquantized base.",
+            )
 
 
 def _bitsandbytes(quantisation: Quantisation) -> Any:
@@ -314,11 +348,21 @@ def _loading(what: str, remedy: str) -> Iterator[None]:
     """Names what could not be loaded; each library has errors of its own for a damaged file."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise EnvironmentProblem(
-            f"{what} does not fit into the GPU's free memory",
-            "End other programs on the GPU; the predictor needs about 9 GB. `mevlip doctor` shows what is free.",
-        ) from error
     except Exception as error:
+        if _is_out_of_memory(error):
+            raise EnvironmentProblem(
+                f"{what} does not fit into the free memory",
+                "End other programs: InternVL3-8B needs about 9 GB of a GPU, or 12 GB of main memory without one. "
+                "`mevlip doctor` shows what is free.",
+            ) from error
         detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise CheckpointError(f"{what} cannot be loaded ({detail})", remedy) from error
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, of the GPU or of the host; libraries wrap that error while they load weights."""
+    while error is not None:
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

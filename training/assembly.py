@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from submission.checkpoint import (
@@ -15,19 +16,30 @@ from submission.checkpoint import (
     adapter_folder,
     open_checkpoint,
     read_checkpoint,
+    stored_quantization,
     write_manifest,
 )
 from submission.errors import CheckpointError, EnvironmentProblem
-from submission.routes import read_route
+from submission.routes import Quantisation, read_route
 from submission.tasks import adapter_names
 from training.data.images import place
 
-_LEFT_OUT = (*CODE_SUFFIXES, ".onnx", ".gguf", ".md")
+_UNSAFE = (*CODE_SUFFIXES, ".onnx", ".gguf")
+_UNREAD = (*_UNSAFE, ".md")
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def assemble(
-    out: Path, *, base: Path, adapters: Path, router: Path, name: str, kind: Literal["demo", "medical"], notice: str
+    out: Path,
+    *,
+    base: Path,
+    adapters: Path,
+    router: Path,
+    name: str,
+    kind: Literal["demo", "medical"],
+    notice: str,
+    quantize: bool = False,
 ) -> Checkpoint:
     """Copies the parts of a checkpoint into one folder, writes its manifest and checks that they belong together.
 
@@ -41,6 +53,7 @@ def assemble(
         name: The checkpoint's name.
         kind: What its answers are.
         notice: One line shown at every run; may be empty.
+        quantize: Whether to store the base as its routes quantize it, instead of doing so at every start.
 
     Raises:
         CheckpointError: A part is missing, or the parts do not fit together. `out` is then left as it was.
@@ -54,11 +67,14 @@ def assemble(
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        _copy(base, draft / "base")
-        _copy(router, draft / "router")
+        route = read_route(adapters / adapter_names()[0])
+        if quantize and stored_quantization(base) is None:
+            _quantize(base, draft / "base", route.quantisation)
+        else:
+            _copy(base, draft / "base", _UNREAD)
+        _copy(router, draft / "router", _UNREAD)
         for adapter in adapter_names():
-            _copy(adapters / adapter, adapter_folder(draft, adapter), keep=(".md",))
-        route = read_route(adapter_folder(draft, adapter_names()[0]))
+            _copy(adapters / adapter, adapter_folder(draft, adapter), _UNSAFE)
         record = BaseModelRecord(name=route.base_model, revision=route.base_revision)
         write_manifest(draft, name=name, kind=kind, notice=notice, base=record)
         read_checkpoint(draft)
@@ -71,13 +87,35 @@ def assemble(
     return read_checkpoint(out)
 
 
-def _copy(source: Path, target: Path, keep: tuple[str, ...] = ()) -> None:
-    """Copies the plain files of a folder, without those that may run code and those that nobody loads."""
-    target.mkdir(parents=True)
+def _copy(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
+    """Copies the plain files of a folder, without hidden ones and those of some endings; a file that is there stays."""
+    target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
-        unwanted = path.name.startswith(".") or (path.name.endswith(_LEFT_OUT) and not path.name.endswith(keep or "\0"))
-        if path.is_file() and not unwanted:
+        unwanted = path.name.startswith(".") or path.name.endswith(left_out)
+        if path.is_file() and not unwanted and not (target / path.name).exists():
             place(path, target / path.name)
+
+
+def _quantize(base: Path, target: Path, quantisation: Quantisation) -> None:
+    """Writes a base model in four bits, and the files of the original that are not weights.
+
+    The model is quantized where it would run, on the GPU if there is one, by the code that does it at every start.
+
+    Raises:
+        CheckpointError: The routes want it unquantized, or it cannot be loaded.
+    """
+    if quantisation.kind == "none":
+        raise CheckpointError("The adapters' routes want an unquantized base", "Assemble without --quantize.")
+    from submission.model import choose_device, load_base
+
+    model = load_base(base, quantisation, choose_device("auto"))
+    target.mkdir(parents=True)
+    with TemporaryDirectory(dir=target.parent) as scratch:
+        model.save_pretrained(scratch, max_shard_size="2GB")
+        for path in Path(scratch).iterdir():
+            if path.name == "config.json" or path.name.endswith(_WEIGHTS):
+                path.rename(target / path.name)
+    _copy(base, target, (*_UNREAD, *_WEIGHTS))
 
 
 def fetch(repository: str, revision: str, out: Path) -> Checkpoint | None:

@@ -26,8 +26,19 @@ def checkpoint() -> None:
 @click.option("--out", type=_NEW, default=Path("checkpoints/me-vlip"), show_default=True, help="The new folder.")
 @click.option("--kind", type=click.Choice(["medical", "demo"]), default="medical", show_default=True)
 @click.option("--notice", default="", help="One line that the predictor shows at every run.")
+@click.option(
+    "--quantize",
+    type=click.Choice(["nf4"]),
+    help="Store the base in four bits, as it is quantized at every start otherwise: 5.7 GB instead of 16 for 8 B.",
+)
 def assemble(
-    base: Path, adapters: Path, router: Path, out: Path, kind: Literal["medical", "demo"], notice: str
+    base: Path,
+    adapters: Path,
+    router: Path,
+    out: Path,
+    kind: Literal["medical", "demo"],
+    notice: str,
+    quantize: str | None,
 ) -> None:
     """Put base model, adapters and router together and write the manifest.
 
@@ -36,10 +47,17 @@ def assemble(
     """
     from training.assembly import assemble as put_together
 
-    _show(
-        put_together(out, base=base, adapters=adapters, router=router, name=out.name, kind=kind, notice=notice),
-        "assembled",
+    made = put_together(
+        out,
+        base=base,
+        adapters=adapters,
+        router=router,
+        name=out.name,
+        kind=kind,
+        notice=notice,
+        quantize=quantize is not None,
     )
+    _show(made, "assembled")
 
 
 @checkpoint.command()
@@ -77,6 +95,7 @@ def fetch(repository: str, revision: str, out: Path) -> None:
 
 
 def _show(opened: Checkpoint, what: str) -> None:
+    from submission.checkpoint import stored_quantization
     from submission.tables import table
 
     rows = [
@@ -88,4 +107,5 @@ def _show(opened: Checkpoint, what: str) -> None:
     click.echo(
         f"{opened.folder}: {what}, {len(manifest.files)} files, {manifest.size / 1e6:.1f} MB, "
         f"{manifest.kind}, base {manifest.base.name}@{manifest.base.revision[:8]}"
+        f"{', stored in four bits' if stored_quantization(opened.base) else ''}"
     )

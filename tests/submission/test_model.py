@@ -208,14 +208,31 @@ def test_weights_that_are_no_safetensors_are_named(tmp_path: Path) -> None:
         VisionLanguageModel.load(open_checkpoint(folder), CPU)
 
 
-def test_a_gpu_without_room_is_an_environment_problem(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def full_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def full_host() -> None:
+    torch.empty(1 << 50)
+
+
+@pytest.mark.parametrize("run_out", [full_gpu, full_host])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
+def test_a_device_without_room_is_an_environment_problem(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, run_out: Callable[[], None], wrapped: bool
+) -> None:
     from transformers import AutoModelForImageTextToText
 
     def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        try:
+            run_out()
+        except Exception as error:
+            if wrapped:  # as transformers does where quantizing a weight fails
+                raise RuntimeError("We encountered some issues during automatic conversion of the weights") from error
+            raise
 
     monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", full)
-    with pytest.raises(EnvironmentProblem, match="does not fit into the GPU's free memory"):
+    with pytest.raises(EnvironmentProblem, match="does not fit into the free memory"):
         VisionLanguageModel.load(checkpoint, CPU)
 
 

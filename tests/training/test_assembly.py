@@ -12,16 +12,16 @@ import pytest
 
 from submission.checkpoint import open_checkpoint
 from submission.errors import CheckpointError
-from tests.conftest import DEMO, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, run_mevlip
 from training.assembly import assemble
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARTS = ("--base", DEMO / "base", "--adapters", DEMO / "adapters", "--router", DEMO / "router")
 
 
-def put_together(out: Path, **parts: Path) -> None:
+def put_together(out: Path, quantize: bool = False, **parts: Path) -> None:
     folders = {"base": DEMO / "base", "adapters": DEMO / "adapters", "router": DEMO / "router", **parts}
-    assemble(out, **folders, name="x", kind="demo", notice="")
+    assemble(out, **folders, name="x", kind="demo", notice="", quantize=quantize)
 
 
 def test_parts_become_a_checkpoint_that_the_predictor_opens(tmp_path: Path) -> None:
@@ -41,6 +41,73 @@ def test_files_that_could_run_code_stay_behind(tmp_path: Path) -> None:
         (tmp_path / "base" / name).write_text("x")
     put_together(tmp_path / "made", base=tmp_path / "base")
     assert {path.name for path in (tmp_path / "made/base").iterdir()} == {p.name for p in (DEMO / "base").iterdir()}
+
+
+@pytest.mark.parametrize("size", ["demo", "thin"])
+def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
+    size: str, thin_checkpoint: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from submission.model import VisionLanguageModel
+
+    source = DEMO if size == "demo" else thin_checkpoint
+    before = {path.name: path.read_bytes() for path in (source / "base").iterdir()}
+    parts = ("--base", source / "base", "--adapters", source / "adapters", "--router", source / "router")
+    done = run_mevlip(
+        "checkpoint", "assemble", *parts, "--out", tmp_path / "made", "--kind", "demo", "--quantize", "nf4"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stored in four bits" in done.stdout.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in (source / "base").iterdir()} == before
+    assert {path.name for path in (tmp_path / "made/base").iterdir()} == before.keys()
+    stored = open_checkpoint(tmp_path / "made")
+    assert stored.manifest.size < open_checkpoint(source).manifest.size
+    models = [VisionLanguageModel.load(one, torch.device("cpu")) for one in (open_checkpoint(source), stored)]
+    inputs = models[0].encoder.tokenizer(["How many cells are in this picture?"], return_tensors="pt")
+    pixels = torch.randn(1, 3, 448, 448, dtype=torch.bfloat16)
+    pixels = pixels if size == "thin" else pixels[..., :112, :112]
+    with torch.inference_mode():
+        for adapter in ("counting", "report_generation"):
+            for model in models:
+                model.use(adapter)
+            first, second = (model._model(**inputs).logits for model in models)
+            assert torch.equal(first, second)
+        first, second = (model._model.get_base_model().model.get_image_features(pixels) for model in models)
+        assert torch.equal(first.pooler_output, second.pooler_output)
+
+
+def test_a_base_stored_in_four_bits_is_asked_and_assembled_again_as_it_is(tmp_path: Path) -> None:
+    put_together(tmp_path / "made", quantize=True)
+    put_together(tmp_path / "again", base=tmp_path / "made/base", quantize=True)
+    names = sorted(path.name for path in (tmp_path / "made/base").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "again/base").iterdir())
+    for name in names:
+        assert (tmp_path / "made/base" / name).samefile(tmp_path / "again/base" / name)
+    for checkpoint, out in ((tmp_path / "made", "stored"), (DEMO, "plain")):
+        done = run_mevlip("predict", EXAMPLES, tmp_path / out, "--checkpoint", checkpoint, "--quiet")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "stored/predictions.json").read_bytes() == (tmp_path / "plain/predictions.json").read_bytes()
+
+
+def test_a_base_stored_in_other_bits_than_the_routes_want_is_named(tmp_path: Path) -> None:
+    put_together(tmp_path / "made", quantize=True)
+    shutil.copytree(DEMO / "adapters", tmp_path / "adapters")
+    for path in (tmp_path / "adapters").glob("*/route.json"):
+        route = json.loads(path.read_bytes())
+        path.write_text(json.dumps({**route, "quantisation": {"kind": "nf4", "double": False}}), "utf-8")
+    put_together(tmp_path / "other", base=tmp_path / "made/base", adapters=tmp_path / "adapters")
+    done = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", tmp_path / "other")
+    assert done.returncode == 3
+    assert (
+        "is stored with bnb_4bit_use_double_quant True, its adapters' routes want False" in done.stderr.splitlines()[-1]
+    )
+    for path in (tmp_path / "adapters").glob("*/route.json"):
+        route = json.loads(path.read_bytes())
+        path.write_text(json.dumps({**route, "quantisation": {"kind": "none", "double": True}}), "utf-8")
+    with pytest.raises(CheckpointError, match="want an unquantized base"):
+        put_together(tmp_path / "third", adapters=tmp_path / "adapters", quantize=True)
+    assert not (tmp_path / "third").exists()
 
 
 def test_a_missing_adapter_is_named_and_nothing_is_left(tmp_path: Path) -> None:

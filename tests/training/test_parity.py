@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,25 @@ def write_odd_images(folder: Path) -> None:
     Image.fromarray(noise.integers(0, 255, (90, 70, 3), dtype=np.uint8)).save(images / "turned.jpg", exif=exif)
     rows = [record(f"What is {path.stem}? A: This, B: That", f"imagesTr/{path.name}", Answer="B", Split="train")
             for path in sorted(images.iterdir())]  # fmt: skip
+    names = [f"imagesTr/{name}" for name in ("grey.png", "turned.jpg", "tiny.png", "deep.png")]
+    rows.append(record("Do these four agree? A: Yes, B: No", names, Answer="A", Split="train"))
     (folder / "odd_questions_train.json").write_text(json.dumps(rows), "utf-8")
 
 
 class Rows:
-    """One prepared data set, its questions, and what LLaMA-Factory makes of it under several configs."""
+    """One prepared data set, its questions, and what LLaMA-Factory makes of it under several configs.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where to work.
+        base: Folder of the base model, of which only tokenizer and image processor are used.
+        variants: Changes to the published config, by name.
+    """
+
+    def __init__(self, folder: Path, base: Path, variants: Mapping[str, Mapping[str, Any]]) -> None:
         source = folder / "flare"
         write_training(source / "training", 6, {dataset.name: 2 for dataset in DATASETS})
         write_odd_images(source / "training" / "Xray" / "odd")
-        prepare(source, folder / "data", Choices(tokenizer=BASE), quiet=True)
+        prepare(source, folder / "data", Choices(tokenizer=base), quiet=True)
         self.route: Route = read_route(folder / "data" / "routes" / MULTI_TASK)
         lines = (folder / "data" / "multi_task.jsonl").read_text("utf-8").splitlines()
         self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
@@ -67,22 +75,18 @@ class Rows:
         }
         self.settings = {
             **read_yaml(ROOT / "llamafactory_configs" / "multi_task.yaml"),
-            "model_name_or_path": str(BASE),
+            "model_name_or_path": str(base),
             "dataset_dir": str(folder / "data"),
             "output_dir": str(folder / "out"),
             "use_cpu": True,
             "preprocessing_num_workers": 1,
             "overwrite_cache": True,
         }
-        upstream = {key: value for key, value in self.settings.items() if key != "default_system"}
-        variants = {
-            "system": upstream,  # comes first: LLaMA-Factory keeps a system text for the process's later runs
-            "agreed": self.settings,
-            "backend": {**self.settings, "use_fast_tokenizer": True},
-            "tiles": {**self.settings, "crop_to_patches": True},
-            "pixels": {**self.settings, "image_max_pixels": 64 * 64},
+        settings = {
+            name: {key: value for key, value in {**self.settings, **change}.items() if value is not None}
+            for name, change in variants.items()
         }
-        (folder / "variants.json").write_text(json.dumps(variants), "utf-8")
+        (folder / "variants.json").write_text(json.dumps(settings), "utf-8")
         self.trained = dict(self._encode(folder, list(variants)))
 
     def _encode(self, folder: Path, names: list[str]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
@@ -104,7 +108,21 @@ class Rows:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    return Rows(tmp_path_factory.mktemp("parity"))
+    variants = {
+        "system": {"default_system": None},  # comes first: LLaMA-Factory keeps a system text for later runs
+        "agreed": {},
+        "backend": {"use_fast_tokenizer": True},
+        "tiles": {"crop_to_patches": True},
+        "pixels": {"image_max_pixels": 64 * 64},
+    }
+    return Rows(tmp_path_factory.mktemp("parity"), BASE, variants)
+
+
+@pytest.fixture(scope="module")
+def true_rows(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> Rows:
+    # Thirteen tiles of an image are 3,328 visual tokens, more than the published cut-off.
+    variants = {"whole": {}, "tiles": {"crop_to_patches": True, "cutoff_len": 16_384}}
+    return Rows(tmp_path_factory.mktemp("true-parity"), thin_checkpoint / "base", variants)
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +152,26 @@ def differences(rows: Rows, variant: str, route: Route, encoder: PromptEncoder) 
 
 def test_the_rows_cover_every_task_and_several_images(rows: Rows) -> None:
     assert {rows.questions[row["id"]].declared for row in rows.rows} == set(TaskType)
-    assert {len(row["images"]) for row in rows.rows} == {1, 2, 3}
-    assert sum(row["id"].startswith("odd/") for row in rows.rows) == 6
+    assert {len(row["images"]) for row in rows.rows} == {1, 2, 3, 4}
+    assert sum(row["id"].startswith("odd/") for row in rows.rows) == 7
     assert not disagreements(rows.settings, rows.route)
 
 
 def test_training_and_prediction_agree_on_ids_pixels_and_loss_mask(rows: Rows, encoder: PromptEncoder) -> None:
     assert differences(rows, "agreed", rows.route, encoder) == set()
+
+
+@pytest.mark.parametrize("variant", ["whole", "tiles"])
+def test_they_agree_on_the_real_vocabulary_and_448_pixel_tiles(
+    true_rows: Rows, thin_checkpoint: Path, variant: str
+) -> None:
+    images = true_rows.route.images.model_copy(update={"crop_to_patches": variant == "tiles"})
+    route = true_rows.route.model_copy(update={"images": images})
+    encoder = PromptEncoder("internvl", thin_checkpoint / "base")
+    assert differences(true_rows, variant, route, encoder) == set()
+    tiles = {len(true_rows.trained[variant][f"{index}.pixel_values"]) for index in range(len(true_rows.rows))}
+    assert max(tiles) == (4 if variant == "whole" else 52), "four images; of twelve tiles and a thumbnail each"
+    assert true_rows.trained[variant]["0.pixel_values"].shape[1:] == (3, 448, 448)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,315 @@
+"""The predictor at InternVL3-8B's true size: `python -m benchmarks.full_size [FOLDER]`.
+
+Writes the 7,944,373,760-parameter shape with random weights, Qwen2.5's vocabulary and eight adapters (16 GB, and 6 GB
+with the base in four bits), then loads and asks each of the two in a process of its own with the predictor's code. What
+was written is kept in FOLDER (build/full-size) for the next run. Takes about an hour on two cores, and 12 GB of memory.
+
+Memory is what the process holds itself (anonymous pages); weights that are mapped from files come and go with the
+kernel's cache. Random weights take as long as trained ones and answer nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from submission.answers import Form, grammar_of
+from submission.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
+from submission.flare.images import load_question_images
+from submission.flare.questions import Question, read_input_folder
+from submission.offline import go_offline
+from submission.prompts import build_prompt
+from submission.tables import table
+from submission.tasks import TaskType
+
+if TYPE_CHECKING:
+    from transformers import InternVLConfig
+
+    from submission.model import VisionLanguageModel
+
+QUESTIONS = 2
+"""Questions of each task, in one batch."""
+BUDGETS = dict(zip(TaskType, (2, 12, 16, 16, 6, 8, 12), strict=True))
+"""Few tokens: a step takes as long as the next, and a second or more without a GPU."""
+
+Row = tuple[object, ...]
+
+
+@dataclass
+class Measured:
+    """What one checkpoint took.
+
+    Attributes:
+        phases: Rows of phase, seconds, peak and steady memory in GB; of the GPU's memory, too, where there is one.
+        answers: Rows of task and what its batch took.
+    """
+
+    phases: list[Row] = field(default_factory=list)
+    answers: list[Row] = field(default_factory=list)
+
+
+class Memory:
+    """Samples this process's anonymous memory, in bytes, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def now(self) -> int:
+        """What the process holds now."""
+        status = Path("/proc/self/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon"))
+
+    def _watch(self) -> None:
+        while True:
+            self.peak = max(self.peak, self.now())
+            time.sleep(0.02)
+
+
+class Phases:
+    """Seconds and memory by phase."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+        self._memory = Memory()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Measures what is done inside as one phase."""
+        import torch
+
+        gpu = torch.cuda.is_available()
+        if gpu:
+            torch.cuda.reset_peak_memory_stats()
+        self._memory.peak = self._memory.now()
+        start = time.perf_counter()
+        yield
+        _wait_for_gpu()
+        seconds, now = time.perf_counter() - start, self._memory.now()
+        row = [name, f"{seconds:.1f}", _gigabytes(max(self._memory.peak, now)), _gigabytes(now)]
+        if gpu:
+            row += [_gigabytes(torch.cuda.max_memory_reserved()), _gigabytes(torch.cuda.memory_allocated())]
+        self._rows.append(tuple(row))
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function whose calls are a phase."""
+
+        def measured(*arguments: Any) -> Any:
+            with self(name):
+                return function(*arguments)
+
+        return measured
+
+
+class Stopwatch:
+    """Seconds and calls by part of a batch."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+        self._started: dict[str, float] = {}
+
+    def start(self, part: str) -> None:
+        """Starts a part."""
+        _wait_for_gpu()
+        self._started[part] = time.perf_counter()
+
+    def stop(self, part: str) -> None:
+        """Ends a part."""
+        _wait_for_gpu()
+        self.seconds[part] += time.perf_counter() - self._started[part]
+        self.calls[part] += 1
+
+    def around(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function whose calls are timed."""
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            self.start(part)
+            made = function(*arguments, **options)
+            self.stop(part)
+            return made
+
+        return timed
+
+    def per_call(self, part: str) -> float:
+        """Mean seconds of a call."""
+        return self.seconds[part] / max(self.calls[part], 1)
+
+
+def write(folder: Path, config: InternVLConfig, router: Path) -> tuple[list[Row], list[Path]]:
+    """Writes both checkpoints where they are absent.
+
+    Returns:
+        Rows of what was written, seconds, GB; and the two folders: the base in bfloat16, and in four bits.
+    """
+    from training.shapes.checkpoint import write_adapters, write_base
+
+    rows: list[Row] = []
+    parts, plain, packed = folder / "parts", folder / "bfloat16", folder / "nf4"
+
+    def timed(what: str, target: Path, write: Callable[[], object]) -> None:
+        if not target.exists():
+            start = time.perf_counter()
+            write()
+            size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+            rows.append((what, f"{time.perf_counter() - start:.0f}", _gigabytes(size)))
+
+    timed("random base", parts / "base", lambda: write_base(parts / "base", config, quiet=False))
+    timed("adapters", parts / "adapters", lambda: write_adapters(parts / "adapters", config, "random/8b", BUDGETS))
+    timed("assemble", plain, lambda: _assemble(plain, parts, router, quantize=False))
+    timed("assemble --quantize nf4", packed, lambda: _in_a_process(_assemble, packed, parts, router, True))
+    return rows, [plain, packed]
+
+
+def _assemble(out: Path, parts: Path, router: Path, quantize: bool) -> None:
+    from training.assembly import assemble
+    from training.shapes.checkpoint import NOTICE
+
+    made = {"base": parts / "base", "adapters": parts / "adapters", "router": router}
+    assemble(out, **made, name=out.name, kind="demo", notice=NOTICE, quantize=quantize)
+
+
+def measure(folder: Path, inputs: Path) -> Measured:
+    """Verifies, loads and asks one checkpoint."""
+    go_offline()
+    import torch
+
+    from submission import model as product
+
+    measured = Measured()
+    phases = Phases(measured.phases)
+    with phases("imports"):
+        import bitsandbytes
+        import peft
+        import transformers
+
+        assert bitsandbytes and peft and transformers  # noqa: S101 - they are imported to be timed
+    checkpoint = read_checkpoint(folder)
+    with phases("verify"):
+        verify_files(checkpoint.folder, checkpoint.manifest)
+    with ExitStack() as stack:
+        for place, name in (
+            (product, "load_base"),
+            (product, "_load_adapters"),
+            (product.VisionLanguageModel, "_prove_adapters"),
+            (product.VisionLanguageModel, "_prove_routes"),
+        ):
+            part = phases.around(name.strip("_").replace("_", " "), getattr(place, name))
+            stack.enter_context(patch.object(place, name, part))
+        model = product.VisionLanguageModel.load(checkpoint, product.choose_device("auto"))
+    with torch.inference_mode():
+        for task in TaskType:
+            with phases(f"answer {task.value}"):
+                measured.answers.append(_ask(model, checkpoint, task, inputs))
+    return measured
+
+
+def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inputs: Path) -> Row:
+    """Asks the first questions of a task's first data set in one batch, and takes its parts' times."""
+    from submission.decoding import Decoding
+
+    folder = read_input_folder(inputs)
+    mine = [question for question in folder.questions if question.declared is task]
+    chosen: list[Question] = [question for question in mine if question.file == mine[0].file][:QUESTIONS]
+    route, watch = checkpoint.routes[task.value], Stopwatch()
+    images = [load_question_images(one, folder.root, route.images.max_count).images for one in chosen]
+    prompts = [
+        build_prompt(one.text, len(shown), route.prompt, model.reserved)
+        for one, shown in zip(chosen, images, strict=True)
+    ]
+    forms = [Form(one.text, shown[0].size, route.box_space) for one, shown in zip(chosen, images, strict=True)]
+    model.use(task.value)
+    core = model._model.get_base_model().model
+    hooks = []
+    for part, module in (("vision", core.vision_tower), ("language", core.language_model)):
+
+        def begin(*_: Any, part: str = part) -> None:
+            watch.start(_step(part, watch))
+
+        def end(*_: Any, part: str = part) -> None:
+            watch.stop(_step(part, watch))
+
+        hooks += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+    with (
+        patch.object(model.encoder, "encode", watch.around("encode", model.encoder.encode)),
+        patch.object(Decoding, "_hold", watch.around("mask", Decoding._hold)),
+        patch.object(Decoding, "stop", watch.around("take", Decoding.stop)),
+    ):
+        made = model.generate(
+            prompts, images, route, route.max_new_tokens[task], [grammar_of(task, form) for form in forms]
+        )
+    for hook in hooks:
+        hook.remove()
+    return (
+        task.value,
+        len(chosen),
+        made.image_encodes,
+        made.prefill_tokens,
+        made.forwards,
+        f"{watch.seconds['encode']:.2f}",
+        f"{watch.seconds['vision']:.2f}",
+        f"{watch.seconds['prefill']:.2f}",
+        f"{watch.per_call('step'):.3f}" if watch.calls["step"] else "",
+        f"{1000 * (watch.per_call('mask') + watch.per_call('take')):.1f}",
+    )
+
+
+def _step(part: str, watch: Stopwatch) -> str:
+    """The language model's first pass reads the prompt, each later one says a token."""
+    return part if part == "vision" else ("step" if watch.calls["prefill"] else "prefill")
+
+
+def _wait_for_gpu() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f}"
+
+
+def _in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in a fresh process, so that its memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def main() -> None:
+    """Prints the tables."""
+    logging.basicConfig(level=logging.WARNING)
+    go_offline()
+    from training.shapes.internvl3 import internvl3_8b
+
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("build/full-size")
+    written, checkpoints = write(folder, internvl3_8b(), find_checkpoint("demo") / "router")
+    if written:
+        print(table(("written", "seconds", "GB"), written))
+    for checkpoint in checkpoints:
+        measured = _in_a_process(measure, checkpoint, Path("examples/inputs"))
+        print(f"\nbase stored as {checkpoint.name}")
+        print_measured(measured)
+
+
+def print_measured(measured: Measured) -> None:
+    """Prints one checkpoint's tables."""
+    gpu = ("GPU peak GB", "GPU GB after") if len(measured.phases[0]) > 4 else ()
+    print(table(("phase", "seconds", "peak GB", "GB after", *gpu), measured.phases))
+    header = ("task", "questions", "tiles", "prompt tokens", "forwards", "encode s", "vision s", "prefill s", "step s")
+    print(table((*header, "grammar ms per step"), measured.answers))
+
+
+if __name__ == "__main__":
+    main()
