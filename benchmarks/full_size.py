@@ -4,8 +4,8 @@ Writes the 7,944,373,760-parameter shape with random weights, Qwen2.5's vocabula
 with the base in four bits), then loads and asks each of the two in a process of its own with the predictor's code. What
 was written is kept in FOLDER (build/full-size) for the next run. Takes about an hour on two cores, and 12 GB of memory.
 
-Memory is what the process holds itself (anonymous pages); weights that are mapped from files come and go with the
-kernel's cache. Random weights take as long as trained ones and answer nothing.
+Memory is what the process holds itself, and beside it what it has mapped from files, such as embeddings that are not
+quantized: pages that the kernel may drop and read again. Random weights take as long as trained ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
 from submission.answers import Form, grammar_of
@@ -51,7 +51,8 @@ class Measured:
     """What one checkpoint took.
 
     Attributes:
-        phases: Rows of phase, seconds, peak and steady memory in GB; of the GPU's memory, too, where there is one.
+        phases: Rows of phase, seconds, and GB: the process's own memory at its peak and after, what is mapped from
+            files after; where there is a GPU its memory at the peak and after.
         answers: Rows of task and what its batch took.
     """
 
@@ -60,16 +61,16 @@ class Measured:
 
 
 class Memory:
-    """Samples this process's anonymous memory, in bytes, in a thread of its own."""
+    """Samples this process's own memory, in bytes, in a thread of its own."""
 
     def __init__(self) -> None:
         self.peak = 0
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def now(self) -> int:
-        """What the process holds now."""
+    def now(self, kind: Literal["RssAnon", "RssFile"] = "RssAnon") -> int:
+        """What the process holds now: its own memory, or what is mapped from files."""
         status = Path("/proc/self/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon"))
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(kind))
 
     def _watch(self) -> None:
         while True:
@@ -97,7 +98,8 @@ class Phases:
         yield
         _wait_for_gpu()
         seconds, now = time.perf_counter() - start, self._memory.now()
-        row = [name, f"{seconds:.1f}", _gigabytes(max(self._memory.peak, now)), _gigabytes(now)]
+        mapped = self._memory.now("RssFile")
+        row = [name, f"{seconds:.1f}", _gigabytes(max(self._memory.peak, now)), _gigabytes(now), _gigabytes(mapped)]
         if gpu:
             row += [_gigabytes(torch.cuda.max_memory_reserved()), _gigabytes(torch.cuda.memory_allocated())]
         self._rows.append(tuple(row))
@@ -305,8 +307,8 @@ def main() -> None:
 
 def print_measured(measured: Measured) -> None:
     """Prints one checkpoint's tables."""
-    gpu = ("GPU peak GB", "GPU GB after") if len(measured.phases[0]) > 4 else ()
-    print(table(("phase", "seconds", "peak GB", "GB after", *gpu), measured.phases))
+    gpu = ("GPU peak GB", "GPU GB after") if len(measured.phases[0]) > 5 else ()
+    print(table(("phase", "seconds", "peak GB", "GB after", "mapped GB", *gpu), measured.phases))
     header = ("task", "questions", "tiles", "prompt tokens", "forwards", "encode s", "vision s", "prefill s", "step s")
     print(table((*header, "grammar ms per step"), measured.answers))
 

@@ -99,9 +99,11 @@ class Grammars:
         Raises:
             ModelFailure: It cannot be compiled for this tokenizer, or allows nothing.
         """
-        walk = self._walk(grammar)
-        if walk is not None and not walk.allowed().any():
-            raise ModelFailure("A grammar allows no token of the model's vocabulary", _UNFIT)
+        if walk := self._walk(grammar):
+            try:
+                walk.allowed()
+            except RuntimeError as error:
+                raise _unfit(error) from error
 
     def _walk(self, grammar: Grammar) -> Walk | None:
         if isinstance(grammar, Lark):
@@ -126,8 +128,7 @@ class Grammars:
                 raise ValueError(problem)
             return LLMatcher(self._library, source)
         except Exception as error:
-            detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-            raise ModelFailure(f"llguidance cannot compile a grammar ({detail})", _UNFIT) from error
+            raise _unfit(error) from error
 
     def _grow(self, grammar: OneOf | SomeOf) -> _Tries | None:
         """Tries of the texts; None where one is spelled with added tokens, so that a question cannot plant them."""
@@ -203,6 +204,11 @@ class Decoding:
             if walk is not None and not done:
                 masks[row] = walk.allowed()
         return scores.masked_fill(torch.from_numpy(~masks).to(scores.device), -torch.inf)
+
+
+def _unfit(error: Exception) -> ModelFailure:
+    detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+    return ModelFailure(f"llguidance cannot compile a grammar ({detail})", _UNFIT)
 
 
 def _distribution(starts: dict[str, int], held: torch.Tensor) -> dict[str, float]:
@@ -335,8 +341,10 @@ class _LarkWalk:
         fill_next_token_bitmask(self._matcher, self._bits)
         self._check()
         mask = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._size].astype(bool)
-        if self._matcher.is_accepting() or not mask.any():
+        if self._matcher.is_accepting():
             mask[list(self._ends)] = True
+        if not mask.any():
+            raise RuntimeError("llguidance: no token can come next")
         return mask
 
     def take(self, token: int) -> None:

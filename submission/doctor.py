@@ -158,4 +158,6 @@ def _dry_run(checkpoint: Path, device: Device) -> Finding:
     if result.failed:
         return Finding("dry run", "FAIL", result.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")
     seconds = sum(report.seconds.values())
-    return Finding("dry run", "ok", f"8 adapters and every task's grammar proven; one question answered in {seconds:.1f} s")
+    return Finding(
+        "dry run", "ok", f"8 adapters and every task's grammar proven; one question answered in {seconds:.1f} s"
+    )

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from submission.answers import Form, answer_class, grammar_of
-from submission.answers.grammar import Grammar, OneOf, SomeOf
+from submission.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from submission.checkpoint import Checkpoint, open_checkpoint
 from submission.config import Settings
 from submission.decoding import Grammars, Spoken
+from submission.errors import ModelFailure
 from submission.model import VisionLanguageModel
 from submission.predictor import RunReport, predict
 from submission.prompts import build_prompt
@@ -127,6 +128,20 @@ def test_each_grammar_is_compiled_once(letters: Grammars, checkpoint: Checkpoint
     fresh.start([OneOf(("A", "B"))] * 8)
     fresh.start([OneOf(("A", "B")), SomeOf(("A", "B"), "; "), None])
     assert fresh.compiled == 2
+
+
+@pytest.mark.parametrize("source", ["start: /[/", "start: nothing"])
+def test_a_grammar_that_cannot_be_used_is_named(model: VisionLanguageModel, source: str) -> None:
+    with pytest.raises(ModelFailure, match="llguidance cannot compile a grammar"):
+        model.grammars.prove(Lark(source))
+
+
+def test_an_answer_that_leaves_its_grammar_is_an_error(model: VisionLanguageModel) -> None:
+    """The mask forbids such a token, so a library that refuses one that was allowed has gone wrong."""
+    decoding = model.grammars.start([Lark("start: /[0-9]/")])
+    letter = model.encoder.tokenizer("a", add_special_tokens=False)["input_ids"]
+    with pytest.raises(RuntimeError, match="llguidance: "):
+        decoding.stop(torch.tensor([letter]), None)
 
 
 def test_an_option_cannot_plant_a_special_token(model: VisionLanguageModel) -> None:

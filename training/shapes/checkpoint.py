@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submission.checkpoint import Checkpoint
-from submission.routes import ROUTE_NAME, ImageSettings, Route
+from submission.routes import ROUTE_NAME, Route
 from submission.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
 from training.assembly import assemble
 from training.shapes.layout import write_processor, write_tokenizer
@@ -38,9 +38,7 @@ def write_base(folder: Path, config: InternVLConfig, seed: int = 0, quiet: bool 
     return write_weights(folder, config, seed, quiet)
 
 
-def write_adapters(
-    folder: Path, config: InternVLConfig, name: str, budgets: dict[TaskType, int] | None = None, tiles: bool = False
-) -> None:
+def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dict[TaskType, int] | None = None) -> None:
     """Writes eight random rank-8 adapters and their routes.
 
     Args:
@@ -48,7 +46,6 @@ def write_adapters(
         config: The base's shape.
         name: The base's name.
         budgets: Token budget of each task; None for the task table's.
-        tiles: Whether the routes cut images into tiles.
     """
     from peft import LoraConfig
     from safetensors.torch import save_file
@@ -73,7 +70,6 @@ def write_adapters(
             adapter=adapter,
             base_model=name,
             base_revision="random",
-            images=ImageSettings(crop_to_patches=tiles),
             max_new_tokens=budgets if adapter == MULTI_TASK else {TaskType(adapter): budgets[TaskType(adapter)]},
         )
         (own / ROUTE_NAME).write_text(route.model_dump_json(indent=1) + "\n", "utf-8")
