@@ -116,24 +116,9 @@ class VisionLanguageModel:
             OutOfMemory: The batch does not fit into memory.
             CheckpointError: A prompt holds a token that the base does not know.
         """
-        try:
-            return self._generate(prompts, images, route, max_new_tokens, grammars)
-        except Exception as error:
-            if _is_out_of_memory(error):
-                raise OutOfMemory(str(error)) from error
-            raise
-
-    def _generate(
-        self,
-        prompts: Sequence[Prompt],
-        images: Sequence[Sequence[Image.Image]],
-        route: Route,
-        max_new_tokens: int,
-        grammars: Sequence[Grammar | None],
-    ) -> Generation:
-        inputs = self._encode(prompts, images, route).to(self.device)
-        decoding = self.grammars.start(grammars)
-        with torch.inference_mode():
+        with _memory_that_runs_out(), torch.inference_mode():
+            inputs = self._encode(prompts, images, route).to(self.device)
+            decoding = self.grammars.start(grammars)
             rows = self._model.generate(
                 **inputs,
                 max_new_tokens=max_new_tokens,
@@ -166,7 +151,7 @@ class VisionLanguageModel:
         try:
             torch.cuda.synchronize()
             torch.cuda.empty_cache()
-        except torch.AcceleratorError as error:
+        except RuntimeError as error:
             raise ModelFailure(
                 f"The GPU stopped working ({str(error).splitlines()[0]})",
                 "Finished answers are kept: run the same command again, on another GPU if it comes back.",
@@ -357,6 +342,17 @@ def _loading(what: str, remedy: str) -> Iterator[None]:
             ) from error
         detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise CheckpointError(f"{what} cannot be loaded ({detail})", remedy) from error
+
+
+@contextmanager
+def _memory_that_runs_out() -> Iterator[None]:
+    """Raises OutOfMemory for the errors by which libraries say so."""
+    try:
+        yield
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise OutOfMemory(str(error)) from error
+        raise
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
