@@ -182,8 +182,11 @@ class VisionLanguageModel:
         )
         self._model.generation_config = pinned
         self._model.get_base_model().generation_config = pinned
-        logits = self._model.get_base_model().get_output_embeddings().weight.shape[0]
-        self.grammars = Grammars(tokenizer, logits, pinned.eos_token_id)
+        head = self._model.get_base_model().get_output_embeddings()
+        # The last position of each row, cut from a batch of prompts, has strides for which torch multiplies row by row
+        # instead of once: at 151,674 logits and eight rows that takes a hundred times as long on a CPU.
+        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+        self.grammars = Grammars(tokenizer, head.weight.shape[0], pinned.eos_token_id)
 
     def _prove_adapters(self, names: Sequence[str]) -> None:
         """Raises CheckpointError for an adapter whose logits equal the base's."""

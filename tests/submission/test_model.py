@@ -106,6 +106,16 @@ def test_decoding_is_greedy_whatever_the_base_asks_for(tmp_path: Path, checkpoin
         assert answer(tampered, checkpoint, name, "What is it?") == answer(plain, checkpoint, name, "What is it?")
 
 
+def test_the_output_layer_multiplies_a_batch_at_once(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    seen: list[tuple[bool, tuple[int, ...]]] = []
+    head = model._model.get_base_model().get_output_embeddings()
+    hook = head.register_forward_hook(lambda _, args, __: seen.append((args[0].is_contiguous(), tuple(args[0].shape))))
+    answer(model, checkpoint, "multi_task", "One?", "Two?", "And a third one?")
+    hook.remove()
+    assert {shape for _, shape in seen} == {(3, 1, 192)}, "one position of each row"
+    assert all(contiguous for contiguous, _ in seen)
+
+
 def test_costs_of_a_call(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
     route = checkpoint.routes["multi_task"]
     model.use("multi_task")
