@@ -17,6 +17,8 @@ from submission.tasks import TASKS, TaskType, parse_task_type
 from tests.conftest import FLARE_DATA, needs_flare_data
 from training.shapes import qwen
 
+LONGEST_BOX = [998, 998, 1000, 1000]
+"""In thousandths, with an area."""
 CHROMOSOMES = [*map(str, range(1, 23)), "X"]
 REPORT = (
     "The cardiomediastinal silhouette is within normal limits. There is mild bibasilar atelectasis with a small "
@@ -96,10 +98,9 @@ def test_letters_and_digits_are_single_tokens_with_and_without_what_precedes_the
     ("task", "longest"),
     [
         (TaskType.CLASSIFICATION, "Pigmented benign keratosis with features of a seborrheic keratosis, inflamed"),
-        (TaskType.DETECTION, json.dumps([[1000, 1000, 1000, 1000]] * 32)),
-        (TaskType.DETECTION, json.dumps([[1234, 2345, 3456, 4567]] * 32)),
-        (TaskType.INSTANCE_DETECTION, json.dumps({name: [[1000, 1000, 1000, 1000]] * 2 for name in CHROMOSOMES})),
-        (TaskType.INSTANCE_DETECTION, json.dumps({str(i): [[1000, 1000, 1000, 1000]] for i in range(1, 47)})),
+        (TaskType.DETECTION, json.dumps([LONGEST_BOX] * 32)),
+        (TaskType.INSTANCE_DETECTION, json.dumps({name: [LONGEST_BOX] * 2 for name in CHROMOSOMES})),
+        (TaskType.INSTANCE_DETECTION, json.dumps({str(i): [LONGEST_BOX] for i in range(1, 47)})),
         (TaskType.COUNTING, "999999"),
         (TaskType.REGRESSION, "-1000.123456789012345"),
         (TaskType.REPORT, " ".join((REPORT * 9).split()[:150])),
