@@ -175,6 +175,20 @@ def test_status_6_for_predictions_that_break_the_contract(
     assert "has 2 faults" in last_line(done)
 
 
+def test_status_8_for_a_library_that_breaks_every_question(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from llguidance import hf\n"
+        "def refuse(*_, **__): raise ValueError('vocab size too small')\n"
+        "hf.from_tokenizer = refuse\n"
+    )
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    for command in (["predict", EXAMPLES, tmp_path / "out"], ["doctor", "--checkpoint", DEMO]):
+        done = run_mevlip(*command, env=env)
+        assert done.returncode == (8 if command[0] == "predict" else 3), done.stderr
+        assert "llguidance cannot compile a grammar (ValueError: vocab size too small)" in last_line(done)
+    assert not (tmp_path / "out/predictions.json").exists()
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
 def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "submission", "predict", str(EXAMPLES), str(tmp_path), "--batch-size", "1"]
