@@ -17,7 +17,7 @@ from submission.answers.grammar import Grammar
 from submission.checkpoint import Checkpoint, stored_quantization
 from submission.decoding import Grammars
 from submission.engine import Generation, OutOfMemory, Said
-from submission.errors import CheckpointError, EnvironmentProblem, ModelFailure
+from submission.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from submission.processors import PromptEncoder
 from submission.prompts import Prompt, build_prompt
 from submission.routes import Quantisation, Route
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _REFETCH = "Fetch the base model again."
+_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "_STATUS_ALLOC_FAILED")
+"""What libraries write where memory ran out, in errors that have no type of their own."""
 _RETRAIN = "Train or fetch this adapter again; prediction with a base that ignores it would be silently wrong."
 
 
@@ -69,7 +71,9 @@ class VisionLanguageModel:
         Raises:
             CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero or changes nothing, or a
                 route's prompt holds a token that the base does not know.
-            ModelFailure: What may be said in answer to a task cannot be compiled for the base's tokenizer.
+            EnvironmentProblem: It does not fit into the free memory.
+            ModelFailure: The device does not compute, or what may be said in answer to a task cannot be compiled for
+                the base's tokenizer.
         """
         model = load_base(checkpoint.base, checkpoint.quantisation, device)
         eos = model.generation_config.eos_token_id
@@ -78,7 +82,8 @@ class VisionLanguageModel:
         model = _load_adapters(model, checkpoint)
         loaded = cls(model, encoder, device)
         loaded._pin_decoding(eos)
-        loaded._prove_adapters(tuple(checkpoint.routes))
+        with _first_forward():
+            loaded._prove_adapters(tuple(checkpoint.routes))
         loaded._prove_routes(checkpoint.routes.values())
         return loaded
 
@@ -222,7 +227,7 @@ def load_base(folder: Path, quantisation: Quantisation, device: torch.device) ->
 
     Raises:
         CheckpointError: The files are incomplete, do not belong together, or are quantized in another way.
-        EnvironmentProblem: It does not fit into the GPU's free memory.
+        EnvironmentProblem: It does not fit into the free memory.
     """
     from transformers import AutoModelForImageTextToText
 
@@ -338,13 +343,24 @@ def _loading(what: str, remedy: str) -> Iterator[None]:
         yield
     except Exception as error:
         if _is_out_of_memory(error):
-            raise EnvironmentProblem(
-                f"{what} does not fit into the free memory",
-                "End other programs: InternVL3-8B needs about 9 GB of a GPU, or 12 GB of main memory without one. "
-                "`mevlip doctor` shows what is free.",
-            ) from error
-        detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise CheckpointError(f"{what} cannot be loaded ({detail})", remedy) from error
+            raise _no_room(what) from error
+        raise CheckpointError(f"{what} cannot be loaded ({_describe(error)})", remedy) from error
+
+
+@contextmanager
+def _first_forward() -> Iterator[None]:
+    """Names what keeps a loaded model from computing, such as a driver too old for the kernels."""
+    try:
+        yield
+    except MevlipError:
+        raise
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise _no_room("What the model computes") from error
+        raise ModelFailure(
+            f"The loaded model cannot compute ({_describe(error)})",
+            "Check the GPU, its driver and the packages with `mevlip doctor`, or choose --device cpu.",
+        ) from error
 
 
 @contextmanager
@@ -358,10 +374,22 @@ def _memory_that_runs_out() -> Iterator[None]:
         raise
 
 
+def _no_room(what: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"{what} does not fit into the free memory",
+        "End other programs: InternVL3-8B needs about 9 GB of a GPU, or 12 GB of main memory without one. "
+        "`mevlip doctor` shows what is free.",
+    )
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def _is_out_of_memory(error: BaseException | None) -> bool:
     """Whether memory ran out, of the GPU or of the host; libraries wrap that error while they load weights."""
     while error is not None:
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error):
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in _NO_MEMORY):
             return True
         error = error.__cause__ or error.__context__
     return False

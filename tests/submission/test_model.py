@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from submission.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
-from submission.errors import CheckpointError, EnvironmentProblem
+from submission.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from submission.model import VisionLanguageModel, choose_device
 from submission.prompts import Prompt, build_prompt
 from submission.tasks import NO_ADAPTER, TaskType, adapter_names
@@ -243,6 +243,25 @@ def test_a_device_without_room_is_an_environment_problem(
 
     monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", full)
     with pytest.raises(EnvironmentProblem, match="does not fit into the free memory"):
+        VisionLanguageModel.load(checkpoint, CPU)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "cause"),
+    [
+        (RuntimeError("CUDA error: no kernel image is available"), ModelFailure, "cannot compute .*no kernel image"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), EnvironmentProblem, "does not fit"),
+        (torch.OutOfMemoryError("CUDA out of memory"), EnvironmentProblem, "does not fit"),
+    ],
+)
+def test_a_device_that_does_not_compute_is_named_before_the_first_answer(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[MevlipError], cause: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(VisionLanguageModel, "use", fail)
+    with pytest.raises(kind, match=cause):
         VisionLanguageModel.load(checkpoint, CPU)
 
 

@@ -211,6 +211,7 @@ def test_running_out_of_memory_is_told_from_other_errors(
     def errors() -> Iterator[Exception]:
         yield torch.OutOfMemoryError("CUDA out of memory")
         yield MemoryError()
+        yield RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         try:
             torch.empty(1 << 50)
         except RuntimeError as error:
