@@ -30,13 +30,13 @@ image: .venv/ready ## build the offline image around a checkpoint: make image CH
 	$(BIN)/mevlip image build --tag $(IMAGE) --checkpoint checkpoints/$(CHECKPOINT) $(BUILD_FLAGS)
 
 demo-checkpoint: .venv/ready .venv-train/ready ## train the demo checkpoint anew (about 80 minutes)
-	$(BIN)/python -m training.demo.build checkpoints/demo
+	$(BIN)/python -m mevlip_training.demo.build checkpoints/demo
 
 example-inputs: .venv/ready ## draw the example questions anew
-	$(BIN)/python -m training.demo.inputs examples
+	$(BIN)/python -m mevlip_training.demo.inputs examples
 
 image-test: .venv/ready ## really build the image around the demo checkpoint, run and pack it; status 7 without an engine
-	$(BIN)/python -m pytest -m engine -s --timeout 900 tests/packing; status=$$?; test $$status -ne 7 || \
+	$(BIN)/python -m pytest -m engine -s --timeout 900 tests/release; status=$$?; test $$status -ne 7 || \
 	  echo "no container engine: the image was not tested"; exit $$status
 
 train-env: .venv-train/ready ## the environment for LLaMA-Factory

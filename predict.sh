@@ -19,4 +19,5 @@ if [ -x "$here/.venv/bin/python" ]; then
 else
   python=python3
 fi
-PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} exec "$python" -m submission predict -- "$input" "$output"
+# -P: nothing is imported from the current folder, whatever lies there.
+PYTHONPATH=$here/submission${PYTHONPATH:+:$PYTHONPATH} exec "$python" -P -m mevlip predict -- "$input" "$output"

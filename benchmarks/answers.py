@@ -16,11 +16,11 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from submission.answers import STAGES, Form, answer_class, read_answer
-from submission.tables import table
-from submission.tasks import TASKS, TaskType
-from training.demo.wordings import DATASETS
-from validation.scoring.conventions.meaning import EXCEPTIONS, misreadings
+from mevlip.answers import STAGES, Form, answer_class, read_answer
+from mevlip.tables import table
+from mevlip.tasks import TASKS, TaskType
+from mevlip_training.demo.wordings import DATASETS
+from mevlip_validation.scoring.conventions.meaning import EXCEPTIONS, misreadings
 
 TEXTS = 1_000_000
 SEED = 5

@@ -13,17 +13,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from submission.answers import STAGES
-from submission.config import Settings
-from submission.predictor import RunReport, predict
-from submission.tables import table
-from submission.tasks import TASKS
-from training.demo.evaluation import PER_DATASET, SEED
-from training.demo.inputs import write_inputs
-from training.demo.wordings import DATASETS
-from validation.scoring.output import show
-from validation.scoring.rows import Row, match, read_records, read_truth
-from validation.scoring.score import score
+from mevlip.answers import STAGES
+from mevlip.config import Settings
+from mevlip.predictor import RunReport, predict
+from mevlip.tables import table
+from mevlip.tasks import TASKS
+from mevlip_training.demo.evaluation import PER_DATASET, SEED
+from mevlip_training.demo.inputs import write_inputs
+from mevlip_training.demo.wordings import DATASETS
+from mevlip_validation.scoring.output import show
+from mevlip_validation.scoring.rows import Row, match, read_records, read_truth
+from mevlip_validation.scoring.score import score
 
 
 def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[object, ...]]:

@@ -24,19 +24,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
-from submission.answers import Form, grammar_of
-from submission.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
-from submission.flare.images import load_question_images
-from submission.flare.questions import Question, read_input_folder
-from submission.offline import go_offline
-from submission.prompts import build_prompt
-from submission.tables import table
-from submission.tasks import TaskType
+from mevlip.answers import Form, grammar_of
+from mevlip.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
+from mevlip.flare.images import load_question_images
+from mevlip.flare.questions import Question, read_input_folder
+from mevlip.offline import go_offline
+from mevlip.prompts import build_prompt
+from mevlip.tables import table
+from mevlip.tasks import TaskType
 
 if TYPE_CHECKING:
     from transformers import InternVLConfig
 
-    from submission.model import VisionLanguageModel
+    from mevlip.model import VisionLanguageModel
 
 QUESTIONS = 2
 """Questions of each task, in one batch."""
@@ -155,7 +155,7 @@ def write(folder: Path, config: InternVLConfig, router: Path) -> tuple[list[Row]
     Returns:
         Rows of what was written, seconds, GB; and the two folders: the base in bfloat16, and in four bits.
     """
-    from training.shapes.checkpoint import write_adapters, write_base
+    from mevlip_training.shapes.checkpoint import write_adapters, write_base
 
     rows: list[Row] = []
     parts, plain, packed = folder / "parts", folder / "bfloat16", folder / "nf4"
@@ -175,8 +175,8 @@ def write(folder: Path, config: InternVLConfig, router: Path) -> tuple[list[Row]
 
 
 def _assemble(out: Path, parts: Path, router: Path, quantize: bool) -> None:
-    from training.assembly import assemble
-    from training.shapes.checkpoint import NOTICE
+    from mevlip_training.assembly import assemble
+    from mevlip_training.shapes.checkpoint import NOTICE
 
     made = {"base": parts / "base", "adapters": parts / "adapters", "router": router}
     assemble(out, **made, name=out.name, kind="demo", notice=NOTICE, quantize=quantize)
@@ -187,7 +187,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
     go_offline()
     import torch
 
-    from submission import model as product
+    from mevlip import model as product
 
     measured = Measured()
     phases = Phases(measured.phases)
@@ -219,7 +219,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
 
 def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inputs: Path) -> Row:
     """Asks the first questions of a task's first data set in one batch, and takes its parts' times."""
-    from submission.decoding import Decoding
+    from mevlip.decoding import Decoding
 
     folder = read_input_folder(inputs)
     mine = [question for question in folder.questions if question.declared is task]
@@ -293,7 +293,7 @@ def main() -> None:
     """Prints the tables."""
     logging.basicConfig(level=logging.WARNING)
     go_offline()
-    from training.shapes.internvl3 import internvl3_8b
+    from mevlip_training.shapes.internvl3 import internvl3_8b
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("build/full-size")
     written, checkpoints = write(folder, internvl3_8b(), find_checkpoint("demo") / "router")

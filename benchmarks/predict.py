@@ -14,15 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from submission.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
-from submission.config import Settings
-from submission.engine import Counters, Engine, Model
-from submission.flare.questions import InputFolder, read_input_folder
-from submission.offline import go_offline
-from submission.planner import Batch, plan, route
-from submission.predictor import load_real_model
-from submission.router import Router
-from submission.tables import table
+from mevlip.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
+from mevlip.config import Settings
+from mevlip.engine import Counters, Engine, Model
+from mevlip.flare.questions import InputFolder, read_input_folder
+from mevlip.offline import go_offline
+from mevlip.planner import Batch, plan, route
+from mevlip.predictor import load_real_model
+from mevlip.router import Router
+from mevlip.tables import table
 
 ROUNDS = 3
 BATCH_SIZE: int = Settings.model_fields["batch_size"].default

@@ -20,17 +20,17 @@ from pathlib import Path
 
 from sklearn.metrics import balanced_accuracy_score
 
-from submission.tables import table
-from submission.tasks import TaskType
-from training.demo.inputs import write_inputs
-from validation.report import write_report
-from validation.scoring import RESAMPLES
-from validation.scoring.analysis import judge
-from validation.scoring.baselines import CONSTANT, constant_rows
-from validation.scoring.bootstrap import Bootstrap
-from validation.scoring.rows import Row, match, read_truth
-from validation.scoring.rules import main_measure
-from validation.scoring.score import score
+from mevlip.tables import table
+from mevlip.tasks import TaskType
+from mevlip_training.demo.inputs import write_inputs
+from mevlip_validation.report import write_report
+from mevlip_validation.scoring import RESAMPLES
+from mevlip_validation.scoring.analysis import judge
+from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
+from mevlip_validation.scoring.bootstrap import Bootstrap
+from mevlip_validation.scoring.rows import Row, match, read_truth
+from mevlip_validation.scoring.rules import main_measure
+from mevlip_validation.scoring.score import score
 
 QUESTIONS = 10_000
 DATA_SETS = 18

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from submission.answers.grammar import Grammar
-from submission.engine import Generation, Said
-from submission.offline import go_offline
-from submission.prompts import Prompt
-from submission.routes import Route
-from submission.tasks import TaskType
+from mevlip.answers.grammar import Grammar
+from mevlip.engine import Generation, Said
+from mevlip.offline import go_offline
+from mevlip.prompts import Prompt
+from mevlip.routes import Route
+from mevlip.tasks import TaskType
 
 go_offline()
 settings.register_profile("untimed", deadline=None)  # a test says nothing about how busy its machine is
@@ -81,8 +81,8 @@ class FakeModel:
 @pytest.fixture(scope="session")
 def thin_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with InternVL3-8B's vocabulary and tiles, thin and untrained, its token budgets short."""
-    from training.shapes.checkpoint import write_checkpoint
-    from training.shapes.internvl3 import thin
+    from mevlip_training.shapes.checkpoint import write_checkpoint
+    from mevlip_training.shapes.internvl3 import thin
 
     budgets = dict(zip(TaskType, (4, 24, 48, 64, 8, 16, 24), strict=True))
     folder = tmp_path_factory.mktemp("checkpoints") / "thin"
@@ -125,6 +125,6 @@ def run_mevlip(
     *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Runs the real command in a process of its own."""
-    command = [sys.executable, "-m", "submission", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    command = [sys.executable, "-m", "mevlip", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "submission"), **(env or {})}
     return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False, **options)

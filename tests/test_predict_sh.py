@@ -46,15 +46,28 @@ def recorder(tmp_path: Path) -> Path:
 
 def test_no_arguments_mean_the_containers_mounts(recorder: Path) -> None:
     done = call(script=recorder)
-    assert done.stdout.splitlines()[:6] == [
+    assert done.stdout.splitlines()[:7] == [
+        "-P",
         "-m",
-        "submission",
+        "mevlip",
         "predict",
         "--",
         "/workspace/inputs",
         "/workspace/outputs",
     ]
-    assert done.stdout.splitlines()[6] == f"path {recorder.parent}"
+    assert done.stdout.splitlines()[7] == f"path {recorder.parent}/submission"
+
+
+def test_nothing_is_imported_from_the_current_folder(write_questions: Write, tmp_path: Path) -> None:
+    """From a folder with a package of its name, the script once ran that one and left with status 0."""
+    write_questions([record()])
+    for foreign in ("submission/__init__.py", "submission/__main__.py", "mevlip/__init__.py", "mevlip/__main__.py",
+                    "click.py", "torch.py"):  # fmt: skip
+        (tmp_path / foreign).parent.mkdir(exist_ok=True)
+        (tmp_path / foreign).write_text("import sys; sys.exit(0)\n")
+    done = call("in", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/predictions.json").is_file()
 
 
 def test_no_arguments_run_by_name_in_its_own_folder(recorder: Path) -> None:
@@ -69,7 +82,7 @@ def test_the_exit_status_is_passed_through(recorder: Path) -> None:
 
 
 def test_a_folder_that_looks_like_an_option_is_a_folder(recorder: Path) -> None:
-    assert call("--quiet", "b", script=recorder).stdout.splitlines()[3:6] == ["--", "--quiet", "b"]
+    assert call("--quiet", "b", script=recorder).stdout.splitlines()[4:7] == ["--", "--quiet", "b"]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 import pytest
 
-from submission import __version__
-from submission.checkpoint import read_checkpoint
-from submission.cli import cli
+from mevlip import __version__
+from mevlip.checkpoint import read_checkpoint
+from mevlip.cli import cli
 from tests.conftest import DEMO, ROOT
 
-PACKAGES = ("submission", "validation", "training", "packing", "benchmarks")
+PACKAGES = ("submission", "validation", "training", "release", "benchmarks")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SUBMISSION = sorted((ROOT / "submission").rglob("*.py"))
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gliclass", "numpy", "PIL"}
@@ -43,17 +43,20 @@ def test_only_the_model_imports_heavy_packages_at_the_top(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SUBMISSION, ids=lambda path: path.name)
 def test_the_predictor_needs_nothing_that_the_image_lacks(path: Path) -> None:
-    assert not imported_at_top(path) & {"validation", "training", "packing", "benchmarks", "tests"}
+    assert not imported_at_top(path) & {"mevlip_validation", "mevlip_training", "mevlip_release", "benchmarks", "tests"}
 
 
-@pytest.mark.parametrize(("package", "above"), [("validation", {"training", "packing"}), ("training", {"packing"})])
+@pytest.mark.parametrize(
+    ("package", "above"),
+    [("validation", {"mevlip_training", "mevlip_release"}), ("training", {"mevlip_release"})],
+)
 def test_packages_stand_in_one_order(package: str, above: set[str]) -> None:
     for path in (ROOT / package).rglob("*.py"):
         assert not imported_at_top(path) & above, path
 
 
 def test_the_task_table_imports_the_standard_library_only() -> None:
-    assert imported_at_top(ROOT / "submission/tasks.py") <= set(sys.stdlib_module_names)
+    assert imported_at_top(ROOT / "submission/mevlip/tasks.py") <= set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.full_size import BUDGETS, measure, write
-from submission.checkpoint import open_checkpoint, stored_quantization
-from submission.tasks import TaskType
+from mevlip.checkpoint import open_checkpoint, stored_quantization
+from mevlip.tasks import TaskType
+from mevlip_training.shapes.internvl3 import thin
 from tests.conftest import DEMO, EXAMPLES
-from training.shapes.internvl3 import thin
 
 
 def test_the_measurement_runs_at_a_thin_size(tmp_path: Path) -> None:

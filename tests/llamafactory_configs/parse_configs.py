@@ -1,6 +1,7 @@
 """Reads configs as `llamafactory-cli train` does and prints what it made of them as one line of JSON.
 
-Runs in the training environment: `parse_configs.py CONFIG...`, in an empty folder, with `training/cpu` on PYTHONPATH.
+Runs in the training environment: `parse_configs.py CONFIG...`, in an empty folder, with the folder
+`training/mevlip_training/cpu` on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from llamafactory.train.tuner import run_exp
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, InternVLForConditionalGeneration, Trainer
 
-from training.shapes.internvl3 import internvl3_8b
+from mevlip_training.shapes.internvl3 import internvl3_8b
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER = ROOT / "checkpoints" / "demo" / "base"

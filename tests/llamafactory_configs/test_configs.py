@@ -16,10 +16,10 @@ import yaml
 from peft import LoraConfig, get_peft_model
 from transformers import InternVLForConditionalGeneration, get_linear_schedule_with_warmup
 
-from submission.routes import ImageSettings, PromptSettings, Quantisation
-from submission.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
+from mevlip.routes import ImageSettings, PromptSettings, Quantisation
+from mevlip.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
+from mevlip_training.shapes.internvl3 import internvl3_8b
 from tests.conftest import ROOT, TRAIN_PYTHON
-from training.shapes.internvl3 import internvl3_8b
 
 FOLDER = ROOT / "llamafactory_configs"
 ADAPTERS = {name: FOLDER / f"{name}.yaml" for name in adapter_names()}
@@ -186,7 +186,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.skip("needs the training environment: make train-env")
     switches = {"ALLOW_EXTRA_ARGS", "USE_RAY", "USE_MCA"}
     environment = {key: value for key, value in os.environ.items() if key not in switches} | {
-        "PYTHONPATH": str(ROOT / "training" / "cpu"),
+        "PYTHONPATH": str(ROOT / "training" / "mevlip_training" / "cpu"),
         "HF_HUB_OFFLINE": "1",
         "LLAMAFACTORY_VERBOSITY": "WARN",
     }

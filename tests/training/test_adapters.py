@@ -10,13 +10,13 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from submission.errors import CheckpointError, EnvironmentProblem, InputError
-from submission.routes import Route
-from submission.tasks import TaskType
+from mevlip.errors import CheckpointError, EnvironmentProblem, InputError
+from mevlip.routes import Route
+from mevlip.tasks import TaskType
+from mevlip_training import adapters as module
+from mevlip_training.adapters import AdapterRun, disagreements, pack, plan_run, read_yaml, train, train_adapters
+from mevlip_training.llamafactory import find_command, run_training
 from tests.conftest import ROOT, run_mevlip
-from training import adapters as module
-from training.adapters import AdapterRun, disagreements, pack, plan_run, read_yaml, train, train_adapters
-from training.llamafactory import find_command, run_training
 
 CONFIGS = ROOT / "llamafactory_configs"
 COUNTING = read_yaml(CONFIGS / "counting.yaml")
@@ -54,7 +54,7 @@ def fake_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stand_in = Path(__file__).with_name("fake_llamafactory.py")
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n', "utf-8")
     script.chmod(0o755)
-    monkeypatch.setattr("training.llamafactory.find_command", lambda: script)
+    monkeypatch.setattr("mevlip_training.llamafactory.find_command", lambda: script)
     return script
 
 
@@ -154,13 +154,13 @@ def test_a_failed_training_shows_its_last_lines(tmp_path: Path, monkeypatch: pyt
     script = tmp_path / "llamafactory-cli"
     script.write_text("#!/bin/sh\necho out of memory\nexit 7\n")
     script.chmod(0o755)
-    monkeypatch.setattr("training.llamafactory.find_command", lambda: script)
+    monkeypatch.setattr("mevlip_training.llamafactory.find_command", lambda: script)
     with pytest.raises(EnvironmentProblem, match=r"status 7 .*out of memory.*train\.log"):
         run_training(tmp_path / "x.yaml", tmp_path / "out", lambda done, total: None)
 
 
 def test_without_llamafactory_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.llamafactory._ROOT", tmp_path)
+    monkeypatch.setattr("mevlip_training.llamafactory._ROOT", tmp_path)
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)

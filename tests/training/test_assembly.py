@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from submission.checkpoint import open_checkpoint
-from submission.errors import CheckpointError
+from mevlip.checkpoint import open_checkpoint
+from mevlip.errors import CheckpointError
+from mevlip_training.assembly import assemble
 from tests.conftest import DEMO, EXAMPLES, run_mevlip
-from training.assembly import assemble
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARTS = ("--base", DEMO / "base", "--adapters", DEMO / "adapters", "--router", DEMO / "router")
@@ -49,7 +49,7 @@ def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
 ) -> None:
     import torch
 
-    from submission.model import VisionLanguageModel
+    from mevlip.model import VisionLanguageModel
 
     source = DEMO if size == "demo" else thin_checkpoint
     before = {path.name: path.read_bytes() for path in (source / "base").iterdir()}

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from submission.tasks import TASKS, TaskType
-from training.calibration import (
+from mevlip.tasks import TASKS, TaskType
+from mevlip_training.calibration import (
     CALIBRATION_NAME,
     TEMPERATURES,
     THRESHOLDS,
@@ -21,7 +21,7 @@ from training.calibration import (
     sweep_thresholds,
     write_calibration,
 )
-from training.router import default_settings
+from mevlip_training.router import default_settings
 
 TYPES = list(TASKS)
 

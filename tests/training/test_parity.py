@@ -15,17 +15,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from submission.flare.images import load_question_images
-from submission.flare.questions import Question, read_input_folder
-from submission.processors import PromptEncoder
-from submission.prompts import build_prompt
-from submission.routes import PromptSettings, Route, read_route
-from submission.tasks import MULTI_TASK, TaskType
+from mevlip.flare.images import load_question_images
+from mevlip.flare.questions import Question, read_input_folder
+from mevlip.processors import PromptEncoder
+from mevlip.prompts import build_prompt
+from mevlip.routes import PromptSettings, Route, read_route
+from mevlip.tasks import MULTI_TASK, TaskType
+from mevlip_training.adapters import disagreements, read_yaml
+from mevlip_training.data.prepare import Choices, prepare
+from mevlip_training.demo.inputs import write_training
+from mevlip_training.demo.wordings import DATASETS
 from tests.conftest import DEMO, ROOT, TRAIN_PYTHON, needs_training_environment, record
-from training.adapters import disagreements, read_yaml
-from training.data.prepare import Choices, prepare
-from training.demo.inputs import write_training
-from training.demo.wordings import DATASETS
 
 pytestmark = needs_training_environment
 BASE = DEMO / "base"
@@ -91,7 +91,11 @@ class Rows:
 
     def _encode(self, folder: Path, names: list[str]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
         script = Path(__file__).with_name("encode_rows.py")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "training" / "cpu"), "HF_HOME": str(folder / "hf")}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "training" / "mevlip_training" / "cpu"),
+            "HF_HOME": str(folder / "hf"),
+        }
         command = [str(TRAIN_PYTHON), str(script), str(folder / "variants.json"), str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-2000:]

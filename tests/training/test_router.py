@@ -11,14 +11,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from submission.errors import EnvironmentProblem, InputError
-from submission.flare.questions import read_input_folder
-from submission.router import Router
-from submission.tasks import TASKS, TaskType
-from tests.conftest import record
-from training.calibration import CALIBRATION_NAME, router_logits
-from training.off_topic import OFF_TOPIC_SHARE, held_out_off_topic, off_topic_for, training_off_topic
-from training.router import (
+from mevlip.errors import EnvironmentProblem, InputError
+from mevlip.flare.questions import read_input_folder
+from mevlip.router import Router
+from mevlip.tasks import TASKS, TaskType
+from mevlip_training.calibration import CALIBRATION_NAME, router_logits
+from mevlip_training.off_topic import OFF_TOPIC_SHARE, held_out_off_topic, off_topic_for, training_off_topic
+from mevlip_training.router import (
     DEFAULT,
     PAPER,
     Pair,
@@ -33,7 +32,8 @@ from training.router import (
     split_by_wording,
     train_router,
 )
-from training.router_cli import router as command
+from mevlip_training.router_cli import router as command
+from tests.conftest import record
 
 ASKED = {
     TaskType.CLASSIFICATION: "{0} class is it? A: Round, B: Flat",

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from submission.checkpoint import read_checkpoint
+from mevlip.checkpoint import read_checkpoint
+from mevlip_training.adapters import read_yaml
+from mevlip_training.demo.inputs import write_training
+from mevlip_training.demo.wordings import DATASETS
 from tests.conftest import DEMO, EXAMPLES, ROOT, needs_training_environment, run_mevlip
-from training.adapters import read_yaml
-from training.demo.inputs import write_training
-from training.demo.wordings import DATASETS
 
 pytestmark = needs_training_environment
 
@@ -32,7 +32,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--base-model", base.name, "--base-revision", base.revision, "--tokenizer", DEMO / "base",
     )  # fmt: skip
     assert prepared.returncode == 0, prepared.stderr
-    overlay = {**read_yaml(ROOT / "training" / "demo" / "overlay.yaml"), "max_steps": 4, "logging_steps": 1}
+    overlay = {
+        **read_yaml(ROOT / "training" / "mevlip_training" / "demo" / "overlay.yaml"),
+        "max_steps": 4,
+        "logging_steps": 1,
+    }
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), "utf-8")
     done = run_mevlip(
         "train", "adapters", folder / "data", "--task", "counting", "--base", DEMO / "base",

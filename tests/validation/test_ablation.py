@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from submission.checkpoint import Checkpoint
-from submission.config import Settings
-from submission.engine import Model
+from mevlip.checkpoint import Checkpoint
+from mevlip.config import Settings
+from mevlip.engine import Model
+from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, render
+from mevlip_validation.scoring.rows import Row, read_truth
 from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
-from validation.ablation import SYSTEMS, ablate, answer_all, render
-from validation.scoring.rows import Row, read_truth
 
 PART = EXAMPLES / "Mammography"
 

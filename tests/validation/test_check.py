@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from submission.errors import InputError
-from submission.flare.predictions import Fault
+from mevlip.errors import InputError
+from mevlip.flare.predictions import Fault
+from mevlip_validation.check import check_file
 from tests.conftest import EXAMPLES, record
-from validation.check import check_file
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])

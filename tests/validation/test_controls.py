@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from submission.errors import EnvironmentProblem
-from submission.flare.images import load_question_images
-from submission.flare.questions import read_input_folder
+from mevlip.errors import EnvironmentProblem
+from mevlip.flare.images import load_question_images
+from mevlip.flare.questions import read_input_folder
+from mevlip_validation.controls import write_control
 from tests.conftest import record
-from validation.controls import write_control
 
 
 def test_blank_images_keep_names_and_sizes(write_questions: Callable[..., Path], tmp_path: Path) -> None:

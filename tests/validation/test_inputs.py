@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mevlip_validation.inputs import Kind, check_inputs, summary
 from tests.conftest import EXAMPLES, record, run_mevlip
-from validation.inputs import Kind, check_inputs, summary
 
 
 def noise(width: int, height: int, grey: bool = True) -> Image.Image:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from submission.errors import InputError
+from mevlip.errors import InputError
+from mevlip_training.data.audit import audit
+from mevlip_training.data.findings import Finding, Kind, write_findings
+from mevlip_training.demo.inputs import write_inputs
 from tests.training.data.conftest import boxes, measure, row
-from training.data.audit import audit
-from training.data.findings import Finding, Kind, write_findings
-from training.demo.inputs import write_inputs
 
 Flare = Callable[..., Path]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from submission.routes import read_route
+from mevlip.routes import read_route
+from mevlip_training.data.cli import data
 from tests.conftest import ROOT
 from tests.training.data.conftest import boxes, row
-from training.data.cli import data
 
 Flare = Callable[..., Path]
 
@@ -73,6 +73,6 @@ def test_every_command_shows_an_example() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, training.data.cli; print(*sys.modules)"
+    code = "import sys, mevlip_training.data.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"numpy", "PIL", "matplotlib", "transformers", "torch", "pydantic"} & set(loaded.split())

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from submission.errors import EnvironmentProblem
-from training.data.folders import whole_folder
+from mevlip.errors import EnvironmentProblem
+from mevlip_training.data.folders import whole_folder
 
 
 def write(out: Path, source: Path, content: str = "new") -> None:

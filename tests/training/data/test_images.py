@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from submission.flare.images import ImageError, load_image
-from submission.flare.questions import Question
+from mevlip.flare.images import ImageError, load_image
+from mevlip.flare.questions import Question
+from mevlip_training.data import images
+from mevlip_training.data.images import ImageStore, is_plain, place
 from tests.training.data.conftest import paint
-from training.data import images
-from training.data.images import ImageStore, is_plain, place
 
 GREY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
 COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)

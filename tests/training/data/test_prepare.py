@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from submission.errors import EnvironmentProblem, InputError
-from submission.flare.images import load_image
-from submission.routes import PromptSettings, read_route
-from submission.tasks import MULTI_TASK, TASKS, TaskType
+from mevlip.errors import EnvironmentProblem, InputError
+from mevlip.flare.images import load_image
+from mevlip.routes import PromptSettings, read_route
+from mevlip.tasks import MULTI_TASK, TASKS, TaskType
+from mevlip_training.adapters import disagreements, read_yaml
+from mevlip_training.data.prepare import Choices, prepare
+from mevlip_training.demo.inputs import write_inputs
 from tests.conftest import DEMO, ROOT
 from tests.training.data.conftest import boxes, measure, row
-from training.adapters import disagreements, read_yaml
-from training.data.prepare import Choices, prepare
-from training.demo.inputs import write_inputs
 
 Flare = Callable[..., Path]
 VIEWS = [f"imagesTr/{number}.png" for number in range(1, 7)]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from submission.errors import InputError
-from submission.tasks import TaskType
+from mevlip.errors import InputError
+from mevlip.tasks import TaskType
+from mevlip_training.data.records import UNKNOWN, read_examples, rows_to_train
 from tests.training.data.conftest import boxes, row
-from training.data.records import UNKNOWN, read_examples, rows_to_train
 
 Flare = Callable[..., Path]
 

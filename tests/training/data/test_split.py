@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submission.errors import InputError
-from submission.flare.questions import read_input_folder
-from submission.tasks import TaskType
+from mevlip.errors import InputError
+from mevlip.flare.questions import read_input_folder
+from mevlip.tasks import TaskType
+from mevlip_training.data.images import ImageStore
+from mevlip_training.data.records import read_examples
+from mevlip_training.data.split import hold_out, split
 from tests.training.data.conftest import boxes, measure, row
-from training.data.images import ImageStore
-from training.data.records import read_examples
-from training.data.split import hold_out, split
 
 Flare = Callable[..., Path]
 TASK = TaskType.CLASSIFICATION

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from submission.errors import EnvironmentProblem
-from submission.tasks import TaskType
+from mevlip.errors import EnvironmentProblem
+from mevlip.tasks import TaskType
+from mevlip_training.data.records import read_examples
+from mevlip_training.data.stats import Cell, count, write_report
 from tests.training.data.conftest import boxes, measure, row
-from training.data.records import read_examples
-from training.data.stats import Cell, count, write_report
 
 Flare = Callable[..., Path]
 

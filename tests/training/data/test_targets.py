@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submission.answers import ANSWER_CLASSES, Form
-from submission.answers.boxes import Boxes, InstanceBoxes
-from submission.answers.form import BoxSpace
-from submission.tasks import TASKS, TaskType
+from mevlip.answers import ANSWER_CLASSES, Form
+from mevlip.answers.boxes import Boxes, InstanceBoxes
+from mevlip.answers.form import BoxSpace
+from mevlip.tasks import TASKS, TaskType
+from mevlip_training.data.findings import Kind
+from mevlip_training.data.targets import TargetError, write_target
 from tests.conftest import FLARE_DATA, needs_flare_data
-from training.data.findings import Kind
-from training.data.targets import TargetError, write_target
 
 LETTERED = Form("Which is it? A: This one, B: That one")
 LISTED = Form("Select all that apply, separated by a semicolon: Caries; Pulp, and others; Injury.")

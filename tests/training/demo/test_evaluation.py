@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from submission.tasks import TASKS, TaskType
+from mevlip.tasks import TASKS, TaskType
+from mevlip_training.demo.evaluation import evaluate
+from mevlip_validation.ablation import SYSTEMS, Ablation
 from tests.conftest import DEMO
-from training.demo.evaluation import evaluate
-from validation.ablation import SYSTEMS, Ablation
 
 
 @pytest.fixture(scope="module")

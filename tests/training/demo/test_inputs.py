@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from submission.answers import ANSWER_CLASSES, Form
-from submission.flare.questions import read_input_folder
-from submission.routes import read_route
-from submission.tasks import MULTI_TASK, TASKS, TaskType, parse_task_type
+from mevlip.answers import ANSWER_CLASSES, Form
+from mevlip.flare.questions import read_input_folder
+from mevlip.routes import read_route
+from mevlip.tasks import MULTI_TASK, TASKS, TaskType, parse_task_type
+from mevlip_training.data.targets import write_target
+from mevlip_training.demo.inputs import ANSWERED_PER_DATASET, PER_IMAGE, write_examples, write_inputs, write_training
+from mevlip_training.demo.pairs import held_out_pairs, training_pairs
+from mevlip_training.demo.plain import MOST_TARGETS, base_turns
+from mevlip_training.demo.router import PAIRS, SEED
+from mevlip_training.demo.scenes import draw_scene
+from mevlip_training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
+from mevlip_validation.scoring.rows import match, read_truth
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
-from training.data.targets import write_target
-from training.demo.inputs import ANSWERED_PER_DATASET, PER_IMAGE, write_examples, write_inputs, write_training
-from training.demo.pairs import held_out_pairs, training_pairs
-from training.demo.plain import MOST_TARGETS, base_turns
-from training.demo.router import PAIRS, SEED
-from training.demo.scenes import draw_scene
-from training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
-from validation.scoring.rows import match, read_truth
 
 
 def test_the_examples_are_what_the_seeded_code_writes(tmp_path: Path) -> None:

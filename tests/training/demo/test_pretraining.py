@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.demo import base, pretraining
-from training.demo.pretraining import _FourBit, draw, pretrain
+from mevlip_training.demo import base, pretraining
+from mevlip_training.demo.pretraining import _FourBit, draw, pretrain
 
 
 def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back() -> None:

@@ -1,4 +1,4 @@
-"""The demo's router, measured on the committed checkpoint: how it is built is in training/demo/router.py."""
+"""The demo's router, measured on the committed checkpoint; `mevlip_training.demo.router` builds it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import training.demo.router as demo
-from submission.flare.questions import read_input_folder
-from submission.router import Router
-from submission.tasks import TaskType, parse_task_type
+import mevlip_training.demo.router as demo
+from mevlip.flare.questions import read_input_folder
+from mevlip.router import Router
+from mevlip.tasks import TaskType, parse_task_type
+from mevlip_training.calibration import CALIBRATION_NAME
+from mevlip_training.demo.pairs import held_out_pairs
+from mevlip_training.off_topic import held_out_off_topic
+from mevlip_training.router import RouterNotLearned
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
-from training.calibration import CALIBRATION_NAME
-from training.demo.pairs import held_out_pairs
-from training.off_topic import held_out_off_topic
-from training.router import RouterNotLearned
 
 FOLDER = DEMO / "router"
 

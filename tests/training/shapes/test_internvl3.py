@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from transformers import InternVLForConditionalGeneration
 
+from mevlip_training.shapes import internvl3
+from mevlip_training.shapes.internvl3 import internvl3_8b, random_adapter, shapes, thin, write_weights
 from tests.conftest import DEMO
-from training.shapes import internvl3
-from training.shapes.internvl3 import internvl3_8b, random_adapter, shapes, thin, write_weights
 
 
 def test_the_full_shape_has_the_published_number_of_parameters() -> None:

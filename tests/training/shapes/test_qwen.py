@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from submission.answers import Form
-from submission.errors import EnvironmentProblem
-from submission.tasks import TASKS, TaskType, parse_task_type
+from mevlip.answers import Form
+from mevlip.errors import EnvironmentProblem
+from mevlip.tasks import TASKS, TaskType, parse_task_type
+from mevlip_training.shapes import qwen
 from tests.conftest import FLARE_DATA, needs_flare_data
-from training.shapes import qwen
 
 LONGEST_BOX = [998, 998, 1000, 1000]
 """In thousandths, with an area."""

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from submission.errors import EnvironmentProblem
-from submission.tasks import TaskType
+from mevlip.errors import EnvironmentProblem
+from mevlip.tasks import TaskType
+from mevlip_validation.report import write_report
+from mevlip_validation.report.gallery import gallery
+from mevlip_validation.scoring.analysis import judge
+from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
+from mevlip_validation.scoring.rows import Matched, match, read_truth
+from mevlip_validation.scoring.score import score
 from tests.conftest import record, run_mevlip
-from validation.report import write_report
-from validation.report.gallery import gallery
-from validation.scoring.analysis import judge
-from validation.scoring.baselines import CONSTANT, constant_rows
-from validation.scoring.rows import Matched, match, read_truth
-from validation.scoring.score import score
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -206,6 +206,6 @@ def test_the_command_writes_it_and_tells_its_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
 def test_what_is_not_installed_is_named(package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, "validation.report.charts", raising=False)
+    monkeypatch.delitem(sys.modules, "mevlip_validation.report.charts", raising=False)
     with pytest.raises(EnvironmentProblem, match=rf"needs {package}.*me-vlip\[report\]"):
         write_report(tmp_path / "r.html", "t", tmp_path, Matched(()), [], [], {})

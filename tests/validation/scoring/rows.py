@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from submission.tasks import TaskType
-from validation.scoring.rows import Row
+from mevlip.tasks import TaskType
+from mevlip_validation.scoring.rows import Row
 
 QUESTIONS = {
     TaskType.CLASSIFICATION: "Which? A: No, B: Yes, C: Luminal b",

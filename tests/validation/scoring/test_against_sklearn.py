@@ -15,11 +15,11 @@ from sklearn.metrics import (
 )
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from submission.tasks import TaskType
+from mevlip.tasks import TaskType
+from mevlip_validation.scoring.bootstrap import score_of
+from mevlip_validation.scoring.rows import Row
+from mevlip_validation.scoring.rules import measures
 from tests.validation.scoring.rows import make_row
-from validation.scoring.bootstrap import score_of
-from validation.scoring.rows import Row
-from validation.scoring.rules import measures
 
 LABELS = ("Dental Caries", "Pulp Diseases", "Bone Loss", "Cyst")
 

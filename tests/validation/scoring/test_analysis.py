@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from submission.tasks import TaskType
+from mevlip.tasks import TaskType
+from mevlip_validation.scoring import analysis
+from mevlip_validation.scoring.analysis import Verdict, judge
 from tests.validation.scoring.rows import make_row
-from validation.scoring import analysis
-from validation.scoring.analysis import Verdict, judge
 
 CLS, COUNT, DET = TaskType.CLASSIFICATION, TaskType.COUNTING, TaskType.DETECTION
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from submission.tasks import TASKS, TaskType
+from mevlip.tasks import TASKS, TaskType
+from mevlip_validation.scoring.baselines import constant_rows
 from tests.validation.scoring.rows import make_row
-from validation.scoring.baselines import constant_rows
 
 
 def constant(task: TaskType, *truths: str) -> str | None:

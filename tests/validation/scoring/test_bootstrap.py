@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from validation.scoring.bootstrap import Bootstrap, bounds
-from validation.scoring.tallies import Values
+from mevlip_validation.scoring.bootstrap import Bootstrap, bounds
+from mevlip_validation.scoring.tallies import Values
 
 
 def test_questions_about_one_image_are_drawn_together() -> None:
@@ -23,7 +23,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
 
 def test_drawing_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.concatenate(list(Bootstrap(range(7), 20).weights()))
-    monkeypatch.setattr("validation.scoring.bootstrap._AT_ONCE", 21)
+    monkeypatch.setattr("mevlip_validation.scoring.bootstrap._AT_ONCE", 21)
     parts = list(Bootstrap(range(7), 20).weights())
     assert len(parts) > 1 and (np.concatenate(parts) == whole).all()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validation.scoring.calibration import expected_calibration_error, reliability, wilson_interval
+from mevlip_validation.scoring.calibration import expected_calibration_error, reliability, wilson_interval
 
 
 def test_wilsons_interval_is_the_published_one() -> None:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submission.answers.base import Answer
-from submission.answers.boxes import Box, Boxes, InstanceBoxes
-from submission.answers.choice import Choice
-from submission.answers.labels import LabelSet
-from submission.answers.numbers import Count, Measurement
-from submission.answers.report import Report
+from mevlip.answers.base import Answer
+from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
+from mevlip.answers.choice import Choice
+from mevlip.answers.labels import LabelSet
+from mevlip.answers.numbers import Count, Measurement
+from mevlip.answers.report import Report
+from mevlip_validation.scoring.conventions import CONVENTIONS
+from mevlip_validation.scoring.conventions.meaning import EXCEPTIONS, misreadings
 from tests.conftest import ROOT
-from validation.scoring.conventions import CONVENTIONS
-from validation.scoring.conventions.meaning import EXCEPTIONS, misreadings
 
 NAMES = ("qwen25", "qwen3", "paligemma", "flare26")
 

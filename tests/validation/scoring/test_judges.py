@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from submission.errors import EnvironmentProblem
-from submission.tasks import TaskType
+from mevlip.errors import EnvironmentProblem
+from mevlip.tasks import TaskType
+from mevlip_validation.scoring.judges import judge_reports, run_judge
 from tests.conftest import record, run_mevlip
 from tests.validation.scoring.rows import make_row
-from validation.scoring.judges import judge_reports, run_judge
 
 FAKE = """
 class RadEval:

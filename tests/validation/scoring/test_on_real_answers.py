@@ -11,11 +11,11 @@ from statistics import fmean, median
 
 import pytest
 
-from submission.tasks import TASKS, TaskType
+from mevlip.tasks import TASKS, TaskType
+from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
+from mevlip_validation.scoring.rows import Row, Truth, match
+from mevlip_validation.scoring.score import score
 from tests.conftest import FLARE_DATA, needs_flare_data
-from validation.scoring.baselines import CONSTANT, constant_rows
-from validation.scoring.rows import Row, Truth, match
-from validation.scoring.score import score
 
 pytestmark = needs_flare_data
 

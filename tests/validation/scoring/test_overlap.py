@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from validation.scoring.overlap import by_overlap, by_truth, overlap
+from mevlip_validation.scoring.overlap import by_overlap, by_truth, overlap
 
 Box = tuple[float, ...]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from submission.errors import InputError
-from submission.flare.questions import read_input_folder
+from mevlip.errors import InputError
+from mevlip.flare.questions import read_input_folder
+from mevlip_validation.scoring.rows import Matched, Truth, match, read_explanations, read_records, read_truth
 from tests.conftest import EXAMPLES, record
-from validation.scoring.rows import Matched, Truth, match, read_explanations, read_records, read_truth
 
 
 def truths(*records: dict[str, Any]) -> list[Truth]:

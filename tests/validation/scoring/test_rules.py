@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submission.tasks import TaskType
+from mevlip.tasks import TaskType
+from mevlip_validation.scoring.analysis import judge
+from mevlip_validation.scoring.bootstrap import score_of
+from mevlip_validation.scoring.overlap import by_overlap, by_truth, overlap
+from mevlip_validation.scoring.rules import measures
 from tests.validation.scoring.rows import make_row
-from validation.scoring.analysis import judge
-from validation.scoring.bootstrap import score_of
-from validation.scoring.overlap import by_overlap, by_truth, overlap
-from validation.scoring.rules import measures
 
 
 def scores(task: TaskType, *pairs: tuple[str | None, str], dataset: str = "one") -> dict[str, float]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from submission.tasks import TaskType
+from mevlip.tasks import TaskType
+from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
+from mevlip_validation.scoring.output import as_json, compare_rows, number, render_scores, score_rows
+from mevlip_validation.scoring.rows import Matched, Row
+from mevlip_validation.scoring.score import compare, score
 from tests.validation.scoring.rows import make_row
-from validation.scoring.baselines import CONSTANT, constant_rows
-from validation.scoring.output import as_json, compare_rows, number, render_scores, score_rows
-from validation.scoring.rows import Matched, Row
-from validation.scoring.score import compare, score
 
 
 def answers(right: float, seed: int, count: int = 60) -> list[Row]:

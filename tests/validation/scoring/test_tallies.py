@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validation.scoring.tallies import MeanOf, Overlaps, Recalls, Tally, Values
+from mevlip_validation.scoring.tallies import MeanOf, Overlaps, Recalls, Tally, Values
 
 labels = st.sampled_from("abc")
 pairs = st.lists(st.tuples(labels, labels), min_size=1, max_size=12)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from submission.errors import EnvironmentProblem
-from submission.tasks import TaskType
+from mevlip.errors import EnvironmentProblem
+from mevlip.tasks import TaskType
+from mevlip_validation.scoring import texts
+from mevlip_validation.scoring.bootstrap import score_of
+from mevlip_validation.scoring.rows import Row
 from tests.validation.scoring.rows import make_row
-from validation.scoring import texts
-from validation.scoring.bootstrap import score_of
-from validation.scoring.rows import Row
 
 reports = st.lists(st.sampled_from(["heart", "lungs", "clear", "wide", "no", "effusion"]), min_size=1, max_size=9).map(
     " ".join

@@ -1,0 +1,58 @@
+"""What every answer type has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+from mevlip.answers.form import Form
+from mevlip.answers.grammar import Grammar
+
+
+class Unparsable(ValueError):
+    """A model's text that is no answer of the wanted type; says why, without quoting it."""
+
+
+class Answer(ABC):
+    """A typed answer. Subclasses are frozen dataclasses."""
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, text: str, form: Form) -> Self:
+        """Reads a text that follows the type's grammar; what `format` writes is read back as the same answer.
+
+        Raises:
+            Unparsable: The text does not follow the grammar.
+        """
+
+    @classmethod
+    @abstractmethod
+    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+        """Reads a text that leaves no doubt about what is meant, however it is put.
+
+        Raises:
+            Unparsable: Nothing is meant, or more than one thing may be.
+        """
+
+    @classmethod
+    def repair(cls, text: str, form: Form) -> Self:
+        """Reads a text after mending its syntax.
+
+        Raises:
+            Unparsable: It cannot be mended, or the type does not guess.
+        """
+        raise Unparsable("beyond repair")
+
+    @classmethod
+    @abstractmethod
+    def fallback(cls, form: Form) -> Self | None:
+        """A legal answer made from the question alone, or None where the task table's has to do."""
+
+    @classmethod
+    @abstractmethod
+    def grammar(cls, form: Form) -> Grammar | None:
+        """What constrained decoding allows the model to say, or None where nothing can be said about it."""
+
+    @abstractmethod
+    def format(self) -> str:
+        """The Answer string that every public evaluator reads as meant; one line, never empty."""

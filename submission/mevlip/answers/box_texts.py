@@ -1,0 +1,163 @@
+"""Finding boxes in a text that is no legal answer: the many ways in which models write four numbers."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from mevlip.answers.base import Unparsable
+from mevlip.answers.clean import one_line, unwrap
+
+Found = list[tuple[str, list[float]]]
+"""Identity, empty where there is none, and four numbers as they stand."""
+
+_N = r"\s*(-?\d{1,9}(?:\.\d{1,20})?)\s*"
+_FOUR = re.compile(rf"[\[(]{_N},{_N}(?:,|\)\s*,?\s*\(){_N},{_N}[\])]")
+_BARE_FOUR = re.compile(rf"(?<![\d.]){_N}[,;\s]{_N}[,;\s]{_N}[,;\s]{_N}(?![\d.])")
+_KEY = re.compile(r"[\"']?(?:chromosome[ _#]*)?\b([0-9]{1,2}|[XYxy])[\"']?\s*:\s*(?=[\[{(])")
+_CORNERS = (
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+)
+_BOX_KEYS = ("bbox_2d", "bbox", "box", "box_2d", "boxes", "bounding_box", "coordinates", "position")
+_NAME_KEYS = ("label", "id", "chromosome", "chromosome_id", "chromosome_number", "number", "name", "class")
+_LONGEST = 200_000
+
+
+def boxes_by_identity(text: str) -> Found:
+    """Every box of a text, by JSON or Python notation where it is either, else wherever four numbers stand together.
+
+    Raises:
+        Unparsable: There is none.
+    """
+    said = unwrap(text)[:_LONGEST]
+    found = list(_walk(_structure(said), "")) or _scan(said)
+    if not found:
+        raise Unparsable("no four numbers together")
+    return found
+
+
+def mended_boxes(text: str) -> Found:
+    """Every box of a text whose JSON is mended first.
+
+    Raises:
+        Unparsable: There is none.
+    """
+    from json_repair import repair_json
+
+    try:
+        mended = repair_json(unwrap(text)[:_LONGEST], return_objects=True, skip_json_loads=True)
+    except (ValueError, RecursionError) as error:
+        raise Unparsable("JSON beyond repair") from error
+    found = list(_walk(mended, ""))
+    if not found:
+        raise Unparsable("no box, even after mending the JSON")
+    return found
+
+
+def _structure(said: str) -> Any:
+    """What the text, or its part from the first to the last bracket, says in JSON or in Python's notation."""
+    inner = re.search(r"[\[{].*[\]}]", said, re.DOTALL)
+    for candidate in dict.fromkeys((said, inner[0] if inner else said)):
+        for read in (_read_json, _read_literal):
+            try:
+                return read(candidate)
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+                continue
+    return None
+
+
+def _read_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=list)
+
+
+def _read_literal(text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's warnings quote the text
+        return ast.literal_eval(text)
+
+
+def _walk(content: Any, identity: str, depth: int = 0) -> Iterator[tuple[str, list[float]]]:
+    """Boxes anywhere in a structure; a key above a box, or a label beside it, is its identity."""
+    if depth > 8:
+        return
+    pairs = list(content.items()) if isinstance(content, dict) else content
+    if _are_pairs(pairs):
+        yield from _walk_pairs(pairs, identity, depth)
+    elif _is_box(content):
+        yield identity, [float(value) for value in content]
+    elif isinstance(content, list | tuple):
+        if len(content) == 2 and all(_is_point(point) for point in content):
+            yield identity, [float(value) for point in content for value in point]
+            return
+        for item in content:
+            yield from _walk(item, identity, depth + 1)
+
+
+def _walk_pairs(pairs: list[tuple[Any, Any]], identity: str, depth: int) -> Iterator[tuple[str, list[float]]]:
+    named = {str(key).strip().lower(): value for key, value in pairs}
+    for corners in _CORNERS:
+        if all(_is_number(named.get(corner)) for corner in corners):
+            yield _name_beside(named) or identity, [float(named[corner]) for corner in corners]
+            return
+    label = _name_beside(named)
+    for key, value in pairs:
+        own = str(key).strip()
+        if own.lower() in _BOX_KEYS:
+            yield from _walk(value, label or identity, depth + 1)
+        elif own.lower() not in _NAME_KEYS:
+            yield from _walk(value, _identity(own), depth + 1)
+
+
+def _name_beside(named: dict[str, Any]) -> str:
+    return next((_identity(str(named[key])) for key in _NAME_KEYS if isinstance(named.get(key), str | int)), "")
+
+
+def _identity(name: str) -> str:
+    """`chromosome 7` and `chr_7` are 7; other names stay, on one line."""
+    match = re.fullmatch(r"(?:chromosome|chrom|chr)?[ _#-]*([0-9]{1,3}|[XYxy])", name.strip(), re.IGNORECASE)
+    return match[1].upper() if match else one_line(name)[:40].strip()
+
+
+def _are_pairs(content: Any) -> bool:
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str | int) for pair in content)
+        and not all(_is_point(pair) for pair in content)
+    )
+
+
+def _is_box(content: Any) -> bool:
+    return isinstance(content, list | tuple) and len(content) == 4 and all(_is_number(value) for value in content)
+
+
+def _is_point(content: Any) -> bool:
+    return isinstance(content, list | tuple) and len(content) == 2 and all(_is_number(value) for value in content)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number, or digits in quotation marks."""
+    if isinstance(value, str):
+        return bool(re.fullmatch(r"\s*-?\d{1,9}(?:\.\d{1,20})?\s*", value, re.ASCII))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e9 and not math.isnan(value)
+
+
+def _scan(said: str) -> Found:
+    """Complete boxes of a text without structure, such as one that was cut off, each under the last key before it."""
+    keys = [(match.start(), match[1].upper()) for match in _KEY.finditer(said)]
+    matches = list(_FOUR.finditer(said)) or list(_BARE_FOUR.finditer(said))[:1]
+    found = []
+    for match in matches:
+        before = [key for start, key in keys if start < match.start()]
+        found.append((before[-1] if before else "", [float(value) for value in match.groups()]))
+    return found

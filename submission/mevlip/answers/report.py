@@ -1,0 +1,57 @@
+"""Free text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.clean import is_wrapped, one_line, unwrap
+from mevlip.answers.form import Form
+from mevlip.answers.grammar import Grammar, Lark
+
+# Visible words with single blanks between them: what `one_line` would leave as it is.
+_WORD = r"[^\p{C}\p{Z}\x{FFFD}]+"
+_GRAMMAR = Lark(f"start: /{_WORD}( {_WORD})*/")
+
+
+@dataclass(frozen=True)
+class Report(Answer):
+    """A report on one line."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str, form: Form) -> Self:
+        """Accepts one plain line without tags or fences."""
+        line = text.strip()
+        if not line:
+            raise Unparsable("no visible text")
+        if line != one_line(line):
+            raise Unparsable("more than one plain line")
+        if is_wrapped(line):
+            raise Unparsable("wrapped in tags or fences")
+        return cls(line)
+
+    @classmethod
+    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+        """Accepts any text with a visible character: unwrapped and put on one line."""
+        line = one_line(unwrap(text))
+        # What is left may have become a wrapping only now that it stands on one line.
+        while is_wrapped(line) and line != (inner := one_line(unwrap(line))):
+            line = inner
+        return cls.parse(line, form)
+
+    @classmethod
+    def fallback(cls, form: Form) -> Self | None:
+        """None: the question says nothing about the finding."""
+        return None
+
+    @classmethod
+    def grammar(cls, form: Form) -> Grammar | None:
+        """One line."""
+        return _GRAMMAR
+
+    def format(self) -> str:
+        """The line."""
+        return self.text

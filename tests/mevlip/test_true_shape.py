@@ -1,0 +1,255 @@
+"""The predictor at the real model's vocabulary, tile size and visual tokens, on a thin untrained checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mevlip.answers import Form, answer_class, grammar_of
+from mevlip.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
+from mevlip.config import Settings
+from mevlip.decoding import Grammars
+from mevlip.doctor import examine
+from mevlip.engine import OutOfMemory
+from mevlip.errors import CheckpointError, ModelFailure
+from mevlip.model import VisionLanguageModel
+from mevlip.predictor import RunReport, predict
+from mevlip.processors import PromptEncoder
+from mevlip.prompts import Prompt, build_prompt
+from mevlip.routes import ImageSettings, PromptSettings
+from mevlip.tasks import MULTI_TASK, TaskType
+from tests.conftest import EXAMPLES, FLARE_DATA, needs_flare_data
+
+CPU = torch.device("cpu")
+LOGITS, TOKENS = 151_674, 151_675
+VIDEO, END = 151_674, 151_645
+PICTURE = Image.linear_gradient("L").convert("RGB").resize((640, 300))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(thin_checkpoint: Path) -> Checkpoint:
+    return open_checkpoint(thin_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> VisionLanguageModel:
+    return VisionLanguageModel.load(checkpoint, CPU)
+
+
+@pytest.fixture(scope="module")
+def encoder(checkpoint: Checkpoint) -> PromptEncoder:
+    return PromptEncoder("internvl", checkpoint.base)
+
+
+def answer(checkpoint: Path, folder: Path, out: Path, **options: Any) -> RunReport:
+    settings = Settings(input=folder, output=out, checkpoint=str(checkpoint), **options)
+    return predict(settings, quiet=True)
+
+
+@pytest.mark.parametrize("constrain", [True, False], ids=["constrained", "free"])
+def test_all_seven_tasks_are_answered_without_a_failure(thin_checkpoint: Path, tmp_path: Path, constrain: bool) -> None:
+    report = answer(thin_checkpoint, EXAMPLES, tmp_path, routing="declared", constrain=constrain)
+    assert {result.task for result in report.results} == set(TaskType)
+    assert len(report.results) == 54
+    assert not [result for result in report.results if result.failed]
+    if constrain:
+        unreadable = [result for result in report.results if result.stage == "fallback"]
+        assert {result.task for result in unreadable} <= {TaskType.DETECTION}, "random boxes may have no area"
+    assert report.counters.image_encodes == 63
+
+
+@needs_flare_data
+def test_the_challenges_own_wordings_are_answered_without_a_failure(thin_checkpoint: Path, tmp_path: Path) -> None:
+    """One question of each data set and number of options, with a generated picture."""
+    chosen: dict[tuple[str, int, int], dict[str, Any]] = {}
+    paths = sorted((FLARE_DATA / "flare_inputs").rglob("*.json"))
+    records = [(path.parent.name, one) for path in paths for one in json.loads(path.read_bytes())]
+    lines = (FLARE_DATA / "questions_with_answers.jsonl").read_text("utf-8").splitlines()
+    records += [(one["dataset"], one) for one in map(json.loads, lines)]
+    for dataset, one in records:
+        form = Form(one["Question"])
+        chosen.setdefault((dataset, len(form.labels), int(form.several)), one)
+    rows = [{**one, "ImageName": "a.png", "Answer": ""} for one in chosen.values()]
+    assert len(rows) >= 8
+    PICTURE.save(tmp_path / "a.png")
+    (tmp_path / "real_questions_val.json").write_text(json.dumps(rows), "utf-8")
+    for constrain in (True, False):
+        report = answer(thin_checkpoint, tmp_path, tmp_path / "out", constrain=constrain)
+        assert not [result.reason for result in report.results if result.failed]
+
+
+def test_masks_are_as_wide_as_the_logits_and_never_allow_a_token_without_one(model: VisionLanguageModel) -> None:
+    assert len(model.encoder.tokenizer) == TOKENS
+    for task in (TaskType.DETECTION, TaskType.INSTANCE_DETECTION, TaskType.COUNTING, TaskType.REGRESSION,
+                 TaskType.REPORT):  # fmt: skip
+        grammar = grammar_of(task, Form("How many?", (640, 480), "norm1000", (0.0, 100.0)))
+        held = model.grammars.start([grammar]).process(torch.zeros(1, 0), torch.zeros(1, LOGITS))
+        allowed = held[0].isfinite().nonzero().flatten().tolist()
+        assert 0 < len(allowed) < LOGITS
+        # `<tool_call>` and its like are words to the real tokenizer, so a report may hold them.
+        added = set(model.encoder.tokenizer.get_added_vocab().values()) & set(allowed)
+        assert added <= (set(range(151_657, 151_665)) if task is TaskType.REPORT else set())
+
+
+@pytest.mark.parametrize("size", [151_674, 151_675, 152_064], ids=["fewer", "equal", "more"])
+def test_answers_are_legal_whether_logits_are_fewer_or_more_than_tokens(model: VisionLanguageModel, size: int) -> None:
+    tokenizer = model.encoder.tokenizer
+    grammars = Grammars(tokenizer, size, [END])
+    form = Form("How many?", (640, 480), "norm1000", (0.0, 100.0))
+    for task in (TaskType.COUNTING, TaskType.REGRESSION):
+        grammar = grammar_of(task, form)
+        for seed in range(5):
+            decoding, tokens = grammars.start([grammar]), []
+            source = torch.Generator().manual_seed(seed)
+            for _ in range(40):
+                logits = torch.randn(1, size, generator=source)
+                logits[0, TOKENS:] = 50.0  # rows of the output layer that no token has
+                tokens.append(int(decoding.process(torch.tensor([tokens]), logits).argmax(-1)))
+                if decoding.stop(torch.tensor([tokens]), None).all():
+                    break
+            assert answer_class(task).parse(tokenizer.decode(tokens, skip_special_tokens=True), form)
+
+
+def test_an_option_that_spells_a_token_without_a_logit_is_not_held_to(model: VisionLanguageModel) -> None:
+    grammar = grammar_of(TaskType.CLASSIFICATION, Form("Which? Choose one: <video>; Mass"))
+    scores = torch.randn(1, LOGITS)
+    assert torch.equal(model.grammars.start([grammar]).process(torch.zeros(1, 0), scores), scores)
+
+
+def test_every_grammar_is_proven_when_the_model_is_loaded(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    route, before = checkpoint.routes[MULTI_TASK], model.grammars.compiled
+    assert before >= 5, "numbers, measurements, boxes, objects and reports; options and labels differ by question"
+    for task in TaskType:
+        if grammar := grammar_of(task, Form("?", None, route.box_space, route.value_range)):
+            model.grammars.prove(grammar)
+    assert model.grammars.compiled == before
+
+
+def test_a_grammar_that_cannot_be_compiled_is_no_questions_fault(
+    thin_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it once was: the library refuses the vocabulary, and 21 of 54 answers were fallbacks with status 0."""
+    from llguidance import hf
+
+    wrap = hf.from_tokenizer
+    monkeypatch.setattr(hf, "from_tokenizer", lambda tokenizer, n_vocab: wrap(tokenizer, n_vocab=LOGITS))
+    with pytest.raises(ModelFailure, match="llguidance cannot compile a grammar .*vocab size too small") as caught:
+        answer(thin_checkpoint, EXAMPLES, tmp_path)
+    assert caught.value.exit_code == 8
+    assert not (tmp_path / "predictions.json").exists()
+    found = list(examine(str(thin_checkpoint), "cpu"))
+    assert (found[-1].status, "vocab size too small" in found[-1].detail) == ("FAIL", True)
+
+
+def test_strings_that_would_become_added_tokens_never_reach_the_prompt(model: VisionLanguageModel) -> None:
+    added = model.encoder.tokenizer.get_added_vocab()
+    assert len(added) == 32 and added.keys() <= model.reserved
+    question = " ".join(f"{token}x{token}" for token in [*added, "<image>"]) + " How many cells?"
+    prompt = build_prompt(question, 1, PromptSettings(), model.reserved)
+    asked = model.encoder.encode([prompt], [[PICTURE]], ImageSettings())["input_ids"][0].tolist()
+    plain = model.encoder.encode([Prompt("x", "", 1)], [[PICTURE]], ImageSettings())["input_ids"][0].tolist()
+    reserved = set(added.values())
+    assert [token for token in asked if token in reserved] == [token for token in plain if token in reserved]
+
+
+@pytest.fixture
+def copy(thin_checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy that shares its files with the original; a file must be removed before it is written anew."""
+    return Path(shutil.copytree(thin_checkpoint, tmp_path / "copy", copy_function=os.link))
+
+
+def reseal(folder: Path) -> Checkpoint:
+    base = read_manifest(folder)[0].base
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, name="copy", kind="demo", notice="", base=base)
+    return open_checkpoint(folder)
+
+
+def test_a_route_whose_prompt_holds_a_token_without_an_embedding_is_refused(copy: Path) -> None:
+    path = copy / "adapters/counting/route.json"
+    route = json.loads(path.read_bytes())
+    path.unlink()
+    path.write_text(json.dumps({**route, "prompt": {"system": "Watch <video> closely.", "template": "{question}"}}))
+    with pytest.raises(CheckpointError, match=r"adapter 'counting': a prompt holds the token '<video>' \(151674\)"):
+        VisionLanguageModel.load(reseal(copy), CPU)
+
+
+def test_a_batch_with_such_a_token_is_refused_before_it_reaches_the_device(
+    model: VisionLanguageModel, checkpoint: Checkpoint
+) -> None:
+    route = checkpoint.routes["counting"]
+    with pytest.raises(CheckpointError, match="the base model knows 151674 tokens"):
+        model.generate([Prompt("How <video>?", "", 0)], [[]], route, 4, [None])
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_tile_is_256_visual_tokens_of_448_pixels(encoder: PromptEncoder, tiles: bool, count: int) -> None:
+    settings = ImageSettings(crop_to_patches=tiles)
+    encoded = encoder.encode([Prompt("What?", "", count)], [[PICTURE] * count], settings)
+    # 640 x 300 is nearest to two tiles side by side; a thumbnail of the whole comes with them.
+    per_image = 3 if tiles else 1
+    assert encoded["pixel_values"].shape == (count * per_image, 3, 448, 448)
+    assert int((encoded["input_ids"] == 151_667).sum()) == count * per_image * 256
+
+
+def test_running_out_of_memory_is_told_from_other_errors(
+    model: VisionLanguageModel, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> None:
+        model.generate([Prompt("?", "", 0)], [[]], checkpoint.routes["counting"], 2, [None])
+
+    def errors() -> Iterator[Exception]:
+        yield torch.OutOfMemoryError("CUDA out of memory")
+        yield MemoryError()
+        yield RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        try:
+            torch.empty(1 << 50)
+        except RuntimeError as error:
+            yield error
+
+    for error in errors():
+
+        def fail(*_: Any, error: Exception = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(model.encoder, "encode", fail)
+        with pytest.raises(OutOfMemory):
+            ask()
+    monkeypatch.setattr(model.encoder, "encode", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ask()
+
+
+def test_a_gpu_that_stopped_working_ends_the_run(model: VisionLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played by a stand-in: there is no GPU to break."""
+
+    def broken() -> None:
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered\nCompile with ...")
+
+    monkeypatch.setattr(model, "device", torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "synchronize", broken)
+    with pytest.raises(ModelFailure, match=r"The GPU stopped working \(CUDA error: device-side assert triggered\)"):
+        model.release_memory()
+
+
+def test_four_images_and_pictures_of_odd_sizes_are_answered(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    rng = np.random.default_rng(1)
+    sizes = [(4000, 3000), (20, 2000), (31, 31), (448, 448)]
+    images = [Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+    route = checkpoint.routes["counting"].model_copy(update={"images": ImageSettings(crop_to_patches=True)})
+    model.use("counting")
+    grammar = grammar_of(TaskType.COUNTING, Form("How many?"))
+    made = model.generate([Prompt("How many?", "", 4), Prompt("How many?", "", 1)], [images, images[:1]], route, 4,
+                          [grammar] * 2)  # fmt: skip
+    assert all(said.text.isdigit() for said in made.said)
+    assert made.prefill_tokens > 256 * made.image_encodes > 256 * 5

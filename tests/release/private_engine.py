@@ -1,0 +1,186 @@
+"""A Docker engine for the tests: the one that answers, else a private one, with a base and wheels to build from.
+
+A private engine has no bridge and touches no firewall; it lives in one folder and ends with the tests. Builds in it
+reach nothing but a folder of wheels on loopback, which this machine's own pip has filled. Root, Debian's docker.io and
+mmdebstrap are needed; `EngineAbsent` says what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mevlip_release.build import default_base
+
+ROOT = Path(__file__).resolve().parents[2]
+PORT = 18765  # a changing address would be another build argument, and so another layer
+
+_HOOK = "nvidia-container-runtime-hook"
+
+
+class EngineAbsent(Exception):
+    """No engine answers and none can be started; the text says why."""
+
+
+@dataclass(frozen=True)
+class PrivateEngine:
+    """An engine that builds and runs.
+
+    Attributes:
+        url: Its address, as DOCKER_HOST.
+        build_args: What a build needs to find packages.
+        network: The network of builds.
+    """
+
+    url: str
+    build_args: dict[str, str]
+    network: str | None
+
+    @property
+    def build_options(self) -> list[str]:
+        """The same as options of `mevlip image build`."""
+        network = ["--network", self.network] if self.network else []
+        return [*network, *(f"--build-arg={name}={value}" for name, value in self.build_args.items())]
+
+    @property
+    def run_options(self) -> list[str]:
+        """Options of `mevlip image test`: a private engine has no bridge, and takes --gpus without having any."""
+        return ["--network", "none", "--gpu", "device=0"] if self.network else []
+
+
+@contextlib.contextmanager
+def private_engine(work: Path) -> Iterator[PrivateEngine]:
+    """Gives an engine for as long as it is used.
+
+    Args:
+        work: Where a private one keeps everything; base image and wheels are kept for the next time.
+
+    Raises:
+        EngineAbsent: There is none.
+    """
+    if _answers(None):
+        yield PrivateEngine(os.environ.get("DOCKER_HOST", ""), {}, None)
+        return
+    _require()
+    work.mkdir(parents=True, exist_ok=True)
+    wheels = _fill_wheelhouse(work / "wheels")
+    base = _make_base(work / "base.tar")
+    with _daemon(work) as url, _serving(wheels):
+        _import_base(url, base)
+        address = f"http://127.0.0.1:{PORT}/"
+        yield PrivateEngine(url, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": address}, "host")
+
+
+def _answers(url: str | None) -> bool:
+    import docker
+
+    try:
+        client = docker.DockerClient(base_url=url, timeout=10) if url else docker.from_env(timeout=10)
+        with contextlib.closing(client):
+            return bool(client.ping())
+    except (docker.errors.DockerException, OSError):
+        return False
+
+
+def _require() -> None:
+    if os.geteuid() != 0:
+        raise EngineAbsent("no Docker engine answers, and only root can start a private one")
+    missing = [name for name in ("dockerd", "mmdebstrap") if shutil.which(name) is None]
+    if missing:
+        raise EngineAbsent(f"no Docker engine answers, and {' and '.join(missing)} are not installed to start one")
+
+
+def _fill_wheelhouse(folder: Path) -> Path:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", str(folder)]
+    pinned = ["--find-links", str(folder), "-c", str(ROOT / "constraints/predict.txt")]
+    _run([*fetch, *pinned, *project["dependencies"]], "the wheels cannot be fetched")
+    return folder
+
+
+def _make_base(path: Path) -> Path:
+    """A small Debian with Python, laid out as the official Python image is, whose name it is given later."""
+    if not path.is_file():
+        draft = path.with_name("draft.tar")  # mmdebstrap goes by the ending
+        venv = 'chroot "$1" python3.11 -m venv --copies /usr/local'
+        tidy = 'rm -f "$1"/usr/lib/python3.11/EXTERNALLY-MANAGED; : > "$1"/etc/resolv.conf; : > "$1"/etc/hostname'
+        release = default_base().rpartition("-")[2]
+        packages = "python3.11,python3.11-venv,ca-certificates,netbase,tzdata"
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io", f"--include={packages}",
+                   f"--customize-hook={venv}", f"--customize-hook={tidy}", release, str(draft)]  # fmt: skip
+        _run(command, "the stand-in base image cannot be made")
+        draft.rename(path)
+    return path
+
+
+@contextlib.contextmanager
+def _daemon(work: Path) -> Iterator[str]:
+    stub = work / "bin" / _HOOK
+    stub.parent.mkdir(exist_ok=True)
+    stub.write_text("#!/bin/sh\nexit 0\n")  # with it --gpus is accepted, and gives no device
+    stub.chmod(0o755)
+    url = f"unix://{work}/docker.sock"
+    alone = ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none"]
+    places = {"data-root": work / "data", "exec-root": work / "exec", "pidfile": work / "docker.pid", "host": url}
+    command = ["dockerd", *alone, "--group=root", *(f"--{name}={place}" for name, place in places.items())]
+    with (work / "dockerd.log").open("w") as log:
+        environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}"}
+        daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        deadline = time.monotonic() + 30
+        while not _answers(url):
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                last = (work / "dockerd.log").read_text(errors="replace").strip().splitlines()[-1:]
+                raise EngineAbsent(f"a private Docker engine does not start here: {''.join(last)[-300:]}")
+            time.sleep(0.2)
+        yield url
+    finally:
+        daemon.terminate()
+        daemon.wait(30)
+        # Its network namespace stays mounted after it and would keep the folder busy.
+        subprocess.run(["umount", str(work / "exec/netns/default")], check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def _serving(folder: Path) -> Iterator[None]:
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: Any) -> None:
+            """Says nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), functools.partial(Silent, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+
+
+def _import_base(url: str, base: Path) -> None:
+    import docker
+
+    with contextlib.closing(docker.DockerClient(base_url=url, timeout=120)) as client:
+        base_name = default_base()
+        if client.images.list(name=base_name):  # importing it again would make every layer above it anew
+            return
+        name, _, tag = base_name.partition(":")
+        changes = ["ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV LANG=C.UTF-8",
+                   'CMD ["python3"]']  # fmt: skip
+        client.api.import_image_from_file(str(base), repository=name, tag=tag, changes=changes)
+
+
+def _run(command: list[str], trouble: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EngineAbsent(f"{trouble}: {(done.stderr.strip().splitlines() or ['no message'])[-1][:300]}")

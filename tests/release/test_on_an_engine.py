@@ -1,0 +1,237 @@
+"""The image on a real engine: built, run as an organiser does, broken on purpose, stopped, packed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mevlip.checkpoint import file_sha256
+from mevlip_release.build import build_image, revision
+from mevlip_release.contents import Contents, read_contents
+from mevlip_release.engine import connect
+from mevlip_release.trial import CASES, COMMAND, FOREIGN_USER, Outcome, try_image
+from mevlip_training.demo.inputs import write_inputs
+from mevlip_validation.check import check_file
+from tests.conftest import DEMO, EXAMPLES, ROOT, run_mevlip
+from tests.release.private_engine import PrivateEngine
+
+pytestmark = pytest.mark.engine
+
+HARDENED = CASES[1]
+BROKEN = "me-vlip-broken:latest"
+
+
+@pytest.fixture(scope="module")
+def client(image: str) -> Iterator[Any]:
+    with connect() as found:
+        yield found
+
+
+def broken(client: Any, image: str, step: str) -> None:
+    """Builds an image in which one thing is wrong."""
+    client.images.build(fileobj=io.BytesIO(f"FROM {image}\nRUN {step}\n".encode()), tag=BROKEN, rm=True)
+
+
+def export(client: Any, tag: str, path: Path) -> Contents:
+    with path.open("wb") as file:
+        for chunk in client.images.get(tag).save(named=tag):
+            file.write(chunk)
+    return read_contents(path)
+
+
+def test_the_organisers_line_and_the_hardened_one(engine: PrivateEngine, image: str, tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    done = run_mevlip("image", "test", "--tag", image, *engine.run_options, "--json", found, cwd=ROOT)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = json.loads(found.read_text())
+    assert [(one["status"], one["questions"], one["passed"]) for one in outcomes] == [
+        (0, 54, True),
+        (0, 54, True),
+        (3, 0, True),
+    ]
+    assert all(one["peak_mib"] > 200 for one in outcomes[:2])
+
+
+_WEIGHTS = "checkpoints/demo/base/model.safetensors"
+_CALL = """import urllib.request as u; u.urlopen("http://example.org")"""
+
+FAULTS = {
+    "missing predict.sh": ("rm predict.sh", "status 2", "cannot open predict.sh"),
+    "bashism": ("sed -i '2i set -o pipefail' predict.sh", "status 2", "pipefail"),
+    "missing weight file": (
+        "rm checkpoints/demo/adapters/counting/adapter_model.safetensors",
+        "status 3",
+        "adapters/counting",
+    ),
+    "corrupted weight": (f"printf x | dd of={_WEIGHTS} bs=1 seek=5000 conv=notrunc", "status 3", "checksum"),
+    "network at start": (
+        f"echo '{_CALL}' > call.py && echo 'python call.py || exit 9' > predict.sh",
+        "status 9",
+        "URLError",
+    ),
+    "output not written": ("echo 'exit 0' > predict.sh", "wrote no predictions.json", ""),
+    "invalid output": (
+        "echo 'echo [] > /workspace/outputs/predictions.json' > predict.sh",
+        "faults in predictions.json",
+        "",
+    ),
+}
+"""What is done to the image, what the test says of it, and what the container said."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_caught_and_told(client: Any, image: str, name: str) -> None:
+    step, fault, said = FAULTS[name]
+    broken(client, image, step)
+    [outcome] = try_image(client, BROKEN, EXAMPLES / "Mammography", [HARDENED])
+    assert not outcome.passed and fault in outcome.fault, outcome
+    assert said in "\n".join(outcome.last_lines), outcome
+
+
+def test_the_command_ends_with_the_last_lines_and_the_remedy(engine: PrivateEngine, client: Any, image: str) -> None:
+    broken(client, image, "rm predict.sh")
+    done = run_mevlip("image", "test", "--tag", BROKEN, *engine.run_options, cwd=ROOT)
+    assert done.returncode == 6
+    *lines, last = done.stderr.strip().splitlines()
+    assert "organisers' line: it left with status" in last and "test it again" in last
+    assert any("predict.sh" in line for line in lines)
+
+
+def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, image: str, tmp_path: Path) -> None:
+    write_inputs(tmp_path / "inputs", 3, 40)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    outputs.chmod(0o777)
+    volumes = {str(tmp_path / name): {"bind": f"/workspace/{name}", "mode": "rw"} for name in ("inputs", "outputs")}
+    options = {**HARDENED.options, "user": f"{FOREIGN_USER}:0", "volumes": volumes, "detach": True}
+    container = client.containers.run(image, list(COMMAND), **options)
+    journal = outputs / ".mevlip-journal.jsonl"
+    while not (journal.is_file() and journal.read_text().count("\n") > 100):
+        time.sleep(0.1)
+    started = time.monotonic()
+    container.stop(timeout=30)
+    took = time.monotonic() - started
+    status = container.wait()["StatusCode"]
+    container.remove()
+    assert took < 10 and status == 130
+    done = journal.read_text().count("\n") - 1
+    second = client.containers.run(image, list(COMMAND), **{**options, "detach": False}, stderr=True, remove=True)
+    assert f"resuming: {done} answers" in second.decode()
+    assert check_file(outputs / "predictions.json", tmp_path / "inputs") == [] and not journal.exists()
+    print(f"stopped in {took:.1f} s after {done} of 720 answers")
+
+
+def contents_by_file(client: Any, tag: str, folder: str) -> str:
+    """Hashes of all files below a folder of an image, by name."""
+    script = f"find {folder} -type f -print0 | sort -z | xargs -0 sha256sum"
+    return str(client.containers.run(tag, ["sh", "-c", script], network_mode="none", remove=True).decode())
+
+
+def test_two_builds_hold_the_same_files(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
+    again = "me-vlip-again:latest"
+    build_image(client, again, DEMO, build_args=engine.build_args, network=engine.network, quiet=True, cache=False)
+    for folder in ("/app", "/opt/venv"):
+        assert contents_by_file(client, image, folder) == contents_by_file(client, again, folder), folder
+    first, second = (export(client, tag, tmp_path / "image.tar") for tag in (image, again))
+    assert [layer.files for layer in first.layers] == [layer.files for layer in second.layers]
+    same = [one.digest == other.digest for one, other in zip(first.layers, second.layers, strict=True)]
+    print(f"layers of equal digest: {sum(same)} of {len(same)}")
+
+
+def test_nothing_is_in_the_image_that_should_not_be(client: Any, image: str, tmp_path: Path) -> None:
+    contents = export(client, image, tmp_path / "image.tar")
+    assert contents.junk == ()
+    settings = contents.config["config"]
+    assert not settings.get("Entrypoint") and not settings.get("User") and settings["WorkingDir"] == "/app"
+    assert not [line for line in settings["Env"] if "PIP_" in line]
+    assert not [
+        one
+        for one in contents.config["history"]
+        if "http://" in one.get("created_by", "") and "FIND_LINKS" in one["created_by"]
+    ]
+    assert contents.labels["org.opencontainers.image.version"]
+    done = run_mevlip("image", "inspect", "--tag", image)
+    print(done.stdout)
+    assert done.returncode == 0 and "COPY dir" in done.stdout
+
+
+def test_an_image_with_junk_is_refused(client: Any, image: str, tmp_path: Path) -> None:
+    token = "hf_" + "a1B2" * 9
+    litter = "mkdir -p /root/.cache/x && touch /root/.cache/x/y /app/notes.ipynb"
+    broken(client, image, f"{litter} && echo {token} > /app/submission/x.txt")
+    client.images.get(BROKEN).tag("me-vlip-junk", "latest")
+    kinds = {found.kind for found in export(client, "me-vlip-junk:latest", tmp_path / "image.tar").junk}
+    assert {"cache", "notebook", "build context", "secret in a file", "secret in the configuration"} <= kinds
+    done = run_mevlip("image", "save", "me-vlip-junk", "--network", "none", "--out", tmp_path / "out", cwd=ROOT)
+    assert done.returncode == 6 and "have no place in it" in done.stderr
+    assert not list((tmp_path / "out").glob("*.tar.gz"))
+
+
+def test_the_archive_loads_and_its_papers_tell_the_truth(
+    engine: PrivateEngine, client: Any, image: str, tmp_path: Path
+) -> None:
+    assert client.images.get(image).tag("me-vlip-team", "latest")
+    out = tmp_path / "dist"
+    started = time.monotonic()
+    done = run_mevlip("image", "save", "me-vlip-team", *engine.run_options, "--out", out, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    print(done.stdout, f"{time.monotonic() - started:.0f} s")
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
+    archive = out / "me-vlip-team.tar.gz"
+    head = archive.read_bytes()[:10]
+    assert head[3] == 0 and head[4:8] == b"\0\0\0\0", "no name and no time in the gzip header"
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["archive"]["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert manifest["image"]["id"] == client.images.get(image).id
+    assert manifest["code"]["revision"] == revision() and len(manifest["code"]["lock_sha256"]) == 64
+    assert manifest["checkpoint"]["manifest_sha256"] == file_sha256(DEMO / "manifest.json")
+    assert "base/model.safetensors" in manifest["checkpoint"]["files"]
+    assert len(manifest["checkpoint"]["routes"]) == 8
+    assert [one["passed"] for one in manifest["tests"]] == [True] * 3
+    bill = json.loads((out / "sbom.cyclonedx.json").read_text())
+    names = {one["name"] for one in bill["components"]}
+    assert (
+        bill["bomFormat"] == "CycloneDX" and {"torch", "transformers", "libc6"} <= names and "llamafactory" not in names
+    )
+    done = run_mevlip(
+        "image", "test", "--archive", archive, "--input", EXAMPLES / "Mammography", *engine.run_options, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_large_archive_is_refused(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
+    from mevlip_release.archive import save_image
+    from mevlip_release.engine import ImageFault
+
+    client.images.get(image).tag("me-vlip-team", "latest")
+    with pytest.raises(ImageFault, match="1000 are allowed"):
+        save_image(client, "me-vlip-team", tmp_path, [], most_bytes=1000, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_never_sent(client: Any, tmp_path: Path) -> None:
+    shutil.copytree(DEMO, tmp_path / "demo")
+    (tmp_path / "demo/base/model.safetensors").write_bytes(b"short")
+    done = run_mevlip("image", "build", "--tag", "never:latest", "--checkpoint", tmp_path / "demo")
+    assert done.returncode == 3 and "model.safetensors" in done.stderr
+
+
+def test_an_image_that_is_not_there_is_named(client: Any) -> None:
+    done = run_mevlip("image", "test", "--tag", "me-vlip-nowhere:latest", cwd=ROOT)
+    assert done.returncode == 6 and "me-vlip-nowhere" in done.stderr and "mevlip image build" in done.stderr
+
+
+def test_outcomes_know_whether_they_passed() -> None:
+    outcome = Outcome("x", "", 0, 1.0, 1, (), 1)
+    assert outcome.passed and not replace(outcome, fault="y").passed

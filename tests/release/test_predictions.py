@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mevlip.errors import EnvironmentProblem, OutputError
+from mevlip_release.predictions import pack_predictions
+from tests.conftest import record, run_mevlip
+
+Write = Callable[..., Path]
+
+
+def test_the_zip_holds_the_predictions_and_nothing_else(write_questions: Write, tmp_path: Path) -> None:
+    root = write_questions([record()])
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps([record(Answer="B")]))
+    first, second = tmp_path / "a/one.zip", tmp_path / "two.zip"
+    assert pack_predictions(path, root, first) == first.stat().st_size
+    with zipfile.ZipFile(first) as packed:
+        assert packed.namelist() == ["predictions.json"] and packed.read("predictions.json") == path.read_bytes()
+    pack_predictions(path, root, second)
+    assert first.read_bytes() == second.read_bytes(), "equal predictions make equal zips"
+
+
+def test_predictions_that_do_not_fit_are_not_packed(write_questions: Write, tmp_path: Path) -> None:
+    root = write_questions([record()])
+    (tmp_path / "p.json").write_text(json.dumps([record(Answer="")]))
+    with pytest.raises(OutputError, match="faults; first: Answer"):
+        pack_predictions(tmp_path / "p.json", root, tmp_path / "p.zip")
+    assert not (tmp_path / "p.zip").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(write_questions: Write, tmp_path: Path) -> None:
+    root = write_questions([record()])
+    (tmp_path / "p.json").write_text(json.dumps([record(Answer="A")]))
+    with pytest.raises(EnvironmentProblem, match="cannot be written"):
+        pack_predictions(tmp_path / "p.json", root, tmp_path / "p.json/x.zip")
+
+
+def test_the_command(write_questions: Write, tmp_path: Path) -> None:
+    root = write_questions([record()])
+    (tmp_path / "p.json").write_text(json.dumps([record(Answer="A")]))
+    done = run_mevlip("pack-predictions", tmp_path / "p.json", "--input", root, "--out", tmp_path / "p.zip")
+    assert done.returncode == 0 and done.stdout.startswith(f"{tmp_path}/p.zip: ")
+    (tmp_path / "p.json").write_text("[]")
+    done = run_mevlip("pack-predictions", tmp_path / "p.json", "--input", root)
+    assert done.returncode == 6 and "mevlip check" in done.stderr

@@ -1,0 +1,230 @@
+"""Training the eight adapters with LLaMA-Factory's own command, and packing what comes out of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mevlip.errors import CheckpointError, InputError
+from mevlip.progress import Progress
+from mevlip.routes import ROUTE_NAME, Route, read_route
+from mevlip_training.card import CARD_NAME, model_card
+from mevlip_training.llamafactory import run_training
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_NAME = "adapter_model.safetensors"
+CONFIG_NAME = "adapter_config.json"
+RESULTS_NAME = "train_results.json"
+"""LLaMA-Factory writes it when a run has reached its end."""
+RESOLVED_NAME = "config.yaml"
+
+Yaml = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AdapterRun:
+    """One training run.
+
+    Attributes:
+        adapter: Name of the adapter.
+        source: The YAML file it comes from.
+        settings: That file's content with paths and overlay put in: what LLaMA-Factory is given.
+        route: The route that was written with the data.
+        rows: Training rows.
+    """
+
+    adapter: str
+    source: Path
+    settings: Yaml
+    route: Route
+    rows: int
+
+    @property
+    def output(self) -> Path:
+        """LLaMA-Factory's output folder."""
+        return Path(self.settings["output_dir"])
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps on one device, as transformers' Trainer counts them: an epoch's last, short step included."""
+        batches = -(-self.rows // int(self.settings["per_device_train_batch_size"]))
+        per_epoch = -(-batches // int(self.settings["gradient_accumulation_steps"]))
+        return int(self.settings.get("max_steps", 0)) or int(per_epoch * float(self.settings["num_train_epochs"]))
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What LLaMA-Factory wrote at the end of a finished run."""
+        content: dict[str, Any] = json.loads((self.output / RESULTS_NAME).read_bytes())
+        return content
+
+    @property
+    def finished(self) -> bool:
+        """Whether an earlier run with the same settings has reached its end."""
+        return (self.output / RESULTS_NAME).is_file() and (self.output / WEIGHTS_NAME).is_file()
+
+
+def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Yaml, base: str | None) -> AdapterRun:
+    """Reads one adapter's config and checks that it agrees with its data.
+
+    Args:
+        adapter: Name of the adapter, and of its YAML file.
+        config_dir: Folder of the YAML files.
+        data: Folder that `mevlip data prepare` wrote.
+        runs: Parent of the output folders.
+        overlay: Settings that replace the file's own.
+        base: Folder or name of the base model, in place of the file's.
+
+    Raises:
+        InputError: A file is missing, or config and route disagree.
+    """
+    source = config_dir / f"{adapter}.yaml"
+    paths = {"dataset_dir": str(data.resolve()), "output_dir": str((runs / adapter).resolve())}
+    settings = {**read_yaml(source), **paths, **({"model_name_or_path": base} if base else {}), **overlay}
+    rows_file = data / f"{settings['dataset']}.jsonl"
+    if not rows_file.is_file():
+        raise InputError(
+            f"{rows_file} does not exist, so there is nothing to train {adapter!r} on",
+            "Write the training data with `mevlip data prepare`, or leave the task out.",
+        )
+    try:
+        route = read_route(data / "routes" / adapter)
+    except CheckpointError as error:
+        raise InputError(error.cause, "Write the training data again with `mevlip data prepare`.") from error
+    if differences := disagreements(settings, route):
+        raise InputError(
+            f"{source} and {data / 'routes' / adapter / ROUTE_NAME} disagree: {'; '.join(differences)}",
+            "The predictor would not see what the model was trained on. Change the YAML, or prepare the data anew.",
+        )
+    with rows_file.open("rb") as lines:
+        return AdapterRun(adapter, source, settings, route, sum(1 for _ in lines))
+
+
+def disagreements(settings: Yaml, route: Route) -> list[str]:
+    """What LLaMA-Factory would do otherwise than the predictor; empty where both sides are equal."""
+    pairs = {
+        # Elsewhere transformers takes torchvision's image processor, whose pixels differ by a grey level.
+        "use_fast_tokenizer": (settings.get("use_fast_tokenizer", True), False),
+        "default_system": (settings.get("default_system"), route.prompt.system),
+        "crop_to_patches": (settings.get("crop_to_patches", False), route.images.crop_to_patches),
+        "image_max_pixels": (settings.get("image_max_pixels", 768 * 768), route.images.max_pixels),
+        "image_min_pixels": (settings.get("image_min_pixels", 32 * 32), route.images.min_pixels),
+        "quantization_type": (
+            settings.get("quantization_type", "nf4") if settings.get("quantization_bit") == 4 else "none",
+            route.quantisation.kind,
+        ),
+        "double_quantization": (settings.get("double_quantization", True), route.quantisation.double),
+    }
+    if not Path(settings["model_name_or_path"]).is_dir():  # a folder has no revision that could be compared
+        pairs["model_name_or_path"] = (settings["model_name_or_path"], route.base_model)
+        pairs["model_revision"] = (settings.get("model_revision", "main"), route.base_revision)
+    return [f"{key} is {ours!r} here and {theirs!r} there" for key, (ours, theirs) in pairs.items() if ours != theirs]
+
+
+def read_yaml(path: Path) -> Yaml:
+    """Reads a YAML mapping.
+
+    Raises:
+        InputError: The file is missing or holds no mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read ({error})", "Name a folder with LLaMA-Factory YAML files.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no settings", "Name a LLaMA-Factory YAML file.")
+    return content
+
+
+def train(run: AdapterRun, quiet: bool = False) -> None:
+    """Runs one training to its end, from the last saved step where there is one; a finished run is left as it is.
+
+    Raises:
+        InputError: The output folder holds a run with other settings.
+        EnvironmentProblem: LLaMA-Factory is absent or failed.
+    """
+    import yaml
+
+    config = run.output / RESOLVED_NAME
+    if config.is_file() and read_yaml(config) != run.settings:
+        raise InputError(
+            f"{run.output} holds a run with other settings", "Name another --out, or remove that folder first."
+        )
+    if run.finished:
+        logger.info("%s: finished earlier, in %s", run.adapter, run.output)
+        return
+    run.output.mkdir(parents=True, exist_ok=True)
+    config.write_text(f"# {run.source.name} with paths and overlay put in\n{yaml.safe_dump(run.settings)}", "utf-8")
+    with Progress(f"training {run.adapter}", run.steps, "steps", quiet) as progress:
+        done = 0
+
+        def tell(step: int, _total: int) -> None:
+            nonlocal done
+            progress.advance(max(step - done, 0))
+            done = max(step, done)
+
+        run_training(config, run.output, tell)
+
+
+def pack(run: AdapterRun, folder: Path) -> None:
+    """Writes an adapter folder of a checkpoint: weights, adapter_config.json, route.json, model card.
+
+    Weights are stored in bfloat16, in which the predictor computes. A path of this machine does not go along.
+
+    Raises:
+        CheckpointError: The weights are unusable.
+    """
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(run.output / WEIGHTS_NAME)
+    _check_learned(run.adapter, weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.bfloat16() for key, value in weights.items()}, folder / WEIGHTS_NAME, {"format": "pt"})
+    config = json.loads((run.output / CONFIG_NAME).read_bytes())
+    config |= {"base_model_name_or_path": run.route.base_model, "revision": run.route.base_revision}
+    config["target_modules"] = sorted(config["target_modules"])  # a set in peft, so its order is accidental
+    (folder / CONFIG_NAME).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", "utf-8")
+    (folder / ROUTE_NAME).write_text(run.route.model_dump_json(indent=1) + "\n", "utf-8")
+    (folder / CARD_NAME).write_text(model_card(run.adapter, run.route, run.settings, run.results), "utf-8")
+
+
+def _check_learned(adapter: str, weights: dict[str, Any]) -> None:
+    for key, value in weights.items():
+        if not value.isfinite().all():
+            raise CheckpointError(
+                f"adapter {adapter!r}: {key} is not finite", "Train again with a lower learning rate."
+            )
+        if "lora_B" in key and not value.any():
+            raise CheckpointError(f"adapter {adapter!r}: {key} is all zero", "Train for at least a few steps.")
+
+
+def train_adapters(
+    runs: Sequence[AdapterRun], adapters: Path, quiet: bool = False
+) -> list[tuple[str, int, int, float, str]]:
+    """Trains and packs several adapters, one after another.
+
+    Args:
+        runs: The planned runs.
+        adapters: Parent of the packed adapter folders.
+        quiet: Whether to show no progress.
+
+    Returns:
+        Rows of adapter, rows, steps, mean training loss, hours:minutes:seconds.
+    """
+    table = []
+    for run in runs:
+        train(run, quiet)
+        target = adapters / run.adapter
+        shutil.rmtree(target, ignore_errors=True)
+        pack(run, target)
+        minutes, seconds = divmod(round(run.results["train_runtime"]), 60)
+        clock = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+        table.append((run.adapter, run.rows, run.steps, round(run.results["train_loss"], 4), clock))
+    return table

@@ -1,0 +1,154 @@
+"""Putting base model, adapters and router together into one checkpoint folder, and fetching such parts from a hub."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from mevlip.checkpoint import (
+    CODE_SUFFIXES,
+    MANIFEST_NAME,
+    BaseModelRecord,
+    Checkpoint,
+    adapter_folder,
+    open_checkpoint,
+    read_checkpoint,
+    stored_quantization,
+    write_manifest,
+)
+from mevlip.errors import CheckpointError, EnvironmentProblem
+from mevlip.routes import Quantisation, read_route
+from mevlip.tasks import adapter_names
+from mevlip_training.data.images import place
+
+_UNSAFE = (*CODE_SUFFIXES, ".onnx", ".gguf")
+_UNREAD = (*_UNSAFE, ".md")
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def assemble(
+    out: Path,
+    *,
+    base: Path,
+    adapters: Path,
+    router: Path,
+    name: str,
+    kind: Literal["demo", "medical"],
+    notice: str,
+    quantize: bool = False,
+) -> Checkpoint:
+    """Copies the parts of a checkpoint into one folder, writes its manifest and checks that they belong together.
+
+    Weights are hard-linked where the file system allows it. Files that could run code stay behind.
+
+    Args:
+        out: The checkpoint folder; must not exist, or be empty.
+        base: Folder of the base model.
+        adapters: Folder with the eight packed adapters.
+        router: Folder of the task classifier.
+        name: The checkpoint's name.
+        kind: What its answers are.
+        notice: One line shown at every run; may be empty.
+        quantize: Whether to store the base as its routes quantize it, instead of doing so at every start.
+
+    Raises:
+        CheckpointError: A part is missing, or the parts do not fit together. `out` is then left as it was.
+    """
+    missing = [str(adapters / one) for one in adapter_names() if not (adapters / one).is_dir()]
+    missing += [str(part) for part in (base, router) if not part.is_dir()]
+    if missing:
+        raise CheckpointError(f"{', '.join(missing)}: no such folder", "Train what is missing, or name its folder.")
+    if out.exists() and any(out.iterdir()):
+        raise CheckpointError(f"{out} is not empty", "Name a new folder, or remove that one first.")
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        route = read_route(adapters / adapter_names()[0])
+        if quantize and stored_quantization(base) is None:
+            _quantize(base, draft / "base", route.quantisation)
+        else:
+            _copy(base, draft / "base", _UNREAD)
+        _copy(router, draft / "router", _UNREAD)
+        for adapter in adapter_names():
+            _copy(adapters / adapter, adapter_folder(draft, adapter), _UNSAFE)
+        record = BaseModelRecord(name=route.base_model, revision=route.base_revision)
+        write_manifest(draft, name=name, kind=kind, notice=notice, base=record)
+        read_checkpoint(draft)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists():
+            out.rmdir()
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return read_checkpoint(out)
+
+
+def _copy(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
+    """Copies the plain files of a folder, without hidden ones and those of some endings; a file that is there stays."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        unwanted = path.name.startswith(".") or path.name.endswith(left_out)
+        if path.is_file() and not unwanted and not (target / path.name).exists():
+            place(path, target / path.name)
+
+
+def _quantize(base: Path, target: Path, quantisation: Quantisation) -> None:
+    """Writes a base model in four bits, and the files of the original that are not weights.
+
+    The model is quantized where it would run, on the GPU if there is one, by the code that does it at every start.
+
+    Raises:
+        CheckpointError: The routes want it unquantized, or it cannot be loaded.
+    """
+    if quantisation.kind == "none":
+        raise CheckpointError("The adapters' routes want an unquantized base", "Assemble without --quantize.")
+    from mevlip.model import choose_device, load_base
+
+    model = load_base(base, quantisation, choose_device("auto"))
+    target.mkdir(parents=True)
+    with TemporaryDirectory(dir=target.parent) as scratch:
+        model.save_pretrained(scratch, max_shard_size="2GB")
+        for path in Path(scratch).iterdir():
+            if path.name == "config.json" or path.name.endswith(_WEIGHTS):
+                path.rename(target / path.name)
+    _copy(base, target, (*_UNREAD, *_WEIGHTS))
+
+
+def fetch(repository: str, revision: str, out: Path) -> Checkpoint | None:
+    """Downloads a repository of a model hub at one commit: safetensors, JSON and text files only.
+
+    Args:
+        repository: Such as `OpenGVLab/InternVL3-8B-hf`.
+        revision: A full commit; a branch could hold something else tomorrow.
+        out: Where to put the files.
+
+    Returns:
+        The checkpoint, verified; None where the files are a part of one, such as a base model.
+
+    Raises:
+        EnvironmentProblem: The revision is no commit, the hub cannot be reached, or it has no such repository.
+        CheckpointError: The checkpoint's files differ from its manifest.
+    """
+    if not _COMMIT.fullmatch(revision):
+        raise EnvironmentProblem(
+            f"{revision!r} is no full commit", "Give all 40 characters, as the hub shows them under the file list."
+        )
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "adapters/*/README.md"]
+    try:
+        snapshot_download(repository, revision=revision, local_dir=out, allow_patterns=patterns)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise EnvironmentProblem(
+            f"{repository}@{revision[:8]} could not be fetched ({reason})",
+            "Check the name, the network and, for a gated repository, `hf auth login`; finished files are kept.",
+        ) from error
+    shutil.rmtree(out / ".cache", ignore_errors=True)  # the downloader's own notes
+    if not (out / MANIFEST_NAME).is_file():
+        return None
+    return open_checkpoint(out)

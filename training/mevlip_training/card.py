@@ -1,0 +1,63 @@
+"""Model cards: what an adapter is, from the files that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mevlip.checkpoint import file_sha256
+from mevlip.routes import Route
+from mevlip.tasks import MULTI_TASK, TASKS, TaskType
+
+CARD_NAME = "README.md"
+
+_SETTINGS = (
+    "lora_rank", "lora_alpha", "lora_dropout", "lora_target", "quantization_bit", "quantization_type",
+    "double_quantization", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "learning_rate", "lr_scheduler_type", "warmup_ratio", "optim", "cutoff_len", "bf16", "seed",
+)  # fmt: skip
+
+
+def model_card(adapter: str, route: Route, settings: dict[str, Any], results: dict[str, Any]) -> str:
+    """Writes an adapter's model card in Markdown.
+
+    Args:
+        adapter: Its name.
+        route: Its route.
+        settings: What LLaMA-Factory was given.
+        results: LLaMA-Factory's train_results.json.
+    """
+    rows = Path(settings["dataset_dir"]) / f"{settings['dataset']}.jsonl"
+    title = "all seven tasks" if adapter == MULTI_TASK else TASKS[TaskType(adapter)].title.lower()
+    lines = [
+        "---",
+        f"base_model: {route.base_model}",
+        "library_name: peft",
+        "tags: [lora, medical, visual-question-answering, flare]",
+        "---",
+        "",
+        f"# ME-VLIP adapter `{adapter}`",
+        "",
+        f"A LoRA adapter for {title} of the FLARE 2D track. It stays unmerged beside a 4-bit base model; `route.json` "
+        "says how it has to be asked.",
+        "",
+        f"- Base: `{route.base_model}`, revision `{route.base_revision}`",
+        f"- Data: {sum(1 for _ in rows.open('rb'))} rows, sha256 of the file `{file_sha256(rows)}`",
+        f"- Boxes: {route.box_space}; images: at most {route.images.max_count} of a question, "
+        f"{'tiled' if route.images.crop_to_patches else 'one tile each'}, "
+        f"at most {route.images.max_pixels} pixels before the image processor",
+        "",
+        "| setting | value |",
+        "|---|---|",
+        *(f"| {key} | {settings[key]} |" for key in _SETTINGS if key in settings),
+        "",
+        "| training | |",
+        "|---|---|",
+        f"| mean loss | {results['train_loss']:.4f} |",
+        f"| epochs | {results['epoch']:g} |",
+        f"| seconds | {results['train_runtime']:.0f} |",
+        "",
+        "Limits: it answers questions in the challenge's forms and nothing else; it is no medical device; its score is "
+        "what validation on other images gives, which the loss above does not say.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,154 @@
+"""Commands of the data package: `mevlip data ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mevlip.cli import start_logging
+
+_FOLDER = click.Path(path_type=Path)
+_out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
+_PROMPT_OPTIONS = {"template": "prompt_template", "system": "system"}
+
+
+@click.group()
+def data() -> None:
+    """Check, split, count and convert FLARE data.
+
+    FLARE_DIR is the challenge's tree, one of its splits, or any folder in it. Images may lie in folders or in the zip
+    archives as they were downloaded; nothing is ever written there.
+    """
+    start_logging(quiet=False)
+
+
+@data.command()
+@click.argument("flare_dir", type=_FOLDER)
+@_out_option
+@click.option(
+    "--images",
+    type=click.Choice(["all", "first", "explode"]),
+    default="all",
+    show_default=True,
+    help="For questions with several images: up to four in one row, the first only, or a row for each.",
+)
+@click.option(
+    "--box-space",
+    type=click.Choice(["norm1000", "pixel"]),
+    default="norm1000",
+    show_default=True,
+    help="Boxes in thousandths of the image's sides, or in its pixels.",
+)
+@click.option("--max-pixels", type=click.IntRange(1), help="Greatest image area. Default: 768 x 768.")
+@click.option("--prompt-template", help="The user's text, {question} in it once. Default: the question alone.")
+@click.option("--system", help="Text of a system turn. Default: no such turn.")
+@click.option("--tiles", is_flag=True, help="Cut images into tiles (InternVL's crop_to_patches).")
+@click.option("--base-model", help="Name of the base model, for the routes.")
+@click.option("--base-revision", help="Its revision, for the routes.")
+@click.option("--tokenizer", type=_FOLDER, help="The base's tokenizer, to measure token budgets with.")
+@click.option("--keep-flagged", is_flag=True, help="Keep rows that the audit finds wrong, where they can be written.")
+def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
+    """Write LLaMA-Factory data and one route per adapter from FLARE_DIR.
+
+    The training split is taken, or all of a FLARE_DIR that is but one other split. What `mevlip data audit` marks as
+    left out is left out, unless --keep-flagged; images shared with other splits show only where FLARE_DIR holds those.
+
+    \b
+    Example: mevlip data prepare FLARE --out build/data
+    """
+    from mevlip.routes import PromptSettings
+    from mevlip.tables import table
+    from mevlip_training.data.prepare import Choices
+    from mevlip_training.data.prepare import prepare as run
+
+    given = {name: value for name, value in options.items() if value is not None}
+    wording = {field: given.pop(name) for field, name in _PROMPT_OPTIONS.items() if name in given}
+    try:
+        prompt = PromptSettings(**wording)
+    except ValueError as error:
+        raise click.BadParameter("it must hold {question} exactly once", param_hint="--prompt-template") from error
+    prepared = run(flare_dir, out, Choices(prompt=prompt, crop_to_patches=given.pop("tiles"), **given))
+    click.echo(
+        table(("task", "dataset", "rows"), [(task, name, n) for (task, name), n in sorted(prepared.rows.items())])
+    )
+    if prepared.left_out:
+        click.echo("\n" + table(("left out because of", "records"), prepared.left_out.most_common()))
+    click.echo(f"\nwrote {prepared.rows.total()} rows and {len(prepared.sha256)} routes to {out}")
+
+
+@data.command()
+@click.argument("flare_dir", type=_FOLDER)
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every finding here.")
+def audit(flare_dir: Path, csv_file: Path | None) -> None:
+    """Find faults in FLARE_DIR: images, answers, boxes, duplicates, images shared by splits.
+
+    \b
+    Example: mevlip data audit FLARE --csv build/findings.csv
+    """
+    from mevlip.tables import table
+    from mevlip_training.data.audit import audit as run
+    from mevlip_training.data.findings import Finding, Kind, write_findings
+
+    findings = run(flare_dir)
+    groups: dict[tuple[Kind, str], list[Finding]] = {}
+    for found in findings:
+        groups.setdefault((found.kind, found.dataset), []).append(found)
+    order = list(Kind)
+    rows = [
+        (kind.value, name, len(group), sum(one.left_out for one in group), group[0].where)
+        for (kind, name), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    ]
+    if rows:
+        click.echo(table(("finding", "dataset", "found", "left out", "first"), rows))
+    else:
+        click.echo(f"{flare_dir}: nothing found")
+    if csv_file:
+        write_findings(findings, csv_file)
+        click.echo(f"\nwrote {len(findings)} findings to {csv_file}")
+
+
+@data.command()
+@click.argument("flare_dir", type=_FOLDER)
+@_out_option
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True)
+@click.option("--seed", type=int, default=2025, show_default=True)
+def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
+    """Hold out a share of FLARE_DIR's training rows: OUT/training and OUT/validation.
+
+    Rows with an image in common stay together; every data set and task gives its share. `mevlip predict` runs on
+    OUT/validation as it is, and the answers lie beside its questions in *_withGT.json.
+
+    \b
+    Example: mevlip data split FLARE --out build/split --share 0.1
+    """
+    from mevlip.tables import table
+    from mevlip_training.data.split import split as run
+
+    report = run(flare_dir, out, share, seed)
+    strata = sorted(report.training | report.validation)
+    rows = [(*stratum, report.training[stratum], report.validation[stratum]) for stratum in strata]
+    click.echo(table(("dataset", "task", "training", "validation"), rows))
+    missing = f"; {report.missing} images were not found" if report.missing else ""
+    click.echo(f"\nwrote {report.training.total()} + {report.validation.total()} rows to {out}{missing}")
+
+
+@data.command()
+@click.argument("flare_dir", type=_FOLDER)
+@click.option("--out", type=_FOLDER, help="Write counts.csv and two figures (PNG and SVG) here.")
+def stats(flare_dir: Path, out: Path | None) -> None:
+    """Count FLARE_DIR's questions by split, modality and task.
+
+    \b
+    Example: mevlip data stats FLARE --out build/stats
+    """
+    from mevlip.tables import table
+    from mevlip_training.data.records import read_examples
+    from mevlip_training.data.stats import count, write_report
+
+    counts = count(read_examples(flare_dir))
+    click.echo(table(("split", "modality", "task", "questions"), [(*cell, n) for cell, n in counts.items()]))
+    click.echo(f"\n{counts.total()} questions")
+    if out:
+        click.echo(f"wrote {', '.join(path.name for path in write_report(counts, out))} to {out}")

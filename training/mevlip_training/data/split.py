@@ -1,0 +1,178 @@
+"""Holding out a part of the training data, by image, for validation of one's own."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mevlip.errors import InputError
+from mevlip.flare.images import ImageError, image_path
+from mevlip.progress import Progress
+from mevlip.tasks import TaskType
+from mevlip_training.data.folders import whole_folder
+from mevlip_training.data.images import ImageStore, place
+from mevlip_training.data.records import TRAINING, Example, read_examples, rows_to_train
+
+SPLIT_NAME = "split.json"
+VALIDATION = "validation"
+
+Stratum = tuple[str, TaskType]
+"""Data set and task."""
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What was written.
+
+    Attributes:
+        training: Number of training rows by data set and task.
+        validation: The same for the rows held out.
+        missing: Number of images that were named but not there.
+    """
+
+    training: Counter[Stratum]
+    validation: Counter[Stratum]
+    missing: int
+
+
+def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: bool = False) -> SplitReport:
+    """Writes OUT/training and OUT/validation as FLARE trees.
+
+    Rows that share an image stay together, so that no image is learnt and tested; each data set and task gives its
+    share as nearly as that allows. The result depends on the seed and on the images' content, not on names or order.
+
+    Args:
+        source: A FLARE tree with a training split, or a tree that is but one split.
+        out: The folder to write; it appears whole or not at all.
+        share: Part of the rows to hold out, between 0 and 1.
+        seed: Seed of the drawing.
+        quiet: Whether to show no progress.
+
+    Raises:
+        InputError: There is no question, no training split, or a data set of one name in two places.
+        EnvironmentProblem: `out` is not empty and not of this command's making.
+    """
+    examples = read_examples(source)
+    rows = rows_to_train(examples)
+    _refuse_namesakes(rows)
+    with ImageStore(examples.root) as store, whole_folder(out, SPLIT_NAME, examples.root) as folder:
+        with Progress("reading", len(rows), "rows", quiet) as progress:
+            keys = []
+            for row in rows:
+                keys.append(_image_keys(row, store))
+                progress.advance()
+        held_out = hold_out([(row.dataset, row.task) for row in rows], keys, share, seed)
+        parts = (
+            (TRAINING, [row for index, row in enumerate(rows) if index not in held_out]),
+            (VALIDATION, [row for index, row in enumerate(rows) if index in held_out]),
+        )
+        missing = 0
+        for name, part in parts:
+            missing += _place_images(folder / name, part, store)
+            _write_questions(folder / name, part, truth_apart=name == VALIDATION)
+        training, validation = (Counter((row.dataset, row.task) for row in part) for _, part in parts)
+        summary = {"share": share, "seed": seed, "training": len(parts[0][1]), "validation": len(parts[1][1])}
+        (folder / SPLIT_NAME).write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+    return SplitReport(training, validation, missing)
+
+
+def hold_out(strata: Sequence[Stratum], keys: Sequence[frozenset[str]], share: float, seed: int) -> frozenset[int]:
+    """Chooses the rows to hold out.
+
+    Args:
+        strata: Data set and task of each row.
+        keys: The images of each row, as hashes; rows with a common one are never parted.
+        share: Part of each stratum wanted.
+        seed: Seed of the drawing.
+
+    Returns:
+        Indices of the rows held out. A stratum without ties between its rows gives its share to within half a row.
+    """
+    groups = list(_groups(keys))
+    random.Random(seed).shuffle(groups)  # noqa: S311 - a drawing, no secret
+    # Groups that count for several strata go first: those of one stratum can then fill what is left of each.
+    groups.sort(key=lambda group: -len({strata[row] for row in group}))
+    lacking = {stratum: share * size for stratum, size in Counter(strata).items()}
+    chosen: set[int] = set()
+    for group in groups:
+        sizes = Counter(strata[row] for row in group)
+        if sum(abs(lacking[s] - size) - abs(lacking[s]) for s, size in sizes.items()) < 0:
+            chosen.update(group)
+            lacking |= {s: lacking[s] - size for s, size in sizes.items()}
+    return frozenset(chosen)
+
+
+def _groups(keys: Sequence[frozenset[str]]) -> Iterator[list[int]]:
+    """Connected components of rows under common keys, ordered by their least key."""
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, own in enumerate(keys):
+        for key in own:
+            rows_of[key].append(row)
+    seen: set[int] = set()
+    for key in sorted(rows_of):
+        group, waiting = [], list(rows_of[key])
+        while waiting:
+            row = waiting.pop()
+            if row not in seen:
+                seen.add(row)
+                group.append(row)
+                waiting.extend(other for own in keys[row] for other in rows_of[own])
+        if group:
+            yield group
+
+
+def _refuse_namesakes(rows: Iterable[Example]) -> None:
+    folders: dict[PurePosixPath, Path] = {}
+    for row in rows:
+        if folders.setdefault(row.place, row.question.folder) != row.question.folder:
+            raise InputError(
+                f"{folders[row.place]} and {row.question.folder} would both become {row.place}",
+                "Rename one, or name a folder that holds only one of them.",
+            )
+
+
+def _image_keys(row: Example, store: ImageStore) -> frozenset[str]:
+    """Hashes of a row's images; a missing image is known by its place, a row without any by its own."""
+    keys = set()
+    for name in row.question.image_names:
+        try:
+            keys.add(store.sha256(row.question, name))
+        except ImageError:
+            keys.add(f"{row.place}/{name}")
+    return frozenset(keys or {row.id})
+
+
+def _place_images(root: Path, rows: Iterable[Example], store: ImageStore) -> int:
+    """Links or copies the rows' images to where their records name them; counts those that are not there."""
+    missing = set()
+    for row in rows:
+        for name in row.question.image_names:
+            try:
+                target = root / row.place / image_path(name)
+                if not target.exists():
+                    with store.file(row.question, name) as file:
+                        place(file, target)
+            except ImageError:
+                missing.add((row.place, name))
+    return len(missing)
+
+
+def _write_questions(root: Path, rows: Iterable[Example], truth_apart: bool) -> None:
+    """Writes question files; for validation as the challenge does, the answers in a file of their own."""
+    files: dict[Path, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        folder = root / row.place
+        record = row.question.record | {"Answer": row.answer, "Split": "val" if truth_apart else "train"}
+        if truth_apart:
+            files[folder / f"{row.dataset}_questions_val.json"].append(record | {"Answer": ""})
+            files[folder / f"{row.dataset}_questions_val_withGT.json"].append(record)
+        else:
+            files[folder / Path(row.question.file).name].append(record)
+    for path, records in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(records, indent=1) + "\n", "utf-8")

@@ -1,0 +1,223 @@
+"""The text that a model is trained to say for a true answer; `mevlip.answers` reads it back."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from mevlip.answers import Form
+from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
+from mevlip.answers.choice import Choice
+from mevlip.answers.clean import one_line
+from mevlip.answers.labels import LabelSet
+from mevlip.answers.numbers import Count, Measurement
+from mevlip.answers.report import Report
+from mevlip.tasks import TaskType
+from mevlip_training.data.findings import Kind
+from mevlip_training.data.records import has_answer
+
+_SEVERAL_LETTERS = re.compile(r"[A-Z](?:[\s,;]+[A-Z])+")
+
+# Half of a tenth is far below the smallest mean error that anyone has published (more than 6 units), while fifteen
+# digits of noise would be learnt by heart or not at all.
+_DECIMALS = Decimal("0.1")
+_TOO_MUCH = 10**6  # for the answer classes, too
+
+_Answer = TypeVar("_Answer", bound=Answer)
+
+
+class TargetError(ValueError):
+    """An answer that nobody can be taught to give.
+
+    Attributes:
+        kind: What is wrong with it.
+    """
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+def write_target(task: TaskType, answer: Any, form: Form) -> str:
+    """Writes the text that a model should say.
+
+    Args:
+        task: The question's task.
+        answer: The Answer field as found: a string, or the JSON value of a number, of labels or of boxes, which are in
+            pixels of the first image.
+        form: The form that the model's text is parsed under; boxes are written in its box space, for which
+            thousandths need its image size.
+
+    Returns:
+        One line that `mevlip.answers` parses, under the same form, into the true answer: boxes within a thousandth
+        of the image's side, measurements within 0.05. Where a classification question lists no options there is nothing
+        to check its answer against, so that it is taken as it is.
+
+    Raises:
+        TargetError: The answer is empty, does not fit the question, or cannot be parsed.
+    """
+    if not has_answer(answer):
+        raise TargetError(Kind.EMPTY_ANSWER, "the Answer field says nothing")
+    return _WRITERS[task](answer, form)
+
+
+def read_boxes(answer: Any) -> list[Any] | dict[str, list[Any]]:
+    """Boxes as found, nested even where a single one was given flat.
+
+    Args:
+        answer: JSON text or its value: a box, a list of boxes, or an object of either by identity.
+
+    Raises:
+        TargetError: It is none of these.
+    """
+    try:
+        content = json.loads(answer) if isinstance(answer, str) else answer
+    except (ValueError, RecursionError) as error:
+        raise TargetError(Kind.UNPARSABLE_BOXES, "the answer is no valid JSON") from error
+    if isinstance(content, dict):
+        return {str(identity): _nested(boxes) for identity, boxes in content.items()}
+    return _nested(content)
+
+
+def read_number(answer: Any, kind: Kind) -> Decimal:
+    """A number as found, in digits or as a JSON value.
+
+    Raises:
+        TargetError: It is no number of at most six digits; of the kind given.
+    """
+    try:
+        number = Decimal("" if isinstance(answer, bool) else str(answer).strip())
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite() or not -_TOO_MUCH < number < _TOO_MUCH:
+        raise TargetError(kind, f"{answer!r} is no number below a million")
+    return number
+
+
+def _write_choice(answer: Any, form: Form) -> str:
+    text = _line(answer)
+    if form.options and _SEVERAL_LETTERS.fullmatch(text):
+        raise TargetError(Kind.SEVERAL_LETTERS, f"{text!r} where one option is asked for")
+    if form.options or form.labels:
+        letters = {option: letter for letter, option in form.options.items()}
+        return _parse(Choice, letters.get(text, text), form, Kind.UNLISTED_OPTION).format()
+    if not text.isprintable():
+        raise TargetError(Kind.NO_TEXT, "the answer holds control characters")
+    return text
+
+
+def _write_labels(answer: Any, form: Form) -> str:
+    text = form.separator.join(map(_line, answer)) if isinstance(answer, list) else _line(answer)
+    return _parse(LabelSet, text, form, Kind.UNLISTED_LABEL).format()
+
+
+def _write_boxes(answer: Any, form: Form) -> str:
+    return _compact([_in_space(box, form) for box in _parse_boxes(Boxes, read_boxes(answer), form).boxes])
+
+
+def _write_instances(answer: Any, form: Form) -> str:
+    instances = _parse_boxes(InstanceBoxes, read_boxes(answer), form).instances
+    return _compact({identity: [_in_space(box, form) for box in boxes] for identity, boxes in instances})
+
+
+def _write_count(answer: Any, form: Form) -> str:
+    number = read_number(answer, Kind.UNPARSABLE_COUNT)
+    if number < 0 or number != number.to_integral_value():
+        raise TargetError(Kind.IMPOSSIBLE_COUNT, f"{answer!r} is no whole number from 0")
+    return _parse(Count, str(int(number)), form, Kind.IMPOSSIBLE_COUNT).format()
+
+
+def _write_measurement(answer: Any, form: Form) -> str:
+    rounded = read_number(answer, Kind.UNPARSABLE_MEASUREMENT).quantize(_DECIMALS) + 0  # the sum turns -0.0 into 0.0
+    text = f"{rounded:f}"
+    _parse(Measurement, text, form, Kind.UNPARSABLE_MEASUREMENT)
+    return text
+
+
+def _write_report(answer: Any, form: Form) -> str:
+    return _parse(Report, one_line(_line(answer)), form, Kind.NO_TEXT).format()
+
+
+_WRITERS: MappingProxyType[TaskType, Callable[[Any, Form], str]] = MappingProxyType(
+    {
+        TaskType.CLASSIFICATION: _write_choice,
+        TaskType.MULTI_LABEL: _write_labels,
+        TaskType.DETECTION: _write_boxes,
+        TaskType.INSTANCE_DETECTION: _write_instances,
+        TaskType.COUNTING: _write_count,
+        TaskType.REGRESSION: _write_measurement,
+        TaskType.REPORT: _write_report,
+    }
+)
+
+
+def _parse(answer_class: type[_Answer], text: str, form: Form, kind: Kind) -> _Answer:
+    """Reads a text as prediction will; what that refuses is not worth teaching."""
+    try:
+        return answer_class.parse(text, form)
+    except Unparsable as error:
+        raise TargetError(kind, f"{text!r} is {error}") from error
+
+
+def _parse_boxes(answer_class: type[_Answer], found: list[Any] | dict[str, list[Any]], form: Form) -> _Answer:
+    """Boxes in whole pixels, clamped to the image."""
+    right_shape = isinstance(found, dict) == (answer_class is InstanceBoxes)
+    well_formed = right_shape and all(map(_is_box, flat_boxes(found)))  # then only the area can be wrong
+    kind = Kind.ZERO_AREA if well_formed else Kind.UNPARSABLE_BOXES
+    return _parse(answer_class, json.dumps(found), replace(form, box_space="pixel"), kind)
+
+
+def flat_boxes(found: list[Any] | dict[str, list[Any]]) -> list[Any]:
+    """All boxes that `read_boxes` gave, without their identities."""
+    return [box for boxes in found.values() for box in boxes] if isinstance(found, dict) else found
+
+
+def _nested(content: Any) -> list[Any]:
+    if not isinstance(content, list):
+        raise TargetError(Kind.UNPARSABLE_BOXES, "the answer holds something else than lists of boxes")
+    return [content] if _is_box(content) else content
+
+
+def _is_box(item: Any) -> bool:
+    return isinstance(item, list) and len(item) == 4 and all(map(_is_coordinate, item))
+
+
+def _is_coordinate(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < _TOO_MUCH
+
+
+def _in_space(box: Box, form: Form) -> list[int]:
+    if form.box_space == "pixel":
+        return list(box)
+    if form.image_size is None:
+        raise TargetError(Kind.BAD_IMAGE, "thousandths of an image whose size is unknown")
+    width, height = form.image_size
+    x_min, x_max = _thousandths(box.x_min, box.x_max, width)
+    y_min, y_max = _thousandths(box.y_min, box.y_max, height)
+    return [x_min, y_min, x_max, y_max]
+
+
+def _thousandths(low: int, high: int, size: int) -> tuple[int, int]:
+    """Both ends of a side, rounded; outwards where rounding would leave nothing between them."""
+    start, end = low * 1000 / size, high * 1000 / size
+    if round(start) < round(end):
+        return round(start), round(end)
+    return math.floor(start), math.ceil(end)
+
+
+def _compact(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _line(answer: Any) -> str:
+    """A text on one line with blanks collapsed."""
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+        raise TargetError(Kind.NO_TEXT, f"a {type(answer).__name__} where a text is expected")
+    return " ".join(str(answer).split())

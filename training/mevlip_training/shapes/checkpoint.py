@@ -1,0 +1,110 @@
+"""A whole checkpoint of a wanted shape with random weights: base, eight adapters, and a router from elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mevlip.checkpoint import Checkpoint
+from mevlip.routes import ROUTE_NAME, Route
+from mevlip.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
+from mevlip_training.assembly import assemble
+from mevlip_training.shapes.layout import write_processor, write_tokenizer
+from mevlip_training.shapes.qwen import build_tokenizer, find_ranks
+
+if TYPE_CHECKING:
+    from transformers import InternVLConfig
+
+NOTICE = "RANDOM WEIGHTS: a checkpoint for measuring and testing; its answers mean nothing"
+RANK = 8
+
+
+def write_base(folder: Path, config: InternVLConfig, seed: int = 0, quiet: bool = True) -> int:
+    """Writes a base model with random weights, Qwen2.5's tokenizer and 448-pixel tiles.
+
+    Returns:
+        Number of parameters.
+
+    Raises:
+        EnvironmentProblem: Qwen2.5's vocabulary is not installed.
+    """
+    from mevlip_training.shapes.internvl3 import TILE_SIZE, TILE_TOKENS, write_weights
+
+    tokenizer = build_tokenizer(find_ranks())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder, tokenizer)
+    write_processor(folder, TILE_SIZE, TILE_TOKENS)
+    return write_weights(folder, config, seed, quiet)
+
+
+def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dict[TaskType, int] | None = None) -> None:
+    """Writes eight random rank-8 adapters and their routes.
+
+    Args:
+        folder: Receives one folder for each adapter.
+        config: The base's shape.
+        name: The base's name.
+        budgets: Token budget of each task; None for the task table's.
+    """
+    from peft import LoraConfig
+    from safetensors.torch import save_file
+
+    from mevlip_training.shapes.internvl3 import PROJECTIONS, random_adapter
+
+    lora = LoraConfig(
+        r=RANK,
+        lora_alpha=2 * RANK,
+        lora_dropout=0.0,
+        target_modules=rf".*language_model\.layers\..*\.({'|'.join(PROJECTIONS)})",
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=name,
+        inference_mode=True,
+    )
+    budgets = budgets or {task.type: task.max_new_tokens for task in TASKS.values()}
+    for seed, adapter in enumerate(adapter_names(), 1):
+        own = folder / adapter
+        lora.save_pretrained(own)
+        save_file(random_adapter(config, RANK, seed), own / "adapter_model.safetensors", {"format": "pt"})
+        route = Route(
+            adapter=adapter,
+            base_model=name,
+            base_revision="random",
+            max_new_tokens=budgets if adapter == MULTI_TASK else {TaskType(adapter): budgets[TaskType(adapter)]},
+        )
+        (own / ROUTE_NAME).write_text(route.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def write_checkpoint(
+    folder: Path,
+    config: InternVLConfig,
+    router: Path,
+    budgets: dict[TaskType, int] | None = None,
+    quiet: bool = True,
+) -> Checkpoint:
+    """Writes a whole checkpoint folder.
+
+    Args:
+        folder: The checkpoint folder; must not exist.
+        config: The base's shape.
+        router: Folder of a trained router.
+        budgets: Token budget of each task; None for the task table's.
+        quiet: Whether to show no progress.
+    """
+    parts = folder.with_name(f".{folder.name}.parts")
+    shutil.rmtree(parts, ignore_errors=True)
+    name = f"random/{folder.name}"
+    try:
+        write_base(parts / "base", config, quiet=quiet)
+        write_adapters(parts / "adapters", config, name, budgets)
+        return assemble(
+            folder,
+            base=parts / "base",
+            adapters=parts / "adapters",
+            router=router,
+            name=folder.name,
+            kind="demo",
+            notice=NOTICE,
+        )
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""InternVL3's architecture at two sizes: the true eight billion parameters, and a thin one with the true vocabulary."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
+
+from mevlip.progress import Progress
+
+LOGITS = 151_674
+TILE_SIZE = 448
+PATCH_SIZE = 14
+DOWNSAMPLE = 0.5
+TILE_TOKENS = int((TILE_SIZE // PATCH_SIZE * DOWNSAMPLE) ** 2)
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj")
+"""Linear layers of the language model that the paper's adapters change."""
+
+_END_ID, _PAD_ID, _IMAGE_ID = 151_645, 151_643, 151_667
+_SHARD_BYTES = 4 << 30
+# In the hub's files the language model holds its output head, and the wrapper's own prefix is left out.
+_HUB_NAMES = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
+              (r"^model\.", ""))  # fmt: skip
+
+Tensors = dict[str, torch.Tensor]
+
+
+def internvl3_8b() -> InternVLConfig:
+    """The shape of OpenGVLab/InternVL3-8B-hf: 7,944,373,760 parameters."""
+    vision = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+    text = {
+        "hidden_size": 3584,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "intermediate_size": 18944,
+    }
+    return _config(vision, text)
+
+
+def thin() -> InternVLConfig:
+    """InternVL3-8B's vocabulary, tiles and visual tokens around two narrow layers each: 80 million parameters."""
+    vision = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+    text = {
+        "hidden_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 512,
+    }
+    return _config(vision, text)
+
+
+def _config(vision: dict[str, int], text: dict[str, int]) -> InternVLConfig:
+    return InternVLConfig(
+        vision_config=InternVLVisionConfig(
+            **vision,
+            image_size=[TILE_SIZE, TILE_SIZE],
+            patch_size=[PATCH_SIZE, PATCH_SIZE],
+            attention_bias=True,
+            layer_scale_init_value=0.1,
+        ),
+        text_config=Qwen2Config(
+            **text,
+            vocab_size=LOGITS,
+            max_position_embeddings=32_768,
+            rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+            tie_word_embeddings=False,
+            bos_token_id=_PAD_ID,
+            eos_token_id=_END_ID,
+        ),
+        image_token_id=_IMAGE_ID,
+        image_seq_length=TILE_TOKENS,
+        downsample_ratio=DOWNSAMPLE,
+        tie_word_embeddings=False,
+    )
+
+
+def shapes(config: InternVLConfig) -> dict[str, torch.Size]:
+    """The shape of every parameter, by its name in the loaded model; nothing is allocated."""
+    with torch.device("meta"):
+        model = InternVLForConditionalGeneration(config)
+    return {name: parameter.shape for name, parameter in model.named_parameters()}
+
+
+def write_weights(folder: Path, config: InternVLConfig, seed: int, quiet: bool = True) -> int:
+    """Writes config.json, generation_config.json and random bfloat16 weights in shards, under the hub's names.
+
+    One tensor is in memory besides the shard that is being filled.
+
+    Args:
+        folder: The base model's folder.
+        config: The shape.
+        seed: Seed of the weights.
+        quiet: Whether to show no progress.
+
+    Returns:
+        Number of parameters.
+    """
+    from safetensors.torch import save_file
+
+    saved = InternVLConfig.from_dict({**config.to_dict(), "architectures": [InternVLForConditionalGeneration.__name__]})
+    saved.dtype = torch.bfloat16
+    saved.save_pretrained(folder)
+    generation = {"bos_token_id": _PAD_ID, "pad_token_id": _PAD_ID, "eos_token_id": _END_ID}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", "utf-8")
+    wanted = shapes(config)
+    count = sum(shape.numel() for shape in wanted.values())
+    generator = torch.Generator().manual_seed(seed)
+    parts = list(_shards(wanted))
+    places: dict[str, str] = {}
+    with Progress("writing weights", count, "parameters", quiet) as progress:
+        for number, names in enumerate(parts, 1):
+            file = "model.safetensors" if len(parts) == 1 else f"model-{number:05}-of-{len(parts):05}.safetensors"
+            tensors: Tensors = {}
+            for name in names:
+                tensors[_hub_name(name)] = _random(name, wanted[name], generator)
+                progress.advance(wanted[name].numel())
+            save_file(tensors, folder / file, {"format": "pt"})
+            places |= dict.fromkeys(tensors, file)
+    if len(parts) > 1:
+        index = {"metadata": {"total_size": 2 * count}, "weight_map": places}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", "utf-8")
+    return count
+
+
+def random_adapter(config: InternVLConfig, rank: int, seed: int) -> Tensors:
+    """LoRA weights of the paper's seven projections in every layer of the language model, under peft's names."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors: Tensors = {}
+    for name, shape in shapes(config).items():
+        layer = name.removesuffix(".weight")
+        if ".language_model.layers." in name and layer.endswith(PROJECTIONS):
+            rows, columns = shape
+            for part, size in (("A", (rank, columns)), ("B", (rows, rank))):
+                tensor = torch.empty(size, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)
+                tensors[f"base_model.model.{layer}.lora_{part}.weight"] = tensor
+    return tensors
+
+
+def _shards(wanted: dict[str, torch.Size]) -> Iterator[list[str]]:
+    """Names of the parameters of each file, as many as fit into it."""
+    part: list[str] = []
+    size = 0
+    for name, shape in wanted.items():
+        if part and size + 2 * shape.numel() > _SHARD_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(name)
+        size += 2 * shape.numel()
+    yield part
+
+
+def _hub_name(name: str) -> str:
+    for pattern, replacement in _HUB_NAMES:
+        renamed, found = re.subn(pattern, replacement, name)
+        if found:
+            return renamed
+    raise ValueError(name)
+
+
+def _random(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """An untrained value: what norms, layer scales and biases begin with, else normal with deviation 0.02."""
+    if "norm" in name and name.endswith("weight"):
+        return torch.ones(shape, dtype=torch.bfloat16)
+    if "lambda_" in name:
+        return torch.full(shape, 0.1, dtype=torch.bfloat16)
+    if name.endswith("bias"):
+        return torch.zeros(shape, dtype=torch.bfloat16)
+    return torch.empty(shape, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)

@@ -1,0 +1,264 @@
+"""The commands `mevlip score`, `mevlip compare` and `mevlip ablate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mevlip.cli import checkpoint_option, device_option, setting, start_logging
+from mevlip_validation.scoring import RESAMPLES, SEED
+
+if TYPE_CHECKING:
+    from mevlip_validation.scoring.rows import By, Matched, Row
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(dir_okay=False, path_type=Path)
+
+_truth = click.option(
+    "--truth",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Answered question file, or a folder with such files; *_withGT.json stand for the files that they answer.",
+)
+_train = click.option(
+    "--train",
+    type=click.Path(exists=True, path_type=Path),
+    help="Answered training questions, from which the constants are taken. Default: the truth itself.",
+)
+_resamples = click.option(
+    "--resamples", type=click.IntRange(1), default=RESAMPLES, show_default=True, help="Drawings of the bootstrap."
+)
+_seed = click.option("--seed", type=int, default=SEED, show_default=True, help="Its seed.")
+_json = click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Write all figures with their signatures.")
+
+
+@click.command()
+@click.argument("predictions", type=_FILE)
+@_truth
+@_train
+@click.option("--explained", type=_FILE, help="What predict --explain wrote: for calibration and the router's part.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Other predictions to show the gain over, such as those for blank images. May be repeated.",
+)
+@click.option("--allow-partial", is_flag=True, help="Score what is there, although rows are missing or surplus.")
+@click.option(
+    "--match",
+    "by",
+    type=click.Choice(["question", "position"]),
+    default="question",
+    show_default=True,
+    help="Find rows by image names and question, or take the n-th for the n-th.",
+)
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    metavar="NAME=PYTHON",
+    help="Have GREEN, CRIMSON, RaTE or RadCliQ judge reports, run by that Python. May be repeated.",
+)
+@_resamples
+@_seed
+@click.option("--signatures", is_flag=True, help="Also print what exactly each score is, for papers and comparisons.")
+@_json
+@click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write one line for each question.")
+@click.option("--report", type=_OUT, metavar="FILE", help="Write everything as one HTML page with pictures.")
+def score(
+    predictions: Path,
+    truth: Path,
+    train: Path | None,
+    explained: Path | None,
+    against: tuple[str, ...],
+    allow_partial: bool,
+    by: By,
+    judges: tuple[str, ...],
+    resamples: int,
+    seed: int,
+    signatures: bool,
+    json_file: Path | None,
+    csv_file: Path | None,
+    report: Path | None,
+) -> None:
+    """Score a PREDICTIONS file as two public conventions and the mean over data sets would.
+
+    Each score has a 95 % interval from a bootstrap over images, and stands beside what the best constant would score.
+
+    \b
+    Example: mevlip score build/demo/predictions.json --truth examples/inputs
+    """
+    start_logging(quiet=True)
+    from mevlip_validation.scoring import output
+    from mevlip_validation.scoring.analysis import judge
+    from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
+    from mevlip_validation.scoring.judges import judge_reports
+    from mevlip_validation.scoring.score import score as score_rows
+
+    matched = _matched(predictions, truth, allow_partial, by, explained)
+    scorers = {}
+    for name, python in map(_named, judges):
+        rows, verdicts = judge_reports(matched.rows, name, Path(python))
+        matched = replace(matched, rows=tuple(rows))
+        scorers[name] = verdicts.scorer
+    others: dict[str, Sequence[Row]] = {CONSTANT: constant_rows(matched.rows, _known(train) or matched.rows)}
+    for name, file in map(_named, against):
+        others[name] = _matched(Path(file), truth, True, by, None).rows
+    scores = score_rows(matched.rows, others, resamples, seed)
+    click.echo(output.render_scores(scores))
+    source = f"{train}" if train else "the truth itself, which flatters them: name --train"
+    click.echo(f"Gains are in the macro convention; constants come from {source}.")
+    for name, scorer in scorers.items():
+        click.echo(f"{name} by {scorer}")
+    if signatures:
+        click.echo(output.render_signatures(scores))
+    if json_file:
+        output.write_json({**output.as_json(matched, scores), "scorers": scorers}, json_file)
+    judged = judge(matched.rows)
+    if csv_file:
+        output.write_questions(judged, csv_file)
+    if report:
+        from mevlip_validation.report import write_report
+
+        root = truth if truth.is_dir() else truth.parent
+        size = write_report(report, str(predictions), root, matched, judged, scores, scorers)
+        click.echo(f"report: {report} ({size / 1e6:.1f} MB)")
+
+
+@click.command()
+@click.argument("predictions", type=_FILE, nargs=-1, required=True)
+@_truth
+@_resamples
+@_seed
+@_json
+def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: int, json_file: Path | None) -> None:
+    """Compare PREDICTIONS files with the first of them by a paired bootstrap over images.
+
+    \b
+    Example: mevlip compare mt/predictions.json ts/predictions.json --truth examples/inputs
+    """
+    start_logging(quiet=True)
+    from mevlip.tables import table
+    from mevlip_validation.scoring import output
+    from mevlip_validation.scoring.score import compare as compare_two
+
+    if len(predictions) < 2:
+        raise click.UsageError("Name at least two predictions files.")
+    first, *others = (_matched(path, truth, True, "question", None) for path in predictions)
+    header = ("task", "measure", "convention", "first", "this", "gain", "verdict")
+    found = {
+        str(path): compare_two(first.rows, other.rows, resamples, seed)
+        for path, other in zip(predictions[1:], others, strict=True)
+    }
+    for path, comparisons in found.items():
+        click.echo(f"{path} against {predictions[0]}:")
+        click.echo(table(header, output.compare_rows(comparisons)))
+    if json_file:
+        output.write_json(output.comparisons_as_json(found), json_file)
+
+
+@click.command()
+@click.argument("input_folder", metavar="INPUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_truth
+@_train
+@checkpoint_option
+@device_option
+@setting("--batch-size", type=click.IntRange(1), default=8, help="Most questions per forward.")
+@_resamples
+@_seed
+@_json
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="build/ablation",
+    show_default=True,
+    help="Folder for predictions.",
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def ablate(
+    input_folder: Path,
+    truth: Path,
+    train: Path | None,
+    checkpoint: str | None,
+    device: Any,
+    batch_size: int,
+    resamples: int,
+    seed: int,
+    json_file: Path | None,
+    out: Path,
+    quiet: bool,
+) -> None:
+    """Answer INPUT with the base alone, the generalist, the router and the declared tasks, and compare them.
+
+    Two controls show what the images are worth: blank ones, and questions without any.
+
+    \b
+    Example: mevlip ablate examples/inputs --truth examples/inputs
+    """
+    start_logging(quiet)
+    from mevlip.config import Settings
+    from mevlip_validation import ablation
+    from mevlip_validation.scoring import output
+    from mevlip_validation.scoring.rows import read_truth
+
+    settings = Settings(input=input_folder, output=out, checkpoint=checkpoint, device=device, batch_size=batch_size)
+    answers = ablation.answer_all(settings, read_truth(truth), quiet=quiet)
+    found = ablation.ablate(answers, _known(train), resamples, seed)
+    click.echo(ablation.render(found))
+    if json_file:
+        content = {name: output.scores_as_json(scores) for name, scores in found.scores.items()}
+        pairs = {f"{second} over {first}": one for (first, second), one in found.comparisons.items()}
+        output.write_json({"systems": content, "comparisons": output.comparisons_as_json(pairs)}, json_file)
+
+
+def _matched(predictions: Path, truth: Path, allow_partial: bool, by: By, explained: Path | None) -> Matched:
+    """Rows of a predictions file; tells what does not fit.
+
+    Raises:
+        OutputError: Rows are missing, double or surplus, and that is not allowed.
+    """
+    from mevlip.errors import OutputError
+    from mevlip_validation.scoring.rows import match, read_explanations, read_records, read_truth
+
+    records = read_records(predictions)
+    explanations = read_explanations(explained, records) if explained else []
+    matched = match(read_truth(truth), records, explanations, by)
+    if matched.unscored:
+        click.echo(
+            f"not scored: {_counted(matched.unscored)} of the truth have no answer or no known TaskType", err=True
+        )
+    faults = {
+        "questions have no prediction (free in flare25, wrong in the others)": matched.missing,
+        "predictions repeat a question (the last counts in flare25, else the first)": matched.duplicates,
+        "predictions answer no question of the truth": matched.surplus,
+    }
+    told = "; ".join(f"{_counted(places)} {what}" for what, places in faults.items() if places)
+    if told and not allow_partial:
+        raise OutputError(
+            f"{predictions} does not fit {truth}: {told}", "Mend it, or score the rest with --allow-partial."
+        )
+    if told:
+        click.echo(f"PARTIAL: {predictions}: {told}", err=True)
+    return matched
+
+
+def _counted(places: Sequence[str]) -> str:
+    return f"{len(places)} (such as {places[0]})"
+
+
+def _known(train: Path | None) -> tuple[Row, ...]:
+    """The rows of answered training questions."""
+    from mevlip_validation.scoring.rows import match, read_truth
+
+    return match(read_truth(train), []).rows if train else ()
+
+
+def _named(value: str) -> tuple[str, str]:
+    name, equals, rest = value.partition("=")
+    if not (name and equals and rest):
+        raise click.UsageError(f"{value!r} is no NAME=VALUE.")
+    return name, rest

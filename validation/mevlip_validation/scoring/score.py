@@ -1,0 +1,143 @@
+"""Scores of predictions under three conventions, with intervals, beside what other answers would score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, isnan
+
+from mevlip.tasks import TASKS, TaskType
+from mevlip_validation.scoring import RESAMPLES, SEED
+from mevlip_validation.scoring.bootstrap import Bootstrap, Estimate, bounds, score_of
+from mevlip_validation.scoring.rows import Row
+from mevlip_validation.scoring.rules import JUDGES, Measure, Rule, main_measure, measures
+
+Rows = Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measure of one task under one convention.
+
+    Attributes:
+        task: The task.
+        measure: The measure.
+        rule: How it was taken.
+        questions: Number of rows.
+        estimate: The score and its interval.
+        others: What the other answers score, by name: `constant`, `blank images`, ...
+    """
+
+    task: TaskType
+    measure: Measure
+    rule: Rule
+    questions: int
+    estimate: Estimate
+    others: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the task's first measure."""
+        return self.measure == main_measure(self.task)
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """By how much the score is better than each of the others; negative where it is worse."""
+        return {name: self.measure.gain(self.estimate.value, other) for name, other in self.others.items()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems by one measure under one convention.
+
+    Attributes:
+        task: The task.
+        measure: The measure.
+        rule: How it was taken.
+        first: The first system's score.
+        second: The second's.
+        gain: By how much the second is better, with the interval of the paired bootstrap.
+    """
+
+    task: TaskType
+    measure: Measure
+    rule: Rule
+    first: float
+    second: float
+    gain: Estimate
+
+    @property
+    def verdict(self) -> str:
+        """Whether the second wins, loses, or the interval leaves it open."""
+        if not isfinite(self.first) or not isfinite(self.second):
+            return "not comparable"
+        if isnan(self.gain.low):
+            return "one image only"
+        return "win" if self.gain.low > 0 else "lose" if self.gain.high < 0 else "tie"
+
+
+def score(
+    rows: Rows, others: Mapping[str, Rows] | None = None, resamples: int = RESAMPLES, seed: int = SEED
+) -> list[Score]:
+    """Scores every task that has rows, in the challenge's order.
+
+    Args:
+        rows: Truth and predictions.
+        others: Other answers to the same rows in the same order, to show what the score is worth.
+        resamples: Drawings of the bootstrap.
+        seed: Its seed.
+
+    Returns:
+        One score for each measure and convention, a task's own measure first; model-based measures only where judged.
+    """
+    found = []
+    for task, measure, rule, chosen in _applicable(rows):
+        mine = [rows[index] for index in chosen]
+        bootstrap = Bootstrap([row.cluster for row in mine], resamples, seed)
+        beside = {
+            name: score_of(rule.tally([answers[index] for index in chosen]), len(chosen))
+            for name, answers in (others or {}).items()
+        }
+        found.append(Score(task, measure, rule, len(mine), bootstrap.estimate(rule.tally(mine)), beside))
+    return found
+
+
+def compare(first: Rows, second: Rows, resamples: int = RESAMPLES, seed: int = SEED) -> list[Comparison]:
+    """Compares two systems by each task's first measure, by a paired bootstrap over images.
+
+    Args:
+        first: The system to compare with.
+        second: The other one, on the same truth in the same order.
+        resamples: Drawings of the bootstrap.
+        seed: Its seed.
+
+    Raises:
+        ValueError: The two have different truths.
+    """
+    if [row.place for row in first] != [row.place for row in second]:
+        raise ValueError("the two were matched with different truths")
+    found = []
+    for task, measure, rule, chosen in _applicable(first):
+        if measure != main_measure(task):
+            continue
+        pair = [[rows[index] for index in chosen] for rows in (first, second)]
+        tallies = [rule.tally(rows) for rows in pair]
+        bootstrap = Bootstrap([row.cluster for row in pair[0]], resamples, seed)
+        before, after = (score_of(tally, len(chosen)) for tally in tallies)
+        one, other = (bootstrap.scores(tally) for tally in tallies)
+        gains = other - one if measure.direction == "higher" else one - other
+        gain = Estimate(measure.gain(after, before), *bounds(gains))
+        found.append(Comparison(task, measure, rule, before, after, gain))
+    return found
+
+
+def _applicable(rows: Rows) -> Iterator[tuple[TaskType, Measure, Rule, list[int]]]:
+    """Every rule that has something to count, with the places of its rows."""
+    present = {row.task for row in rows}
+    judged = {name for row in rows for name in row.judgements}
+    for task in (task for task in TASKS if task in present):
+        for measure in measures(task):
+            for rule in measure.rules:
+                if measure.name in JUDGES and measure.name not in judged:
+                    continue
+                yield task, measure, rule, [index for index, row in enumerate(rows) if row.task in rule.tasks]
