@@ -45,7 +45,7 @@ def test_weights_lie_under_the_names_that_transformers_saves(tmp_path: Path) -> 
         safe_open(tmp_path / "theirs/model.safetensors", "pt") as theirs,
     ):
         assert set(ours.keys()) == set(theirs.keys())
-        for key in ours.keys():  # noqa: SIM118 - it is no dictionary
+        for key in ours.keys():  # noqa: SIM118 - a file, not a dictionary
             assert torch.equal(ours.get_tensor(key), theirs.get_tensor(key))
 
 
