@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from mevlip.processors import PromptEncoder
 from mevlip_training.demo import base, pretraining
 from mevlip_training.demo.pretraining import _FourBit, draw, pretrain
+from tests.conftest import DEMO
 
 
 def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back() -> None:
@@ -26,7 +30,7 @@ def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back(
 def test_the_base_learns_and_equal_seeds_teach_it_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "BATCH", 4)
     scenes = draw(80)
-    tokenizer = base._train_tokenizer(text for scene in scenes for turn in scene.turns for text in turn)
+    tokenizer = base.train_tokenizer(text for scene in scenes for turn in scene.turns for text in turn)
     losses = [pretrain(base.new_model(tokenizer), tokenizer, scenes, steps=20) for _ in range(2)]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 10
@@ -38,3 +42,14 @@ def test_scenes_are_drawn_alike_by_any_number_of_processes() -> None:
     for one, other in zip(first, second, strict=True):
         assert one.turns == other.turns
         assert (one.pixels == other.pixels).all()
+
+
+def test_the_base_is_written_as_the_demo_ships_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = draw(60)
+    monkeypatch.setattr(pretraining, "draw", lambda: few)
+    monkeypatch.setattr(pretraining, "pretrain", lambda *_: [])
+    pretraining.build_base(tmp_path, ["How many cells lie in this field?"])
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (DEMO / "base").iterdir()}
+    for name in ("preprocessor_config.json", "processor_config.json", "special_tokens_map.json", "chat_template.jinja"):
+        assert (tmp_path / name).read_bytes() == (DEMO / "base" / name).read_bytes()
+    assert PromptEncoder("internvl", tmp_path).reserved == PromptEncoder("internvl", DEMO / "base").reserved

@@ -6,8 +6,6 @@ The files are written in the layout in which the real model lies on the hub, so 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +16,6 @@ from mevlip_training.shapes.layout import (
     MEDIA_TOKENS,
     PAD,
     byte_level_tokenizer,
-    write_processor,
-    write_tokenizer,
 )
 
 SEED = 3
@@ -38,27 +34,8 @@ _SPECIAL_TOKENS = (
 )  # fmt: skip
 
 
-def build_base(folder: Path, corpus: Iterable[str]) -> None:
-    """Writes a base model that `mevlip_training.demo.pretraining` has taught to see.
-
-    Args:
-        folder: Where to write; made where it is absent.
-        corpus: Texts from which the byte-level merges are learned, besides those of the base's own training.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    from mevlip_training.demo.pretraining import draw, pretrain
-
-    scenes = draw()
-    spoken = (text for scene in scenes[:4000] for turn in scene.turns for text in turn)
-    tokenizer = _train_tokenizer(chain(corpus, spoken))
-    write_tokenizer(folder, tokenizer)
-    write_processor(folder, IMAGE_SIZE, IMAGE_TOKENS)
-    model = new_model(tokenizer)
-    pretrain(model, tokenizer, scenes)
-    model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
-
-
-def _train_tokenizer(corpus: Iterable[str]) -> Any:
+def train_tokenizer(corpus: Iterable[str]) -> Any:
+    """A byte-level tokenizer of `VOCABULARY` tokens, its merges learned from some texts."""
     from tokenizers import AddedToken, models, pre_tokenizers, trainers
 
     tokenizer = byte_level_tokenizer(models.BPE())

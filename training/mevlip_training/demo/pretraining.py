@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from mevlip_training.demo.base import IMAGE_SIZE, IMAGE_TOKENS
+from mevlip_training.demo.base import IMAGE_SIZE, IMAGE_TOKENS, new_model, train_tokenizer
 from mevlip_training.demo.plain import base_turns
 from mevlip_training.demo.scenes import draw_scene
 from mevlip_training.demo.wordings import DATASETS
+from mevlip_training.shapes.layout import write_processor, write_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +67,24 @@ class Row:
     ids: list[int]
     labels: list[int]
     pixels: np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def build_base(folder: Path, corpus: Iterable[str]) -> None:
+    """Writes a base model that has been taught to see.
+
+    Args:
+        folder: Where to write; made where it is absent.
+        corpus: Texts from which the byte-level merges are learned, besides those of the base's own training.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = draw()
+    spoken = (text for scene in scenes[:4000] for turn in scene.turns for text in turn)
+    tokenizer = train_tokenizer(chain(corpus, spoken))
+    write_tokenizer(folder, tokenizer)
+    write_processor(folder, IMAGE_SIZE, IMAGE_TOKENS)
+    model = new_model(tokenizer)
+    pretrain(model, tokenizer, scenes)
+    model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
 
 
 def pretrain(model: Any, tokenizer: Any, scenes: Sequence[Drawn], steps: int = STEPS) -> list[float]:
