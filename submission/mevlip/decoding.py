@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
-from mevlip.errors import ModelFailure
+from mevlip.errors import ModelFailure, describe
 
 Mask = NDArray[np.bool_]
 
@@ -207,8 +207,7 @@ class Decoding:
 
 
 def _unfit(error: Exception) -> ModelFailure:
-    detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-    return ModelFailure(f"llguidance cannot compile a grammar ({detail})", _UNFIT)
+    return ModelFailure(f"llguidance cannot compile a grammar ({describe(error)})", _UNFIT)
 
 
 def _distribution(starts: dict[str, int], held: torch.Tensor) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mevlip.answers import Form, Outcome, Stage, fallback_answer, grammar_of, read_answer
 from mevlip.answers.grammar import Grammar
-from mevlip.errors import MevlipError, ModelFailure
+from mevlip.errors import MevlipError, ModelFailure, describe
 from mevlip.flare.images import QuestionImages, load_question_images
 from mevlip.planner import Batch, RoutedQuestion
 from mevlip.prompts import Prompt, build_prompt
@@ -154,9 +154,8 @@ class _Failure:
 
     @classmethod
     def of(cls, error: Exception) -> _Failure:
-        """Names an error by its type and first line."""
-        first_line = (str(error).splitlines() or [""])[0][:200]
-        return cls(f"{type(error).__name__}: {first_line}", isinstance(error, OutOfMemory))
+        """Keeps what an error says."""
+        return cls(describe(error), isinstance(error, OutOfMemory))
 
 
 class Engine:

@@ -44,6 +44,11 @@ class MevlipError(Exception):
         return type(self), (self.cause, self.remedy)
 
 
+def describe(error: Exception) -> str:
+    """Names a library's error by its type and first line, at most 200 characters of it."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
 class EnvironmentProblem(MevlipError):
     """A package, a device or a permission that the run needs is not there."""
 
