@@ -38,7 +38,7 @@ WORKDIR /app
 COPY predict.sh ./
 COPY submission ./submission
 # A build around an incomplete or altered checkpoint, or one that only its owner may read, fails here.
-RUN test -z "$(find /app ! -perm -o+r)" && PYTHONPATH=submission python -c "import os; from pathlib import Path; from mevlip.checkpoint import open_checkpoint; open_checkpoint(Path(os.environ['MEVLIP_CHECKPOINT']))"
+RUN test -z "$(find /app ! -perm -o+r)" && PYTHONPATH=submission python -c "import os; from pathlib import Path; from mevlip.checkpoints.checkpoint import open_checkpoint; open_checkpoint(Path(os.environ['MEVLIP_CHECKPOINT']))"
 # Labels come last: a new commit makes new labels, and no layer anew.
 ARG BASE_IMAGE
 ARG BASE_DIGEST

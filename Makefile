@@ -8,7 +8,7 @@ BUILD_FLAGS ?= # such as --build-arg PIP_INDEX_URL=...
 .PHONY: demo test lint bench image demo-checkpoint example-inputs train-env judges-env image-test
 
 demo: .venv/ready ## answer the example questions with the demo checkpoint, show the answers and score them
-	$(BIN)/mevlip predict examples/inputs build/demo --explain build/demo/explanations.jsonl
+	$(BIN)/mevlip predict examples/inputs build/demo --explanations build/demo/explanations.jsonl
 	$(BIN)/mevlip show build/demo/predictions.json
 	$(BIN)/mevlip check build/demo/predictions.json --input examples/inputs
 	$(BIN)/mevlip score build/demo/predictions.json --truth examples/inputs --train examples/training \

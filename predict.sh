@@ -1,6 +1,6 @@
 #!/bin/sh
 # Answers a FLARE input folder: ./predict.sh INPUT OUTPUT
-# Without arguments, as the organisers run it in the container: /workspace/inputs -> /workspace/outputs
+# Without arguments, as the organizers run it in the container: /workspace/inputs -> /workspace/outputs
 # Options are given by the environment: MEVLIP_CHECKPOINT, MEVLIP_DEVICE, ... (see `mevlip predict --help`).
 set -eu
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from mevlip.answers import STAGES, Form, answer_class, read_answer
-from mevlip.tables import table
+from mevlip.answers import STAGES, QuestionSpec, answer_class, read_answer
+from mevlip.core.tables import table
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
 from mevlip_validation.scoring.conventions.meaning import EXCEPTIONS, misreadings
@@ -57,10 +57,10 @@ def fuzz(texts: int, seed: int) -> Tally:
     rng = random.Random(seed)  # noqa: S311 - test data, not secrets
     tally = Tally()
     for _ in range(texts):
-        task, form, text = _draw(rng)
+        task, spec, text = _draw(rng)
         try:
-            outcome = read_answer(task, text, form)
-            answer = answer_class(task).parse(outcome.text, replace(form, box_space="pixel"))
+            outcome = read_answer(task, text, spec)
+            answer = answer_class(task).parse(outcome.text, replace(spec, box_space="pixel"))
             if not outcome.text or answer.format() != outcome.text:
                 raise ValueError("an answer that is not legal")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what this script looks for
@@ -71,30 +71,30 @@ def fuzz(texts: int, seed: int) -> Tally:
     return tally
 
 
-def _draw(rng: Rng) -> tuple[TaskType, Form, str]:
+def _draw(rng: Rng) -> tuple[TaskType, QuestionSpec, str]:
     dataset = rng.choice(DATASETS)
     question = dataset.question(rng.choice(dataset.wordings), rng.choice(dataset.targets))
     size = rng.choice(((64, 48), (1280, 960), (500, 1500), (1, 1), None))
-    form = Form(question, size, rng.choice(("norm1000", "pixel")), (0.0, 1000.0))
-    text = _LEGAL[dataset.task](form, rng)
+    spec = QuestionSpec(question, size, rng.choice(("norm1000", "pixel")), (0.0, 1000.0))
+    text = _LEGAL[dataset.task](spec, rng)
     for _ in range(rng.choice((0, 1, 1, 2, 3, 5))):
         text = rng.choice(_MUTATIONS)(text, rng)
-    return dataset.task, form, text
+    return dataset.task, spec, text
 
 
-def _choice(form: Form, rng: Rng) -> str:
-    marks = list(form.options)
+def _choice(spec: QuestionSpec, rng: Rng) -> str:
+    marks = list(spec.options)
     if not marks:
-        return rng.choice(form.labels)
+        return rng.choice(spec.labels)
     mark = rng.choice(marks)
     return rng.choice(
-        (mark, mark, form.options[mark], f"{mark}) {form.options[mark]}", f"{mark}: {form.options[mark]}")
+        (mark, mark, spec.options[mark], f"{mark}) {spec.options[mark]}", f"{mark}: {spec.options[mark]}")
     )
 
 
-def _labels(form: Form, rng: Rng) -> str:
-    chosen = rng.sample(form.labels, rng.randint(1, len(form.labels)))
-    return rng.choice((form.separator, form.separator, ", ", "; ", "\n- ", " and ")).join(chosen)
+def _labels(spec: QuestionSpec, rng: Rng) -> str:
+    chosen = rng.sample(spec.labels, rng.randint(1, len(spec.labels)))
+    return rng.choice((spec.separator, spec.separator, ", ", "; ", "\n- ", " and ")).join(chosen)
 
 
 def _box(rng: Rng) -> list[float]:
@@ -102,30 +102,30 @@ def _box(rng: Rng) -> list[float]:
     return [value + 0.5 for value in box] if rng.random() < 0.1 else box
 
 
-def _boxes(_form: Form, rng: Rng) -> str:
+def _boxes(_form: QuestionSpec, rng: Rng) -> str:
     boxes = [_box(rng) for _ in range(rng.choice((1, 1, 2, 5)))]
     label = {"label": "thing", "bbox_2d": boxes[0]}
     return rng.choice((json.dumps(boxes), json.dumps(boxes), json.dumps(boxes[0]), json.dumps([label]), str(boxes)))
 
 
-def _instances(_form: Form, rng: Rng) -> str:
+def _instances(_form: QuestionSpec, rng: Rng) -> str:
     names = [*map(str, range(1, 23)), "X", "Y"]
     found = {rng.choice(names): [_box(rng) for _ in range(rng.randint(1, 2))] for _ in range(rng.choice((1, 3, 23)))}
     flat = [{"id": name, "bbox": boxes[0]} for name, boxes in found.items()]
     return rng.choice((json.dumps(found), json.dumps(found), json.dumps(flat), str(found)))
 
 
-def _number(_form: Form, rng: Rng) -> str:
+def _number(_form: QuestionSpec, rng: Rng) -> str:
     value = rng.choice((rng.randint(0, 9), rng.randint(0, 2000), rng.uniform(-50, 200), rng.uniform(0, 10**7)))
     shown = (str(value), f"{value:.2f}", f"{value:,}", f"{value:e}", f"{value} cells", f"{value:.1f}%", "twenty-one")
     return rng.choice((str(value), *shown))
 
 
-def _report(_form: Form, rng: Rng) -> str:
+def _report(_form: QuestionSpec, rng: Rng) -> str:
     return rng.choice(("The heart is wide.", "No fluid.\nNo shadow.", "Report: both lungs are clear", "x"))
 
 
-_LEGAL: dict[TaskType, Callable[[Form, Rng], str]] = {
+_LEGAL: dict[TaskType, Callable[[QuestionSpec, Rng], str]] = {
     TaskType.CLASSIFICATION: _choice,
     TaskType.MULTI_LABEL: _labels,
     TaskType.DETECTION: _boxes,

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mevlip.answers import STAGES
-from mevlip.config import Settings
+from mevlip.core.tables import table
 from mevlip.predictor import RunReport, predict
-from mevlip.tables import table
+from mevlip.run.settings import Settings
 from mevlip.tasks import TASKS
 from mevlip_training.demo.evaluation import PER_DATASET, SEED
 from mevlip_training.demo.inputs import write_inputs

@@ -24,19 +24,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
-from mevlip.answers import Form, grammar_of
-from mevlip.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
+from mevlip.answers import QuestionSpec, grammar_of
+from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
+from mevlip.core.offline import go_offline
+from mevlip.core.tables import table
 from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import Question, read_input_folder
-from mevlip.offline import go_offline
-from mevlip.prompts import build_prompt
-from mevlip.tables import table
+from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import TaskType
 
 if TYPE_CHECKING:
     from transformers import InternVLConfig
 
-    from mevlip.model import VisionLanguageModel
+    from mevlip.inference.model import VisionLanguageModel
 
 QUESTIONS = 2
 """Questions of each task, in one batch."""
@@ -187,7 +187,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
     go_offline()
     import torch
 
-    from mevlip import model as product
+    from mevlip.inference import model as product
 
     measured = Measured()
     phases = Phases(measured.phases)
@@ -219,7 +219,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
 
 def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inputs: Path) -> Row:
     """Asks the first questions of a task's first data set in one batch, and takes its parts' times."""
-    from mevlip.decoding import Decoding
+    from mevlip.inference.decoding import Decoding
 
     folder = read_input_folder(inputs)
     mine = [question for question in folder.questions if question.declared is task]
@@ -230,7 +230,7 @@ def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inp
         build_prompt(one.text, len(shown), route.prompt, model.reserved)
         for one, shown in zip(chosen, images, strict=True)
     ]
-    forms = [Form(one.text, shown[0].size, route.box_space) for one, shown in zip(chosen, images, strict=True)]
+    specs = [QuestionSpec(one.text, shown[0].size, route.box_space) for one, shown in zip(chosen, images, strict=True)]
     model.use(task.value)
     core = model._model.get_base_model().model
     hooks = []
@@ -249,7 +249,7 @@ def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inp
         patch.object(Decoding, "stop", watch.around("take", Decoding.stop)),
     ):
         made = model.generate(
-            prompts, images, route, route.max_new_tokens[task], [grammar_of(task, form) for form in forms]
+            prompts, images, route, route.max_new_tokens[task], [grammar_of(task, spec) for spec in specs]
         )
     for hook in hooks:
         hook.remove()

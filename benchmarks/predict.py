@@ -14,15 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mevlip.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
-from mevlip.config import Settings
-from mevlip.engine import Counters, Engine, Model
+from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
+from mevlip.core.offline import go_offline
+from mevlip.core.tables import table
 from mevlip.flare.questions import InputFolder, read_input_folder
-from mevlip.offline import go_offline
-from mevlip.planner import Batch, plan, route
+from mevlip.inference.batching import Batch, plan, route
+from mevlip.inference.engine import Counters, Engine, Model
 from mevlip.predictor import load_real_model
-from mevlip.router import Router
-from mevlip.tables import table
+from mevlip.routing.router import Router
+from mevlip.run.settings import Settings
 
 ROUNDS = 3
 BATCH_SIZE: int = Settings.model_fields["batch_size"].default

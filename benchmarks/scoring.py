@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sklearn.metrics import balanced_accuracy_score
 
-from mevlip.tables import table
+from mevlip.core.tables import table
 from mevlip.tasks import TaskType
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_validation.report import write_report

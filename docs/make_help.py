@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mevlip.cli import cli
+from mevlip.cli.main import cli
 
 PAGE = Path(__file__).with_name("help.md")
 

@@ -15,10 +15,10 @@ from hypothesis import settings
 from PIL import Image
 
 from mevlip.answers.grammar import Grammar
-from mevlip.engine import Generation, Said
-from mevlip.offline import go_offline
-from mevlip.prompts import Prompt
-from mevlip.routes import Route
+from mevlip.checkpoints.routes import Route
+from mevlip.core.offline import go_offline
+from mevlip.inference.engine import Generation, Said
+from mevlip.inference.prompts import Prompt
 from mevlip.tasks import TaskType
 
 go_offline()

@@ -1,4 +1,4 @@
-"""predict.sh as an organiser calls it: by a POSIX shell, with two arguments or none, from anywhere."""
+"""predict.sh as an organizer calls it: by a POSIX shell, with two arguments or none, from anywhere."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import click
 import pytest
 
 from mevlip import __version__
-from mevlip.checkpoint import read_checkpoint
-from mevlip.cli import cli
+from mevlip.checkpoints.checkpoint import read_checkpoint
+from mevlip.cli.main import cli
 from tests.conftest import DEMO, ROOT
 
 PACKAGES = ("submission", "validation", "training", "release", "benchmarks")

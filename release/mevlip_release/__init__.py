@@ -1,1 +1,1 @@
-"""What becomes of a checkpoint: an image that organisers run, an archive that is uploaded, a zip of predictions."""
+"""What becomes of a checkpoint: an image that organizers run, an archive that is uploaded, a zip of predictions."""

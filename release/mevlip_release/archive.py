@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mevlip.checkpoint import MANIFEST_NAME, Manifest, file_sha256
-from mevlip.errors import EnvironmentProblem
-from mevlip.progress import Progress
+from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest, file_sha256
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.progress import Progress
 from mevlip_release.bill import bill_of_materials
 from mevlip_release.contents import Contents, read_contents
 from mevlip_release.engine import ImageFault, get_image, load_archive

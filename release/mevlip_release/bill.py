@@ -74,8 +74,8 @@ def _components(listed: dict[str, list[list[str]]]) -> Iterator[Component]:
     from packageurl import PackageURL
 
     make = LicenseFactory()
-    for name, release, licence in sorted(listed["python"]):
-        known = [make.make_from_string(licence)] if licence else []
+    for name, release, spdx in sorted(listed["python"]):
+        known = [make.make_from_string(spdx)] if spdx else []
         address = PackageURL("pypi", name=name.lower(), version=release)
         yield Component(
             name=name, version=release, type=ComponentType.LIBRARY, purl=address, bom_ref=str(address), licenses=known

@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from mevlip import __version__
-from mevlip.checkpoint import MANIFEST_NAME, Checkpoint, file_sha256, open_checkpoint
-from mevlip.errors import EnvironmentProblem
-from mevlip.progress import Progress
-from mevlip.tables import shorten
+from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Checkpoint, file_sha256, open_checkpoint
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.progress import Progress
+from mevlip.core.tables import shorten
 from mevlip_release.engine import ImageFault, get_image
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mevlip.cli import checkpoint_option, start_logging
+from mevlip.cli.main import checkpoint_option, start_logging
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -61,7 +61,7 @@ def build(
     Example: mevlip image build --tag team:latest --checkpoint checkpoints/me-vlip
     """
     start_logging(quiet)
-    from mevlip.checkpoint import find_checkpoint
+    from mevlip.checkpoints.checkpoint import find_checkpoint
     from mevlip_release.build import build_image, require_checkout
     from mevlip_release.engine import connect
 
@@ -87,7 +87,7 @@ def build(
 def test(
     tag: str, archive: Path | None, input_folder: Path, gpu: str, network: str | None, json_file: Path | None
 ) -> None:
-    """Run the image as an organiser does, then hardened, then where it cannot write, and check what comes out.
+    """Run the image as an organizer does, then hardened, then where it cannot write, and check what comes out.
 
     \b
     Example: mevlip image test --tag team:latest
@@ -153,7 +153,7 @@ def inspect(tag: str, as_json: bool) -> None:
     Example: mevlip image inspect --tag team:latest
     """
     start_logging(quiet=True)
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip_release.engine import ImageFault, connect
 
     with connect() as client:
@@ -193,7 +193,7 @@ def pack(predictions: Path, input_folder: Path, out: Path) -> None:
 
 def _tried(client: DockerClient, tag: str, inputs: Path, gpu: str, network: str | None) -> list[Outcome]:
     """Runs all cases and prints what came of them."""
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip_release.trial import CASES, try_image
 
     cases = [replace(case, options={"network_mode": network, **case.options}) if network else case for case in CASES]

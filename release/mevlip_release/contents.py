@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from mevlip.tables import shorten
+from mevlip.core.tables import shorten
 
 _BIN = r"(?:^|/)s?bin/"
 JUNK = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mevlip.errors import EnvironmentProblem, ExitCode, MevlipError, OutputError
+from mevlip.core.errors import EnvironmentProblem, ExitCode, MevlipError, OutputError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -24,7 +24,7 @@ class NoEngine(MevlipError):
 
 
 class ImageFault(OutputError):
-    """An image is not what an organiser can run."""
+    """An image is not what an organizer can run."""
 
 
 @contextlib.contextmanager

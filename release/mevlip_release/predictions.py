@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from mevlip.errors import EnvironmentProblem, OutputError
+from mevlip.core.errors import EnvironmentProblem, OutputError
 from mevlip.flare.questions import PREDICTIONS_NAME
 from mevlip_validation.check import check_file
 

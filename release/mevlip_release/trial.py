@@ -1,4 +1,4 @@
-"""Running the image as an organiser does, and harder: what comes out must be valid, complete and theirs."""
+"""Running the image as an organizer does, and harder: what comes out must be valid, complete and theirs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mevlip.errors import ExitCode
+from mevlip.core.errors import ExitCode
 from mevlip.flare.questions import PREDICTIONS_NAME, read_input_folder
 from mevlip_release.engine import ImageFault, get_image
 from mevlip_validation.check import check_file
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 COMMAND = ("/bin/bash", "-c", "sh predict.sh")
-"""The organisers' own."""
+"""The organizers' own."""
 MEMORY = "28g"
 FOREIGN_USER = 12345
 LONGEST = 3600
@@ -60,7 +60,7 @@ _HARD = {
     "pids_limit": 512,
 }
 CASES = (
-    Case("organisers' line"),
+    Case("organizers' line"),
     Case("hardened, foreign user", {**_HARD, "user": f"{FOREIGN_USER}:0"}, FOREIGN_USER),
     Case("unwritable output", {**_HARD, "user": f"{FOREIGN_USER}:0"}, FOREIGN_USER, writable=False),
 )

@@ -1,5 +1,5 @@
 """`python -m mevlip` is `mevlip`, for places where the package lies unpacked, such as the image."""
 
-from mevlip.cli import main
+from mevlip.cli.main import main
 
 main()

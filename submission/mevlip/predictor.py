@@ -11,21 +11,22 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mevlip import __version__, interrupts
+from mevlip import __version__
 from mevlip.answers import STAGES
-from mevlip.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
-from mevlip.config import Settings
-from mevlip.engine import Counters, Engine, Model, Result
-from mevlip.errors import TooManyFailures
-from mevlip.explain import write_explanations
+from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
+from mevlip.core import interrupts
+from mevlip.core.errors import TooManyFailures
+from mevlip.core.offline import go_offline
+from mevlip.core.progress import Progress
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
-from mevlip.journal import Journal, question_key
-from mevlip.offline import go_offline
-from mevlip.planner import RoutedQuestion, needs_router, plan, route
-from mevlip.progress import Progress
-from mevlip.router import Router
-from mevlip.tasks import MULTI_TASK, NO_ADAPTER
+from mevlip.inference.batching import RoutedQuestion, needs_router, plan, route
+from mevlip.inference.engine import Counters, Engine, Model, Result
+from mevlip.routing.router import Router
+from mevlip.run.explanations import explain, write_explanations
+from mevlip.run.journal import Journal, question_key
+from mevlip.run.settings import Settings
+from mevlip.tasks import GENERALIST, NO_ADAPTER
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class RunReport:
 
 def load_real_model(checkpoint: Checkpoint, device: str) -> Model:
     """Loads the checkpoint's model; the heavy imports happen here."""
-    from mevlip.model import VisionLanguageModel, choose_device
+    from mevlip.inference.model import VisionLanguageModel, choose_device
 
     chosen = choose_device(device)
     logger.info("device: %s%s", chosen, " (chosen automatically)" if device == "auto" else "")
@@ -123,7 +124,7 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
         if routed:
             with clock("load"):
                 # Without an adapter the base is asked as the generalist is.
-                routes = {**checkpoint.routes, NO_ADAPTER: checkpoint.routes[MULTI_TASK]}
+                routes = {**checkpoint.routes, NO_ADAPTER: checkpoint.routes[GENERALIST]}
                 model = load_model(checkpoint, settings.device)
                 engine = Engine(model, routes, folder.root, counters, settings.constrain)
             with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
@@ -137,8 +138,8 @@ def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet
             _tell_failures(questions, ordered)
             rows = [answered(q, result.answer) for q, result in zip(questions, ordered, strict=True)]
             path = write_predictions(rows, questions, settings.output)
-            if settings.explain:
-                write_explanations(settings.explain, zip(questions, ordered, strict=True))
+            if settings.explanations:
+                write_explanations(settings.explanations, map(explain, questions, ordered))
         journal.discard()
     return RunReport(path, ordered, resumed, counters, clock.seconds)
 
@@ -187,9 +188,9 @@ def _route_all(
         return [route(question, settings.routing, {}, 0.0) for question in questions]
     router = Router.load(checkpoint.router)
     threshold = router.settings.threshold if settings.threshold is None else settings.threshold
-    verdicts = router.classify(texts)
+    predictions = router.classify(texts)
     counters.router_forwards = router.forwards
-    return [route(question, settings.routing, verdicts, threshold) for question in questions]
+    return [route(question, settings.routing, predictions, threshold) for question in questions]
 
 
 def _verify(checkpoint: Checkpoint, quiet: bool) -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
 
-MULTI_TASK = "multi_task"
+GENERALIST = "generalist"
 """Name of the generalist adapter, used when the router is unsure."""
 
 NO_ADAPTER = "base"
@@ -155,7 +155,7 @@ TASKS: MappingProxyType[TaskType, Task] = MappingProxyType({task.type: task for 
 
 def adapter_names() -> tuple[str, ...]:
     """The eight adapters: the generalist first, then one per task."""
-    return (MULTI_TASK, *(task.adapter for task in TASKS.values()))
+    return (GENERALIST, *(task.adapter for task in TASKS.values()))
 
 
 def fold(spelling: str) -> str:

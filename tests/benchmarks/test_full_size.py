@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.full_size import BUDGETS, measure, write
-from mevlip.checkpoint import open_checkpoint, stored_quantization
+from mevlip.checkpoints.checkpoint import open_checkpoint, stored_quantization
 from mevlip.tasks import TaskType
 from mevlip_training.shapes.internvl3 import thin
 from tests.conftest import DEMO, EXAMPLES

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from benchmarks.predict import one_by_one, planned
-from mevlip.checkpoint import open_checkpoint
+from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import read_input_folder
-from mevlip.router import Router
+from mevlip.routing.router import Router
 from tests.conftest import DEMO, EXAMPLES, FakeModel
 
 

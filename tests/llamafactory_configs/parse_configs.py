@@ -43,8 +43,8 @@ def error_of(function: Any, settings: dict[str, Any]) -> str:
     return ""
 
 
-def optimiser_steps(arguments: Any, rows: int) -> int:
-    """The Trainer's own count of optimiser steps on one device."""
+def optimizer_steps(arguments: Any, rows: int) -> int:
+    """The Trainer's own count of optimizer steps on one device."""
     # The method's steps depend on the batches alone; the stand-ins feed its other results.
     stub = SimpleNamespace(get_total_train_batch_size=lambda _: 0, get_sp_size=lambda: 1, num_examples=lambda _: rows)
     batches = DataLoader(range(rows), batch_size=arguments.per_device_train_batch_size)
@@ -74,7 +74,7 @@ def parsed(settings: dict[str, Any]) -> dict[str, Any]:
     turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
     flat["prompt"] = tokenizer.decode(template.encode_oneturn(tokenizer, turns)[0])
     flat["compute_dtype"] = str(model_args.compute_dtype)
-    flat["steps"] = optimiser_steps(arguments, LOGGED_ROWS)
+    flat["steps"] = optimizer_steps(arguments, LOGGED_ROWS)
     flat["warmup"] = arguments.get_warmup_steps(flat["steps"])
     flat["checkpointed"] = not model_args.disable_gradient_checkpointing
     return flat
@@ -90,7 +90,7 @@ def main(configs: list[str]) -> None:
         report["parsed"][config] = parsed(settings)
         if settings["template"] == "intern_vl" and settings["lora_target"] not in report["lora"]:
             report["lora"][settings["lora_target"]] = lora(settings)
-    report["misspelt"] = error_of(get_train_args, command_line(configs[0], "lora_rnak=8"))
+    report["misspelled"] = error_of(get_train_args, command_line(configs[0], "lora_rnak=8"))
     report["ray_switch"] = error_of(get_train_args, command_line(configs[0], "use_ray=true"))
 
     ray = next(config for config in configs if "ray_num_workers" in command_line(config))

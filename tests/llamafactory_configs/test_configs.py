@@ -16,8 +16,8 @@ import yaml
 from peft import LoraConfig, get_peft_model
 from transformers import InternVLForConditionalGeneration, get_linear_schedule_with_warmup
 
-from mevlip.routes import ImageSettings, PromptSettings, Quantisation
-from mevlip.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
+from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Quantization
+from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.shapes.internvl3 import internvl3_8b
 from tests.conftest import ROOT, TRAIN_PYTHON
 
@@ -60,7 +60,7 @@ NOT_IN_THE_TABLES = {
     "dataset_dir": "data/flare",
 }
 DIFFERENCES: dict[str, set[str]] = {
-    **{name: {"dataset"} for name in ADAPTERS if name != MULTI_TASK},
+    **{name: {"dataset"} for name in ADAPTERS if name != GENERALIST},
     "instance_detection": {"dataset", "cutoff_len"},
     "as_released": {"dataset_dir", "double_quantization", "lora_target"},
     "qwen2_5_vl_7b": {"model_name_or_path", "model_revision", "template", "image_max_pixels", "crop_to_patches"},
@@ -68,7 +68,7 @@ DIFFERENCES: dict[str, set[str]] = {
     "multi_gpu_deepspeed": {"gradient_accumulation_steps", "ddp_timeout", "deepspeed"},
     "multi_gpu_ray": {"gradient_accumulation_steps", "ddp_timeout", "ray_num_workers"},
 }
-"""Where a file may differ from multi_task.yaml, besides output_dir."""
+"""Where a file may differ from generalist.yaml, besides output_dir."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -77,11 +77,11 @@ def load(path: Path) -> dict[str, Any]:
     return settings
 
 
-MULTI = load(ADAPTERS[MULTI_TASK])
+MULTI = load(ADAPTERS[GENERALIST])
 
 
-def optimiser_steps(rows: int, settings: dict[str, Any], *, count_incomplete: bool) -> int:
-    """Optimiser steps of a run on one GPU.
+def optimizer_steps(rows: int, settings: dict[str, Any], *, count_incomplete: bool) -> int:
+    """Optimizer steps of a run on one GPU.
 
     An epoch has `ceil(rows / batch)` batches and a step for every `accumulation` of them. Transformers 5 also counts
     the last, incomplete step of an epoch; the version of the authors' log did not.
@@ -92,17 +92,17 @@ def optimiser_steps(rows: int, settings: dict[str, Any], *, count_incomplete: bo
 
 
 @pytest.mark.parametrize(("key", "value"), (TABLES_1_AND_2 | NOT_IN_THE_TABLES).items())
-def test_multi_task_holds_the_papers_settings(key: str, value: object) -> None:
+def test_generalist_holds_the_papers_settings(key: str, value: object) -> None:
     assert MULTI[key] == value
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_files_differ_from_multi_task_only_where_stated(path: Path) -> None:
+def test_files_differ_from_generalist_only_where_stated(path: Path) -> None:
     settings = load(path)
     differing = {key for key in settings.keys() | MULTI.keys() if settings.get(key) != MULTI.get(key)}
     assert differing - {"output_dir"} == DIFFERENCES.get(path.stem, set())
     assert settings["output_dir"] == f"runs/{path.stem}"
-    assert settings["dataset"] == (path.stem if path.stem in ADAPTERS else MULTI_TASK)
+    assert settings["dataset"] == (path.stem if path.stem in ADAPTERS else GENERALIST)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -123,11 +123,11 @@ def test_folder_holds_exactly_the_adapters_and_their_readme_names_every_file() -
 
 
 def test_prediction_defaults_match_the_training_settings() -> None:
-    images, quantisation = ImageSettings(), Quantisation()
+    images, quantization = ImageSettings(), Quantization()
     assert MULTI["default_system"] == PromptSettings().system
     assert MULTI["crop_to_patches"] is images.crop_to_patches
     assert (MULTI["image_min_pixels"], MULTI["image_max_pixels"]) == (images.min_pixels, images.max_pixels)
-    assert (MULTI["quantization_type"], MULTI["double_quantization"]) == (quantisation.kind, quantisation.double)
+    assert (MULTI["quantization_type"], MULTI["double_quantization"]) == (quantization.kind, quantization.double)
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.adapter)
@@ -150,15 +150,15 @@ def test_multi_gpu_presets_keep_the_global_batch(preset: str, gpus: int) -> None
 
 
 def test_rows_of_the_authors_log_give_its_steps() -> None:
-    assert optimiser_steps(68_601, MULTI, count_incomplete=False) == 25_725
-    assert optimiser_steps(68_601, MULTI, count_incomplete=True) == 25_728
+    assert optimizer_steps(68_601, MULTI, count_incomplete=False) == 25_725
+    assert optimizer_steps(68_601, MULTI, count_incomplete=True) == 25_728
 
 
 @pytest.mark.parametrize("steps", [25_725, 25_728])
 def test_learning_rate_rises_to_its_peak_at_step_772_and_falls_to_zero(steps: int) -> None:
-    optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=MULTI["learning_rate"])
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=MULTI["learning_rate"])
     warmup = math.ceil(MULTI["warmup_ratio"] * steps)
-    schedule = get_linear_schedule_with_warmup(optimiser, warmup, steps)
+    schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
     rate = [MULTI["learning_rate"] * schedule.lr_lambdas[0](step) for step in range(steps + 1)]
     assert max(range(steps + 1), key=rate.__getitem__) == 772
     assert rate[772] == 2e-4
@@ -226,14 +226,14 @@ def test_llamafactory_adds_no_system_turn(path: Path, report: dict[str, Any]) ->
     assert prompt.startswith(f"{opening}Q<")
 
 
-def test_llamafactory_refuses_a_misspelt_key(report: dict[str, Any]) -> None:
-    assert "['lora_rnak']" in report["misspelt"]
+def test_llamafactory_refuses_a_misspelled_key(report: dict[str, Any]) -> None:
+    assert "['lora_rnak']" in report["misspelled"]
 
 
 def test_trainer_counts_the_steps_and_the_warm_up_as_computed_here(report: dict[str, Any]) -> None:
     for name in ADAPTERS:
         read = report["parsed"][str(ADAPTERS[name])]
-        assert (read["steps"], read["warmup"]) == (optimiser_steps(68_601, MULTI, count_incomplete=True), 772)
+        assert (read["steps"], read["warmup"]) == (optimizer_steps(68_601, MULTI, count_incomplete=True), 772)
 
 
 @pytest.mark.parametrize("targets", [PROJECTIONS, "all"])

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mevlip.config import Settings
-from mevlip.errors import CheckpointError, EnvironmentProblem, InputError, ModelFailure, TooManyFailures
-from mevlip.journal import JOURNAL_NAME
+from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError, ModelFailure, TooManyFailures
 from mevlip.predictor import RunReport, enforce, predict
+from mevlip.run.journal import JOURNAL_NAME
+from mevlip.run.settings import Settings
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
 from tests.conftest import EXAMPLES, FLARE_DATA, FakeModel, needs_flare_data, record
@@ -26,7 +26,7 @@ LEGAL = {
     "counting": "7",
     "regression": "12.5",
     "report_generation": "Nothing to see.",
-    "multi_task": "7",
+    "generalist": "7",
 }
 
 
@@ -81,9 +81,9 @@ def test_folder_modality_and_file_names_play_no_part(write_questions: Write, tmp
     ("options", "adapters"),
     [
         ({"routing": "declared"}, {"regression"}),
-        ({"routing": "generalist"}, {"multi_task"}),
+        ({"routing": "generalist"}, {"generalist"}),
         ({"routing": "router"}, {"counting"}),
-        ({"routing": "router", "threshold": 1.0}, {"multi_task"}),
+        ({"routing": "router", "threshold": 1.0}, {"generalist"}),
     ],
 )
 def test_routing_modes(write_questions: Write, tmp_path: Path, options: dict[str, Any], adapters: set[str]) -> None:

@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from mevlip.answers import Form, read_answer
-from mevlip.config import Settings
-from mevlip.engine import OutOfMemory
-from mevlip.errors import ModelFailure
-from mevlip.journal import JOURNAL_NAME
+from mevlip.answers import QuestionSpec, read_answer
+from mevlip.core.errors import ModelFailure
+from mevlip.inference.engine import OutOfMemory
 from mevlip.predictor import RunReport, predict
+from mevlip.run.journal import JOURNAL_NAME
+from mevlip.run.settings import Settings
 from mevlip.tasks import TASKS, TaskType, parse_task_type
 from tests.conftest import FakeModel, record
 
 Write = Callable[..., Path]
 CELLS = "How many cells lie in this field?"
 
-LUMPS = Form("Question: Which is it? Options: A) Soft lump B) Hard lump C) None", (400, 300))
-TEETH = Form("Choose all that apply, with semicolons: Decay Spot; Root Shadow; Filling, Crown, and Repair.")
-WHERE = Form("Return [x_min, y_min, x_max, y_max] of the lump, nested for several.", (400, 300))
+LUMPS = QuestionSpec("Question: Which is it? Options: A) Soft lump B) Hard lump C) None", (400, 300))
+TEETH = QuestionSpec("Choose all that apply, with semicolons: Decay Spot; Root Shadow; Filling, Crown, and Repair.")
+WHERE = QuestionSpec("Return [x_min, y_min, x_max, y_max] of the lump, nested for several.", (400, 300))
 CLS, MULTI, DET = TaskType.CLASSIFICATION, TaskType.MULTI_LABEL, TaskType.DETECTION
 INST, COUNT, REG, REPORT = TaskType.INSTANCE_DETECTION, TaskType.COUNTING, TaskType.REGRESSION, TaskType.REPORT
 
@@ -37,7 +37,7 @@ def answered(root: Path, output: Path, answer: Callable[[str, str], str], **opti
 
 
 @pytest.mark.parametrize(
-    ("task", "form", "text", "answer"),
+    ("task", "spec", "text", "answer"),
     [
         # 1: everything before the first line break was dropped.
         (CLS, LUMPS, "B\nBecause of its border", "B"),
@@ -69,8 +69,8 @@ def answered(root: Path, output: Path, answer: Callable[[str, str], str], **opti
         (REG, LUMPS, "2" * 254, TASKS[REG].fallback),
     ],
 )
-def test_texts_that_were_misread(task: TaskType, form: Form, text: str, answer: str) -> None:
-    assert read_answer(task, text, form).text == answer
+def test_texts_that_were_misread(task: TaskType, spec: QuestionSpec, text: str, answer: str) -> None:
+    assert read_answer(task, text, spec).text == answer
 
 
 def test_3_the_routed_task_decides_how_an_answer_is_read(write_questions: Write, tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mevlip.config import Settings
+from mevlip.checkpoints.routes import ImageSettings
 from mevlip.flare.images import fit_pixel_budget, load_image
+from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.prompts import Prompt
 from mevlip.predictor import predict
-from mevlip.processors import PromptEncoder
-from mevlip.prompts import Prompt
-from mevlip.routes import ImageSettings
+from mevlip.run.settings import Settings
 from mevlip.tasks import TASKS, TaskType
 from tests.conftest import DEMO
 from tests.mevlip.real_pictures import PICTURES, Picture, dicom, sizes

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mevlip.answers import ANSWER_CLASSES
-from mevlip.tasks import MULTI_TASK, TASKS, TaskType, adapter_names, fold, parse_task_type
+from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names, fold, parse_task_type
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_every_task_is_complete_and_distinct() -> None:
     assert set(TASKS) == set(TaskType)
     assert len({task.router_label for task in TASKS.values()}) == 7
     assert {task.answer_type for task in TASKS.values()} == set(ANSWER_CLASSES)
-    assert adapter_names() == (MULTI_TASK, *TaskType)
+    assert adapter_names() == (GENERALIST, *TaskType)
     for task in TASKS.values():
         assert parse_task_type(task.type.value) is task.type, "an adapter's name is a spelling too"
         assert task.spellings == tuple(map(fold, task.spellings))

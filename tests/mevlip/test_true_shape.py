@@ -14,19 +14,19 @@ import pytest
 import torch
 from PIL import Image
 
-from mevlip.answers import Form, answer_class, grammar_of
-from mevlip.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
-from mevlip.config import Settings
-from mevlip.decoding import Grammars
-from mevlip.doctor import examine
-from mevlip.engine import OutOfMemory
-from mevlip.errors import CheckpointError, ModelFailure
-from mevlip.model import VisionLanguageModel
+from mevlip.answers import QuestionSpec, answer_class, grammar_of
+from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
+from mevlip.checkpoints.routes import ImageSettings, PromptSettings
+from mevlip.core.errors import CheckpointError, ModelFailure
+from mevlip.inference.decoding import Grammars
+from mevlip.inference.engine import OutOfMemory
+from mevlip.inference.model import VisionLanguageModel
+from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.predictor import RunReport, predict
-from mevlip.processors import PromptEncoder
-from mevlip.prompts import Prompt, build_prompt
-from mevlip.routes import ImageSettings, PromptSettings
-from mevlip.tasks import MULTI_TASK, TaskType
+from mevlip.run.doctor import examine
+from mevlip.run.settings import Settings
+from mevlip.tasks import GENERALIST, TaskType
 from tests.conftest import EXAMPLES, FLARE_DATA, needs_flare_data
 
 CPU = torch.device("cpu")
@@ -76,8 +76,8 @@ def test_the_challenges_own_wordings_are_answered_without_a_failure(thin_checkpo
     lines = (FLARE_DATA / "questions_with_answers.jsonl").read_text("utf-8").splitlines()
     records += [(one["dataset"], one) for one in map(json.loads, lines)]
     for dataset, one in records:
-        form = Form(one["Question"])
-        chosen.setdefault((dataset, len(form.labels), int(form.several)), one)
+        spec = QuestionSpec(one["Question"])
+        chosen.setdefault((dataset, len(spec.labels), int(spec.several)), one)
     rows = [{**one, "ImageName": "a.png", "Answer": ""} for one in chosen.values()]
     assert len(rows) >= 8
     PICTURE.save(tmp_path / "a.png")
@@ -91,7 +91,7 @@ def test_masks_are_as_wide_as_the_logits_and_never_allow_a_token_without_one(mod
     assert len(model.encoder.tokenizer) == TOKENS
     for task in (TaskType.DETECTION, TaskType.INSTANCE_DETECTION, TaskType.COUNTING, TaskType.REGRESSION,
                  TaskType.REPORT):  # fmt: skip
-        grammar = grammar_of(task, Form("How many?", (640, 480), "norm1000", (0.0, 100.0)))
+        grammar = grammar_of(task, QuestionSpec("How many?", (640, 480), "norm1000", (0.0, 100.0)))
         held = model.grammars.start([grammar]).process(torch.zeros(1, 0), torch.zeros(1, LOGITS))
         allowed = held[0].isfinite().nonzero().flatten().tolist()
         assert 0 < len(allowed) < LOGITS
@@ -104,9 +104,9 @@ def test_masks_are_as_wide_as_the_logits_and_never_allow_a_token_without_one(mod
 def test_answers_are_legal_whether_logits_are_fewer_or_more_than_tokens(model: VisionLanguageModel, size: int) -> None:
     tokenizer = model.encoder.tokenizer
     grammars = Grammars(tokenizer, size, [END])
-    form = Form("How many?", (640, 480), "norm1000", (0.0, 100.0))
+    spec = QuestionSpec("How many?", (640, 480), "norm1000", (0.0, 100.0))
     for task in (TaskType.COUNTING, TaskType.REGRESSION):
-        grammar = grammar_of(task, form)
+        grammar = grammar_of(task, spec)
         for seed in range(5):
             decoding, tokens = grammars.start([grammar]), []
             source = torch.Generator().manual_seed(seed)
@@ -116,20 +116,20 @@ def test_answers_are_legal_whether_logits_are_fewer_or_more_than_tokens(model: V
                 tokens.append(int(decoding.process(torch.tensor([tokens]), logits).argmax(-1)))
                 if decoding.stop(torch.tensor([tokens]), None).all():
                     break
-            assert answer_class(task).parse(tokenizer.decode(tokens, skip_special_tokens=True), form)
+            assert answer_class(task).parse(tokenizer.decode(tokens, skip_special_tokens=True), spec)
 
 
 def test_an_option_that_spells_a_token_without_a_logit_is_not_held_to(model: VisionLanguageModel) -> None:
-    grammar = grammar_of(TaskType.CLASSIFICATION, Form("Which? Choose one: <video>; Mass"))
+    grammar = grammar_of(TaskType.CLASSIFICATION, QuestionSpec("Which? Choose one: <video>; Mass"))
     scores = torch.randn(1, LOGITS)
     assert torch.equal(model.grammars.start([grammar]).process(torch.zeros(1, 0), scores), scores)
 
 
 def test_every_grammar_is_proven_when_the_model_is_loaded(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
-    route, before = checkpoint.routes[MULTI_TASK], model.grammars.compiled
+    route, before = checkpoint.routes[GENERALIST], model.grammars.compiled
     assert before >= 5, "numbers, measurements, boxes, objects and reports; options and labels differ by question"
     for task in TaskType:
-        if grammar := grammar_of(task, Form("?", None, route.box_space, route.value_range)):
+        if grammar := grammar_of(task, QuestionSpec("?", None, route.box_space, route.value_range)):
             model.grammars.prove(grammar)
     assert model.grammars.compiled == before
 
@@ -248,7 +248,7 @@ def test_four_images_and_pictures_of_odd_sizes_are_answered(model: VisionLanguag
     images = [Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
     route = checkpoint.routes["counting"].model_copy(update={"images": ImageSettings(crop_to_patches=True)})
     model.use("counting")
-    grammar = grammar_of(TaskType.COUNTING, Form("How many?"))
+    grammar = grammar_of(TaskType.COUNTING, QuestionSpec("How many?"))
     made = model.generate([Prompt("How many?", "", 4), Prompt("How many?", "", 1)], [images, images[:1]], route, 4,
                           [grammar] * 2)  # fmt: skip
     assert all(said.text.isdigit() for said in made.said)

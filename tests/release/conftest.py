@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.errors import ExitCode
+from mevlip.core.errors import ExitCode
 from tests.conftest import DEMO, ROOT, run_mevlip
 from tests.release.private_engine import EngineAbsent, PrivateEngine, private_engine
 

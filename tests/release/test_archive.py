@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.checkpoint import open_checkpoint
-from mevlip.errors import EnvironmentProblem
+from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.core.errors import EnvironmentProblem
 from mevlip_release.archive import save_image
 from mevlip_release.engine import ImageFault
 from mevlip_release.trial import Outcome
@@ -19,7 +19,7 @@ from tests.conftest import DEMO
 from tests.release.fake_engine import FakeEngine
 from tests.release.test_contents import image
 
-OUTCOME = Outcome("organisers' line", "", 0, 1.5, 400, ("wrote",), 3)
+OUTCOME = Outcome("organizers' line", "", 0, 1.5, 400, ("wrote",), 3)
 
 
 CHECKPOINT = open_checkpoint(DEMO)

@@ -1,4 +1,4 @@
-"""The image on a real engine: built, run as an organiser does, broken on purpose, stopped, packed."""
+"""The image on a real engine: built, run as an organizer does, broken on purpose, stopped, packed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.checkpoint import file_sha256
+from mevlip.checkpoints.checkpoint import file_sha256
 from mevlip_release.build import build_image, revision
 from mevlip_release.contents import Contents, read_contents
 from mevlip_release.engine import connect
@@ -49,7 +49,7 @@ def export(client: Any, tag: str, path: Path) -> Contents:
     return read_contents(path)
 
 
-def test_the_organisers_line_and_the_hardened_one(engine: PrivateEngine, image: str, tmp_path: Path) -> None:
+def test_the_organizers_line_and_the_hardened_one(engine: PrivateEngine, image: str, tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     done = run_mevlip("image", "test", "--tag", image, *engine.run_options, "--json", found, cwd=ROOT)
     print(done.stdout)
@@ -104,7 +104,7 @@ def test_the_command_ends_with_the_last_lines_and_the_remedy(engine: PrivateEngi
     done = run_mevlip("image", "test", "--tag", BROKEN, *engine.run_options, cwd=ROOT)
     assert done.returncode == 6
     *lines, last = done.stderr.strip().splitlines()
-    assert "organisers' line: it left with status" in last and "test it again" in last
+    assert "organizers' line: it left with status" in last and "test it again" in last
     assert any("predict.sh" in line for line in lines)
 
 

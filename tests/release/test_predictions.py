@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.errors import EnvironmentProblem, OutputError
+from mevlip.core.errors import EnvironmentProblem, OutputError
 from mevlip_release.predictions import pack_predictions
 from tests.conftest import record, run_mevlip
 

@@ -98,7 +98,7 @@ def test_the_truth_is_never_mounted_and_the_inputs_are_a_copy(inputs: Path) -> N
 def test_what_is_wrong_is_told(program: Program, fault: str, inputs: Path) -> None:
     [outcome] = tried(FakeEngine(program), inputs, mine(ROOT_CASE))
     assert fault in outcome.fault
-    with pytest.raises(ImageFault, match="organisers' line: .*test it again"):
+    with pytest.raises(ImageFault, match="organizers' line: .*test it again"):
         enforce([outcome])
 
 

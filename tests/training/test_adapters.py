@@ -10,8 +10,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from mevlip.errors import CheckpointError, EnvironmentProblem, InputError
-from mevlip.routes import Route
+from mevlip.checkpoints.routes import Route
+from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError
 from mevlip.tasks import TaskType
 from mevlip_training import adapters as module
 from mevlip_training.adapters import AdapterRun, disagreements, pack, plan_run, read_yaml, train, train_adapters
@@ -62,7 +62,7 @@ def test_a_run_takes_the_published_settings_and_only_paths_differ(data: Path) ->
     run = planned(data)
     changed = {key for key in run.settings if run.settings[key] != COUNTING[key]}
     assert changed == {"dataset_dir", "output_dir"}
-    assert (run.rows, run.steps) == (5, 3)  # 3 batches of 2, one optimiser step, three epochs
+    assert (run.rows, run.steps) == (5, 3)  # 3 batches of 2, one optimizer step, three epochs
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(68601, 25728), (16, 6), (17, 9), (1, 3)])
@@ -78,8 +78,8 @@ def test_steps_are_counted_as_the_trainer_counts_them(rows: int, expected: int) 
         ({"images": {"crop_to_patches": True}}, "crop_to_patches"),
         ({"images": {"max_pixels": 1000}}, "image_max_pixels"),
         ({"images": {"min_pixels": 10}}, "image_min_pixels"),
-        ({"quantisation": {"double": False}}, "double_quantization"),
-        ({"quantisation": {"kind": "none"}}, "quantization_type"),
+        ({"quantization": {"double": False}}, "double_quantization"),
+        ({"quantization": {"kind": "none"}}, "quantization_type"),
         ({"base_model": "other/model"}, "model_name_or_path"),
         ({"base_revision": "main"}, "model_revision"),
     ],

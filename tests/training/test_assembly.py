@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.checkpoint import open_checkpoint
-from mevlip.errors import CheckpointError
+from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.core.errors import CheckpointError
 from mevlip_training.assembly import assemble
 from tests.conftest import DEMO, EXAMPLES, run_mevlip
 
@@ -49,7 +49,7 @@ def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
 ) -> None:
     import torch
 
-    from mevlip.model import VisionLanguageModel
+    from mevlip.inference.model import VisionLanguageModel
 
     source = DEMO if size == "demo" else thin_checkpoint
     before = {path.name: path.read_bytes() for path in (source / "base").iterdir()}
@@ -95,7 +95,7 @@ def test_a_base_stored_in_other_bits_than_the_routes_want_is_named(tmp_path: Pat
     shutil.copytree(DEMO / "adapters", tmp_path / "adapters")
     for path in (tmp_path / "adapters").glob("*/route.json"):
         route = json.loads(path.read_bytes())
-        path.write_text(json.dumps({**route, "quantisation": {"kind": "nf4", "double": False}}), "utf-8")
+        path.write_text(json.dumps({**route, "quantization": {"kind": "nf4", "double": False}}), "utf-8")
     put_together(tmp_path / "other", base=tmp_path / "made/base", adapters=tmp_path / "adapters")
     done = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", tmp_path / "other")
     assert done.returncode == 3
@@ -104,7 +104,7 @@ def test_a_base_stored_in_other_bits_than_the_routes_want_is_named(tmp_path: Pat
     )
     for path in (tmp_path / "adapters").glob("*/route.json"):
         route = json.loads(path.read_bytes())
-        path.write_text(json.dumps({**route, "quantisation": {"kind": "none", "double": True}}), "utf-8")
+        path.write_text(json.dumps({**route, "quantization": {"kind": "none", "double": True}}), "utf-8")
     with pytest.raises(CheckpointError, match="want an unquantized base"):
         put_together(tmp_path / "third", adapters=tmp_path / "adapters", quantize=True)
     assert not (tmp_path / "third").exists()

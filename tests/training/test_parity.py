@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from mevlip.checkpoints.routes import PromptSettings, Route, read_route
 from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import Question, read_input_folder
-from mevlip.processors import PromptEncoder
-from mevlip.prompts import build_prompt
-from mevlip.routes import PromptSettings, Route, read_route
-from mevlip.tasks import MULTI_TASK, TaskType
+from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.prompts import build_prompt
+from mevlip.tasks import GENERALIST, TaskType
 from mevlip_training.adapters import disagreements, read_yaml
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_training
@@ -40,13 +40,13 @@ def write_odd_images(folder: Path) -> None:
     Image.fromarray(noise.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(images / "tiny.png")
     Image.fromarray(noise.integers(0, 60000, (90, 70), dtype=np.uint16)).save(images / "deep.png")
     Image.fromarray(noise.integers(0, 255, (90, 70, 4), dtype=np.uint8)).save(images / "seethrough.png")
-    Image.fromarray(noise.integers(0, 255, (90, 70), dtype=np.uint8)).save(images / "grey.png")
+    Image.fromarray(noise.integers(0, 255, (90, 70), dtype=np.uint8)).save(images / "gray.png")
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(noise.integers(0, 255, (90, 70, 3), dtype=np.uint8)).save(images / "turned.jpg", exif=exif)
     rows = [record(f"What is {path.stem}? A: This, B: That", f"imagesTr/{path.name}", Answer="B", Split="train")
             for path in sorted(images.iterdir())]  # fmt: skip
-    names = [f"imagesTr/{name}" for name in ("grey.png", "turned.jpg", "tiny.png", "deep.png")]
+    names = [f"imagesTr/{name}" for name in ("gray.png", "turned.jpg", "tiny.png", "deep.png")]
     rows.append(record("Do these four agree? A: Yes, B: No", names, Answer="A", Split="train"))
     (folder / "odd_questions_train.json").write_text(json.dumps(rows), "utf-8")
 
@@ -65,8 +65,8 @@ class Rows:
         write_training(source / "training", 6, {dataset.name: 2 for dataset in DATASETS})
         write_odd_images(source / "training" / "Xray" / "odd")
         prepare(source, folder / "data", Choices(tokenizer=base), quiet=True)
-        self.route: Route = read_route(folder / "data" / "routes" / MULTI_TASK)
-        lines = (folder / "data" / "multi_task.jsonl").read_text("utf-8").splitlines()
+        self.route: Route = read_route(folder / "data" / "routes" / GENERALIST)
+        lines = (folder / "data" / "generalist.jsonl").read_text("utf-8").splitlines()
         self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self.root = source.resolve()
         self.questions = {
@@ -74,7 +74,7 @@ class Rows:
             for question in read_input_folder(source).questions
         }
         self.settings = {
-            **read_yaml(ROOT / "llamafactory_configs" / "multi_task.yaml"),
+            **read_yaml(ROOT / "llamafactory_configs" / "generalist.yaml"),
             "model_name_or_path": str(base),
             "dataset_dir": str(folder / "data"),
             "output_dir": str(folder / "out"),

@@ -11,9 +11,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mevlip.errors import EnvironmentProblem, InputError
+from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.flare.questions import read_input_folder
-from mevlip.router import Router
+from mevlip.routing.router import Router
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.calibration import CALIBRATION_NAME, router_logits
 from mevlip_training.off_topic import OFF_TOPIC_SHARE, held_out_off_topic, off_topic_for, training_off_topic

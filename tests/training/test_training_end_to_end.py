@@ -10,7 +10,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from mevlip.checkpoint import read_checkpoint
+from mevlip.checkpoints.checkpoint import read_checkpoint
 from mevlip_training.adapters import read_yaml
 from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.checkpoint import Checkpoint
-from mevlip.config import Settings
-from mevlip.engine import Model
+from mevlip.checkpoints.checkpoint import Checkpoint
+from mevlip.inference.engine import Model
+from mevlip.run.settings import Settings
 from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, render
 from mevlip_validation.scoring.rows import Row, read_truth
 from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
@@ -38,7 +38,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[R
 def test_the_model_is_loaded_once_for_all_systems(answered: tuple[dict[str, list[Row]], FakeModel, Path]) -> None:
     found, model, out = answered
     assert list(found) == [system.name for system in SYSTEMS]
-    assert model.switches == ["base", "multi_task", *["classification"] * 4]
+    assert model.switches == ["base", "generalist", *["classification"] * 4]
     assert sorted(path.parent.name for path in out.glob("*/predictions.json")) == sorted(
         system.name.replace(" ", "-") for system in SYSTEMS
     )
@@ -51,7 +51,7 @@ def test_every_system_answers_the_same_questions(answered: tuple[dict[str, list[
     adapters = {name: {row.explanation["adapter"] for row in rows} for name, rows in found.items()}
     assert (
         adapters["base"] == {"base"}
-        and adapters["MT"] == {"multi_task"}
+        and adapters["MT"] == {"generalist"}
         and adapters["TS declared"] == {"classification"}
     )
     assert {count for _, _, counts, _ in model.batches[-1:] for count in counts} == {0}, (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.flare.predictions import Fault
 from mevlip_validation.check import check_file
 from tests.conftest import EXAMPLES, record

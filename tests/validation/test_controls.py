@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import read_input_folder
 from mevlip_validation.controls import write_control

@@ -12,9 +12,9 @@ from mevlip_validation.inputs import Kind, check_inputs, summary
 from tests.conftest import EXAMPLES, record, run_mevlip
 
 
-def noise(width: int, height: int, grey: bool = True) -> Image.Image:
+def noise(width: int, height: int, gray: bool = True) -> Image.Image:
     rng = np.random.default_rng(width * height)
-    values = rng.integers(0, 256, (height, width, 1 if grey else 3), dtype=np.uint8)
+    values = rng.integers(0, 256, (height, width, 1 if gray else 3), dtype=np.uint8)
     return Image.fromarray(np.broadcast_to(values, (height, width, 3)).copy())
 
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
         "blank.png": Image.fromarray(np.full((64, 64, 3), 200, np.uint8) + np.eye(64, dtype=np.uint8)[..., None]),
         "tiny.png": noise(64, 20),
         "extreme.png": noise(400, 64),
-        "colour.png": noise(60, 60, grey=False),
+        "color.png": noise(60, 60, gray=False),
     }
     for name, picture in pictures.items():
         picture.save(target / name)
@@ -53,7 +53,7 @@ def test_everything_that_is_looked_for_is_found_once(folder: Path) -> None:
         Kind.BLANK: ["blank.png"],
         Kind.TINY: ["tiny.png"],
         Kind.EXTREME: ["extreme.png"],
-        Kind.COLOUR: ["colour.png"],
+        Kind.COLOR: ["color.png"],
         Kind.SAME_IMAGE: ["copy.png"],
         Kind.NO_IMAGE: ["set_questions_val.json[11]"],
         Kind.NO_TEXT: ["set_questions_val.json[10]"],
@@ -64,11 +64,11 @@ def test_everything_that_is_looked_for_is_found_once(folder: Path) -> None:
     assert [row[0] for row in summary(found)] == [kind.value for kind in Kind]
 
 
-def test_colour_is_expected_elsewhere(folder: Path) -> None:
+def test_color_is_expected_elsewhere(folder: Path) -> None:
     (folder / "Xray").rename(folder / "Dermatology")
     path = folder / "Dermatology/set/set_questions_val.json"
     path.write_text(path.read_text().replace("X-ray", "Dermoscopy"))
-    assert not [one for one in check_inputs(folder, quiet=True)[1] if one.kind is Kind.COLOUR]
+    assert not [one for one in check_inputs(folder, quiet=True)[1] if one.kind is Kind.COLOR]
 
 
 def test_the_examples_raise_no_alarm() -> None:
@@ -78,7 +78,7 @@ def test_the_examples_raise_no_alarm() -> None:
 def test_the_command_warns_and_succeeds(folder: Path, tmp_path: Path) -> None:
     done = run_mevlip("check-input", folder, "--quiet", "--csv", tmp_path / "found.csv")
     assert done.returncode == 0, done.stderr
-    assert "colour where grey is expected" in done.stdout and done.stdout.endswith("13 questions, 12 warnings\n")
+    assert "color where gray is expected" in done.stdout and done.stdout.endswith("13 questions, 12 warnings\n")
     assert len((tmp_path / "found.csv").read_text().splitlines()) == 13
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mevlip.errors import CheckpointError, InputError
-from mevlip.progress import Progress
-from mevlip.routes import ROUTE_NAME, Route, read_route
+from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route
+from mevlip.core.errors import CheckpointError, InputError
+from mevlip.core.progress import Progress
 from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.llamafactory import run_training
 
@@ -52,7 +52,7 @@ class AdapterRun:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps on one device, as transformers' Trainer counts them: an epoch's last, short step included."""
+        """Optimizer steps on one device, as transformers' Trainer counts them: an epoch's last, short step included."""
         batches = -(-self.rows // int(self.settings["per_device_train_batch_size"]))
         per_epoch = -(-batches // int(self.settings["gradient_accumulation_steps"]))
         return int(self.settings.get("max_steps", 0)) or int(per_epoch * float(self.settings["num_train_epochs"]))
@@ -108,7 +108,7 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
 def disagreements(settings: Yaml, route: Route) -> list[str]:
     """What LLaMA-Factory would do otherwise than the predictor; empty where both sides are equal."""
     pairs = {
-        # Elsewhere transformers takes torchvision's image processor, whose pixels differ by a grey level.
+        # Elsewhere transformers takes torchvision's image processor, whose pixels differ by a gray level.
         "use_fast_tokenizer": (settings.get("use_fast_tokenizer", True), False),
         "default_system": (settings.get("default_system"), route.prompt.system),
         "crop_to_patches": (settings.get("crop_to_patches", False), route.images.crop_to_patches),
@@ -116,9 +116,9 @@ def disagreements(settings: Yaml, route: Route) -> list[str]:
         "image_min_pixels": (settings.get("image_min_pixels", 32 * 32), route.images.min_pixels),
         "quantization_type": (
             settings.get("quantization_type", "nf4") if settings.get("quantization_bit") == 4 else "none",
-            route.quantisation.kind,
+            route.quantization.kind,
         ),
-        "double_quantization": (settings.get("double_quantization", True), route.quantisation.double),
+        "double_quantization": (settings.get("double_quantization", True), route.quantization.double),
     }
     if not Path(settings["model_name_or_path"]).is_dir():  # a folder has no revision that could be compared
         pairs["model_name_or_path"] = (settings["model_name_or_path"], route.base_model)

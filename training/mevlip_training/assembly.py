@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from mevlip.checkpoint import (
+from mevlip.checkpoints.checkpoint import (
     CODE_SUFFIXES,
     MANIFEST_NAME,
     BaseModelRecord,
@@ -19,8 +19,8 @@ from mevlip.checkpoint import (
     stored_quantization,
     write_manifest,
 )
-from mevlip.errors import CheckpointError, EnvironmentProblem
-from mevlip.routes import Quantisation, read_route
+from mevlip.checkpoints.routes import Quantization, read_route
+from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip.tasks import adapter_names
 from mevlip_training.data.images import place
 
@@ -69,7 +69,7 @@ def assemble(
     try:
         route = read_route(adapters / adapter_names()[0])
         if quantize and stored_quantization(base) is None:
-            _quantize(base, draft / "base", route.quantisation)
+            _quantize(base, draft / "base", route.quantization)
         else:
             _copy(base, draft / "base", _UNREAD)
         _copy(router, draft / "router", _UNREAD)
@@ -96,7 +96,7 @@ def _copy(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
             place(path, target / path.name)
 
 
-def _quantize(base: Path, target: Path, quantisation: Quantisation) -> None:
+def _quantize(base: Path, target: Path, quantization: Quantization) -> None:
     """Writes a base model in four bits, and the files of the original that are not weights.
 
     The model is quantized where it would run, on the GPU if there is one, by the code that does it at every start.
@@ -104,11 +104,11 @@ def _quantize(base: Path, target: Path, quantisation: Quantisation) -> None:
     Raises:
         CheckpointError: The routes want it unquantized, or it cannot be loaded.
     """
-    if quantisation.kind == "none":
+    if quantization.kind == "none":
         raise CheckpointError("The adapters' routes want an unquantized base", "Assemble without --quantize.")
-    from mevlip.model import choose_device, load_base
+    from mevlip.inference.model import choose_device, load_base
 
-    model = load_base(base, quantisation, choose_device("auto"))
+    model = load_base(base, quantization, choose_device("auto"))
     target.mkdir(parents=True)
     with TemporaryDirectory(dir=target.parent) as scratch:
         model.save_pretrained(scratch, max_shard_size="2GB")

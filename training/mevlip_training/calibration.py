@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mevlip.router import RouterSettings, input_pipeline, score_texts
+from mevlip.routing.router import RouterSettings, input_pipeline, score_texts
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.off_topic import OFF_TOPIC_SHARE
 from mevlip_validation.scoring.calibration import (
@@ -121,13 +121,13 @@ def router_logits(
     device: str = "cpu",
     batch_size: int = 32,
 ) -> Floats:
-    """The raw scores that `mevlip.router.Router` divides by the temperature.
+    """The raw scores that `mevlip.routing.router.Router` divides by the temperature.
 
     Returns:
         Logits of shape (texts, tasks), columns in the order of `settings.labels`.
     """
     pipeline = input_pipeline(model.eval(), tokenizer, settings, device)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # neighbours of like length waste least padding
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # neighbors of like length waste least padding
     logits = np.zeros((len(texts), len(settings.labels)))
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]

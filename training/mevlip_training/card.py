@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mevlip.checkpoint import file_sha256
-from mevlip.routes import Route
-from mevlip.tasks import MULTI_TASK, TASKS, TaskType
+from mevlip.checkpoints.checkpoint import file_sha256
+from mevlip.checkpoints.routes import Route
+from mevlip.tasks import GENERALIST, TASKS, TaskType
 
 CARD_NAME = "README.md"
 
@@ -28,7 +28,7 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         results: LLaMA-Factory's train_results.json.
     """
     rows = Path(settings["dataset_dir"]) / f"{settings['dataset']}.jsonl"
-    title = "all seven tasks" if adapter == MULTI_TASK else TASKS[TaskType(adapter)].title.lower()
+    title = "all seven tasks" if adapter == GENERALIST else TASKS[TaskType(adapter)].title.lower()
     lines = [
         "---",
         f"base_model: {route.base_model}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 if TYPE_CHECKING:
-    from mevlip.checkpoint import Checkpoint
+    from mevlip.checkpoints.checkpoint import Checkpoint
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _NEW = click.Path(path_type=Path, file_okay=False)
@@ -70,7 +70,7 @@ def verify(folder: Path) -> None:
     \b
     Example: mevlip checkpoint verify checkpoints/demo
     """
-    from mevlip.checkpoint import open_checkpoint
+    from mevlip.checkpoints.checkpoint import open_checkpoint
 
     _show(open_checkpoint(folder), "verified")
 
@@ -95,11 +95,11 @@ def fetch(repository: str, revision: str, out: Path) -> None:
 
 
 def _show(opened: Checkpoint, what: str) -> None:
-    from mevlip.checkpoint import stored_quantization
-    from mevlip.tables import table
+    from mevlip.checkpoints.checkpoint import stored_quantization
+    from mevlip.core.tables import table
 
     rows = [
-        (route.adapter, len(route.max_new_tokens), route.box_space, route.images.max_count, route.quantisation.kind)
+        (route.adapter, len(route.max_new_tokens), route.box_space, route.images.max_count, route.quantization.kind)
         for route in opened.routes.values()
     ]
     click.echo(table(("adapter", "tasks", "boxes", "images", "weights"), rows))

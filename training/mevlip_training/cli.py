@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mevlip.cli import start_logging
+from mevlip.cli.main import start_logging
 from mevlip.tasks import adapter_names
 from mevlip_training.router_cli import router
 
@@ -62,7 +62,7 @@ def adapters(
     \b
     Example: mevlip train adapters data/flare --task counting
     """
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip_training.adapters import plan_run, read_yaml, train_adapters
 
     changes = read_yaml(overlay) if overlay else {}

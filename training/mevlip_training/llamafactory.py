@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 
 COMMAND = "llamafactory-cli"
 LOG_NAME = "train.log"

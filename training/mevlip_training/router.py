@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from mevlip.errors import EnvironmentProblem, InputError, MevlipError
+from mevlip.core.errors import EnvironmentProblem, InputError, MevlipError
+from mevlip.core.progress import Progress
 from mevlip.flare.questions import Question
-from mevlip.progress import Progress
-from mevlip.router import ROUTER_NAME, RouterSettings, input_pipeline
+from mevlip.routing.router import ROUTER_NAME, RouterSettings, input_pipeline
 from mevlip.tasks import TASKS, TaskType
 
 Pair = tuple[str, TaskType | None]
@@ -306,10 +306,10 @@ class _Step:
             groups["encoder_model" in name].append(weight)
         rates = [plan.learning_rate, head_rate]
         self._model = model
-        self._optimiser = torch.optim.AdamW(
+        self._optimizer = torch.optim.AdamW(
             [{"params": groups[True], "lr": rates[0]}, {"params": groups[False], "lr": rates[1]}]
         )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, lambda done: _rate_at(done, steps))
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda done: _rate_at(done, steps))
         self._mixed = plan.fp16 and device.startswith("cuda")
         self._scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=self._mixed)
 
@@ -322,12 +322,12 @@ class _Step:
                 f"The router's training loss became {value}",
                 "Train with a lower --learning-rate, and on a GPU with --no-fp16.",
             )
-        self._optimiser.zero_grad()
+        self._optimizer.zero_grad()
         self._scaler.scale(loss).backward()
-        self._scaler.unscale_(self._optimiser)
+        self._scaler.unscale_(self._optimizer)
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
         scale = self._scaler.get_scale()
-        self._scaler.step(self._optimiser)
+        self._scaler.step(self._optimizer)
         self._scaler.update()
         if self._scaler.get_scale() >= scale:  # else the step was left out, and the schedule must wait for it
             self._schedule.step()
@@ -351,7 +351,7 @@ def _check_fall(losses: Sequence[float]) -> None:
 
 
 def _batches(pairs: Sequence[Pair], size: int, rng: random.Random) -> Iterator[list[Pair]]:
-    """Shuffles, then batches neighbours of like length, which halves the time: attention costs length squared."""
+    """Shuffles, then batches neighbors of like length, which halves the time: attention costs length squared."""
     order = list(pairs)
     rng.shuffle(order)
     for start in range(0, len(order), size * _POOL):
@@ -378,7 +378,7 @@ def _encode(
 
 
 def save_router(model: Any, tokenizer: Any, folder: Path, settings: RouterSettings) -> None:
-    """Writes a router folder that `mevlip.router.Router` loads."""
+    """Writes a router folder that `mevlip.routing.router.Router` loads."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / ROUTER_NAME).write_text(settings.model_dump_json(indent=1) + "\n", "utf-8")

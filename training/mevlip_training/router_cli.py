@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli import start_logging
+from mevlip.cli.main import start_logging
 
 if TYPE_CHECKING:
     from mevlip_training.calibration import Calibration
@@ -70,7 +70,7 @@ def router(data: Path, out: Path, report: Path | None, quiet: bool, **options: A
 
 def _quieten(local: bool) -> None:
     """Keeps the libraries from talking, and from asking the hub to convert somebody's pickle on our behalf."""
-    from mevlip.offline import go_offline
+    from mevlip.core.offline import go_offline
 
     offline = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
     go_offline()
@@ -82,7 +82,7 @@ def _quieten(local: bool) -> None:
 
 
 def _read(data: Path, share: float, seed: int) -> Split:
-    from mevlip.errors import InputError
+    from mevlip.core.errors import InputError
     from mevlip.flare.questions import read_input_folder
     from mevlip.tasks import TASKS
     from mevlip_training.router import distinct_pairs, split_by_wording
@@ -110,7 +110,7 @@ def _read(data: Path, share: float, seed: int) -> Split:
 
 
 def _train(split: Split, out: Path, options: dict[str, Any], quiet: bool) -> Calibration:
-    from mevlip.model import choose_device
+    from mevlip.inference.model import choose_device
     from mevlip_training.calibration import calibrate, router_logits, write_calibration
     from mevlip_training.off_topic import held_out_off_topic, off_topic_for
     from mevlip_training.router import (
@@ -159,7 +159,7 @@ def _draw(calibration: Calibration, folder: Path) -> None:
 
 
 def _table(calibration: Calibration) -> str:
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip.tasks import TASKS
 
     tasks = [(TASKS[task].title, right, total) for task, (right, total) in calibration.by_task.items()]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mevlip.checkpoint import Checkpoint
-from mevlip.config import Routing, Settings
-from mevlip.engine import Model
+from mevlip.checkpoints.checkpoint import Checkpoint
+from mevlip.core.tables import table
+from mevlip.inference.engine import Model
 from mevlip.predictor import ModelLoader, load_real_model, predict
-from mevlip.tables import table
+from mevlip.run.settings import Routing, Settings
 from mevlip.tasks import TASKS
 from mevlip_validation.controls import Control, write_control
 from mevlip_validation.scoring import RESAMPLES, SEED
@@ -87,7 +87,7 @@ def answer_all(
             source = out / "inputs"
             write_control(settings.input, source, system.control)
         explained = out / "explanations.jsonl"
-        mine = {"input": source, "output": out, "routing": system.routing, "explain": explained}
+        mine = {"input": source, "output": out, "routing": system.routing, "explanations": explained}
         report = predict(settings.model_copy(update=mine), load, quiet)
         predictions = read_records(report.predictions)
         # A control's image names may differ, its order does not.

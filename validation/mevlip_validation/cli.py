@@ -23,8 +23,8 @@ def check(predictions: Path, input_folder: Path) -> None:
     \b
     Example: mevlip check build/demo/predictions.json --input examples/inputs
     """
-    from mevlip.errors import OutputError
-    from mevlip.tables import table
+    from mevlip.core.errors import OutputError
+    from mevlip.core.tables import table
     from mevlip_validation.check import check_file
 
     faults = check_file(predictions, input_folder)
@@ -52,8 +52,8 @@ def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
     \b
     Example: mevlip check-input examples/inputs
     """
-    from mevlip.cli import start_logging
-    from mevlip.tables import table, write_csv
+    from mevlip.cli.main import start_logging
+    from mevlip.core.tables import table, write_csv
     from mevlip_validation.inputs import Notice, check_inputs, summary
 
     start_logging(quiet)

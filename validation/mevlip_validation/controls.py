@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.images import ImageError, find_image, load_image
 from mevlip.flare.questions import Question, read_input_folder
 
 Control = Literal["blank", "question-only"]
-_GREY = (128, 128, 128)
+_GRAY = (128, 128, 128)
 _NO_SIZE = (448, 448)  # of an image that cannot be read
 
 
@@ -22,7 +22,7 @@ def write_control(source: Path, target: Path, control: Control) -> None:
     Args:
         source: The input folder.
         target: The folder to write; what lies there under the same names is replaced.
-        control: `blank` puts an evenly grey image of the same size in the place of each; `question-only` takes the
+        control: `blank` puts an evenly gray image of the same size in the place of each; `question-only` takes the
             image names away, so score its answers by position.
 
     Raises:
@@ -50,7 +50,7 @@ def _record(question: Question, control: Control) -> dict[str, Any]:
 
 
 def _write_blanks(root: Path, folder: Path, questions: Sequence[Question]) -> None:
-    """Writes grey images under the names of the questions' own; a name that leaves the tree is passed over."""
+    """Writes gray images under the names of the questions' own; a name that leaves the tree is passed over."""
     from PIL import Image
 
     for question in questions:
@@ -62,4 +62,4 @@ def _write_blanks(root: Path, folder: Path, questions: Sequence[Question]) -> No
                 continue
             blank = folder / path.relative_to(question.folder.resolve())
             blank.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", size, _GREY).save(blank, format="PNG")
+            Image.new("RGB", size, _GRAY).save(blank, format="PNG")

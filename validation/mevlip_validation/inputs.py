@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mevlip.answers import Form
-from mevlip.checkpoint import file_sha256
+from mevlip.answers import QuestionSpec
+from mevlip.checkpoints.checkpoint import file_sha256
+from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError, find_image, load_image
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
-from mevlip.progress import Progress
 from mevlip.tasks import TaskType
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ SMALLEST_SIDE = 32
 WIDEST = 5.0
 """Longer side to shorter: beyond it tiles or resizing distort what is seen."""
 FAINTEST = 2.0
-"""Standard deviation in grey levels of 255 below which there is nothing to see."""
-_COLOURED, _COLOURED_SHARE = 24, 0.02  # levels between channels that no compression makes, in how many of the pixels
-_GREY_MODALITIES = ("xray", "mammography", "ultrasound")
+"""Standard deviation in gray levels of 255 below which there is nothing to see."""
+_COLORED, _COLORED_SHARE = 24, 0.02  # levels between channels that no compression makes, in how many of the pixels
+_GRAY_MODALITIES = ("xray", "mammography", "ultrasound")
 _CLOSED = (TaskType.CLASSIFICATION, TaskType.MULTI_LABEL)
 
 
@@ -36,11 +36,11 @@ class Kind(StrEnum):
     """What was noticed."""
 
     UNREADABLE = "unreadable image"
-    CONSTANT = "image of one colour"
+    CONSTANT = "image of one color"
     BLANK = "blank image"
     TINY = "tiny image"
     EXTREME = "extreme aspect ratio"
-    COLOUR = "colour where grey is expected"
+    COLOR = "color where gray is expected"
     SAME_IMAGE = "same image under two names"
     NO_IMAGE = "no image named"
     NO_TEXT = "no question text"
@@ -96,12 +96,12 @@ def check_inputs(root: Path, quiet: bool = False) -> tuple[InputFolder, list[Not
 
 
 def _record(question: Question, asked: dict[tuple[tuple[str, ...], str, Path], str]) -> Iterator[Notice]:
-    form = Form(question.text)
+    spec = QuestionSpec(question.text)
     if not question.text:
         yield Notice(
             Kind.NO_TEXT, question.where, "", "the Question field is empty or absent; the answer will be a fallback"
         )
-    elif question.declared in _CLOSED and not form.labels:
+    elif question.declared in _CLOSED and not spec.labels:
         yield Notice(Kind.NO_OPTIONS, question.where, "", "its text lists no options, so any words may be answered")
     if not question.image_names:
         yield Notice(Kind.NO_IMAGE, question.where, "", "the ImageName field is empty; the text alone will be answered")
@@ -139,16 +139,16 @@ def _pixels(image: Image.Image, modality: str, folder: Path) -> Iterator[tuple[K
     if (values == values[0, 0]).all():
         yield Kind.CONSTANT, f"every pixel is {tuple(map(int, values[0, 0]))}"
     elif (spread := float(values.mean(axis=2).std())) < FAINTEST:
-        yield Kind.BLANK, f"grey levels vary by {spread:.2f} of 255"
-    if _expects_grey(modality, folder):
-        coloured = float((np.ptp(values, axis=2) > _COLOURED).mean())
-        if coloured > _COLOURED_SHARE:
-            yield Kind.COLOUR, f"{100 * coloured:.0f} % of the pixels of an image of {modality or folder.parent.name}"
+        yield Kind.BLANK, f"gray levels vary by {spread:.2f} of 255"
+    if _expects_gray(modality, folder):
+        colored = float((np.ptp(values, axis=2) > _COLORED).mean())
+        if colored > _COLORED_SHARE:
+            yield Kind.COLOR, f"{100 * colored:.0f} % of the pixels of an image of {modality or folder.parent.name}"
 
 
-def _expects_grey(modality: str, folder: Path) -> bool:
+def _expects_gray(modality: str, folder: Path) -> bool:
     names = ("".join(filter(str.isalpha, name.lower())) for name in (modality, folder.parent.name))
-    return any(name.startswith(_GREY_MODALITIES) for name in names)
+    return any(name.startswith(_GRAY_MODALITIES) for name in names)
 
 
 def summary(warnings: Sequence[Notice]) -> list[tuple[str, int, str, str]]:

@@ -8,15 +8,25 @@ from typing import Literal, get_args
 from mevlip.answers.base import Answer, Unparsable
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
-from mevlip.answers.form import Form
 from mevlip.answers.grammar import Grammar
 from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
+from mevlip.answers.question_spec import QuestionSpec
 from mevlip.answers.report import Report
 from mevlip.tasks import TASKS, AnswerType, TaskType
 
-__all__ = ["ANSWER_CLASSES", "STAGES", "Answer", "Form", "Outcome", "Stage", "answer_class", "fallback_answer",
-           "grammar_of", "read_answer"]  # fmt: skip
+__all__ = [
+    "ANSWER_CLASSES",
+    "STAGES",
+    "Answer",
+    "ParsedAnswer",
+    "QuestionSpec",
+    "Stage",
+    "answer_class",
+    "fallback_answer",
+    "grammar_of",
+    "read_answer",
+]  # fmt: skip
 
 ANSWER_CLASSES: dict[AnswerType, type[Answer]] = {
     "choice": Choice,
@@ -35,7 +45,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ParsedAnswer:
     """An answer and how it came about.
 
     Attributes:
@@ -55,25 +65,25 @@ def answer_class(task: TaskType) -> type[Answer]:
     return ANSWER_CLASSES[TASKS[task].answer_type]
 
 
-def read_answer(task: TaskType, text: str, form: Form) -> Outcome:
+def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
     """Turns a model's text into the Answer string by the first stage that can; the last can always."""
     kind = answer_class(task)
     stages = (("strict", kind.parse), ("tolerant", kind.parse_tolerantly), ("repaired", kind.repair))
     reason = ""
     for stage, read in stages:
         try:
-            return Outcome(read(text, form).format(), stage, reason)  # type: ignore[arg-type]  # str literals
+            return ParsedAnswer(read(text, spec).format(), stage, reason)  # type: ignore[arg-type]  # str literals
         except Unparsable as error:
             reason = reason or f"the model's text is {error}"
-    return fallback_answer(task, form, reason)
+    return fallback_answer(task, spec, reason)
 
 
-def fallback_answer(task: TaskType, form: Form, reason: str) -> Outcome:
+def fallback_answer(task: TaskType, spec: QuestionSpec, reason: str) -> ParsedAnswer:
     """A legal answer from the question alone."""
-    answer = answer_class(task).fallback(form)
-    return Outcome(answer.format() if answer else TASKS[task].fallback, "fallback", reason)
+    answer = answer_class(task).fallback(spec)
+    return ParsedAnswer(answer.format() if answer else TASKS[task].fallback, "fallback", reason)
 
 
-def grammar_of(task: TaskType, form: Form) -> Grammar | None:
+def grammar_of(task: TaskType, spec: QuestionSpec) -> Grammar | None:
     """What a model may say in answer to a question; None where anything goes."""
-    return answer_class(task).grammar(form)
+    return answer_class(task).grammar(spec)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
-from mevlip.answers.form import Form
 from mevlip.answers.grammar import Grammar
+from mevlip.answers.question_spec import QuestionSpec
 
 
 class Unparsable(ValueError):
@@ -18,7 +18,7 @@ class Answer(ABC):
 
     @classmethod
     @abstractmethod
-    def parse(cls, text: str, form: Form) -> Self:
+    def parse(cls, text: str, spec: QuestionSpec) -> Self:
         """Reads a text that follows the type's grammar; what `format` writes is read back as the same answer.
 
         Raises:
@@ -27,7 +27,7 @@ class Answer(ABC):
 
     @classmethod
     @abstractmethod
-    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+    def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
         """Reads a text that leaves no doubt about what is meant, however it is put.
 
         Raises:
@@ -35,7 +35,7 @@ class Answer(ABC):
         """
 
     @classmethod
-    def repair(cls, text: str, form: Form) -> Self:
+    def repair(cls, text: str, spec: QuestionSpec) -> Self:
         """Reads a text after mending its syntax.
 
         Raises:
@@ -45,12 +45,12 @@ class Answer(ABC):
 
     @classmethod
     @abstractmethod
-    def fallback(cls, form: Form) -> Self | None:
+    def fallback(cls, spec: QuestionSpec) -> Self | None:
         """A legal answer made from the question alone, or None where the task table's has to do."""
 
     @classmethod
     @abstractmethod
-    def grammar(cls, form: Form) -> Grammar | None:
+    def grammar(cls, spec: QuestionSpec) -> Grammar | None:
         """What constrained decoding allows the model to say, or None where nothing can be said about it."""
 
     @abstractmethod

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from mevlip.answers.base import Answer, Unparsable
-from mevlip.answers.form import Form
 from mevlip.answers.grammar import Grammar, Lark, up_to
+from mevlip.answers.question_spec import QuestionSpec
 
 _MOST_BOXES = 1000
 _FAR = 99_999
@@ -34,22 +34,22 @@ class _BoxAnswer(Answer):
 
     @classmethod
     @abstractmethod
-    def _of(cls, found: _Found, form: Form) -> Self:
-        """Makes an answer of identities and numbers, in the form's box space."""
+    def _of(cls, found: _Found, spec: QuestionSpec) -> Self:
+        """Makes an answer of identities and numbers, in the question's box space."""
 
     @classmethod
-    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+    def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts flat boxes, boxes as objects, Python's notation, cut-off text and four numbers in a sentence."""
         from mevlip.answers.box_texts import boxes_by_identity
 
-        return cls._of(boxes_by_identity(text), form)
+        return cls._of(boxes_by_identity(text), spec)
 
     @classmethod
-    def repair(cls, text: str, form: Form) -> Self:
+    def repair(cls, text: str, spec: QuestionSpec) -> Self:
         """Mends broken JSON."""
         from mevlip.answers.box_texts import mended_boxes
 
-        return cls._of(mended_boxes(text), form)
+        return cls._of(mended_boxes(text), spec)
 
 
 @dataclass(frozen=True)
@@ -59,30 +59,30 @@ class Boxes(_BoxAnswer):
     boxes: tuple[Box, ...]
 
     @classmethod
-    def parse(cls, text: str, form: Form) -> Self:
-        """Accepts a JSON list of four-number lists, in the form's box space."""
-        return cls(_read_boxes(_read_json(text), form))
+    def parse(cls, text: str, spec: QuestionSpec) -> Self:
+        """Accepts a JSON list of four-number lists, in the question's box space."""
+        return cls(_read_boxes(_read_json(text), spec))
 
     @classmethod
-    def _of(cls, found: _Found, form: Form) -> Self:
-        boxes = _mend(found, form)
+    def _of(cls, found: _Found, spec: QuestionSpec) -> Self:
+        boxes = _mend(found, spec)
         if not boxes:
             raise Unparsable("no box with an area inside the image")
         return cls(tuple(dict.fromkeys(box for _, box in boxes)))
 
     @classmethod
-    def fallback(cls, form: Form) -> Self | None:
+    def fallback(cls, spec: QuestionSpec) -> Self | None:
         """The middle half of the image, where most lesions lie."""
-        if form.image_size is None:
+        if spec.image_size is None:
             return None
-        width, height = form.image_size
+        width, height = spec.image_size
         box = Box(width // 4, height // 4, max(width * 3 // 4, width // 4 + 1), max(height * 3 // 4, height // 4 + 1))
         return cls((box,))
 
     @classmethod
-    def grammar(cls, form: Form) -> Grammar | None:
+    def grammar(cls, spec: QuestionSpec) -> Grammar | None:
         """Nested boxes of whole numbers within the frame."""
-        return Lark(f'start: "[]" | "[" box (COMMA box){{0,31}} "]"\n{_box_rules(form)}')
+        return Lark(f'start: "[]" | "[" box (COMMA box){{0,31}} "]"\n{_box_rules(spec)}')
 
     def format(self) -> str:
         """A nested list, nested even for one box."""
@@ -96,17 +96,17 @@ class InstanceBoxes(_BoxAnswer):
     instances: tuple[tuple[str, tuple[Box, ...]], ...]
 
     @classmethod
-    def parse(cls, text: str, form: Form) -> Self:
+    def parse(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts a JSON object of identities, each with a list of four-number lists."""
         content = _read_json(text)
         if not isinstance(content, dict):
             raise Unparsable("no JSON object")
-        return cls(tuple((identity, _read_boxes(boxes, form)) for identity, boxes in content.items()))
+        return cls(tuple((identity, _read_boxes(boxes, spec)) for identity, boxes in content.items()))
 
     @classmethod
-    def _of(cls, found: _Found, form: Form) -> Self:
+    def _of(cls, found: _Found, spec: QuestionSpec) -> Self:
         instances: dict[str, dict[Box, None]] = {}
-        for identity, box in _mend(found, form):
+        for identity, box in _mend(found, spec):
             if identity:
                 instances.setdefault(identity, {})[box] = None
         if not instances:
@@ -114,17 +114,17 @@ class InstanceBoxes(_BoxAnswer):
         return cls(tuple((identity, tuple(boxes)) for identity, boxes in instances.items()))
 
     @classmethod
-    def fallback(cls, form: Form) -> Self | None:
+    def fallback(cls, spec: QuestionSpec) -> Self | None:
         """No instances."""
         return cls(())
 
     @classmethod
-    def grammar(cls, form: Form) -> Grammar | None:
+    def grammar(cls, spec: QuestionSpec) -> Grammar | None:
         """An object of numbers, X or Y, each with nested boxes of whole numbers within the frame."""
         return Lark(
             f'start: "{{}}" | "{{" entry (COMMA entry){{0,63}} "}}"\n'
             f'entry: KEY COLON "[" box (COMMA box){{0,15}} "]"\n'
-            f'KEY: /"([1-9][0-9]?|X|Y)"/\nCOLON: /: ?/\n{_box_rules(form)}'
+            f'KEY: /"([1-9][0-9]?|X|Y)"/\nCOLON: /: ?/\n{_box_rules(spec)}'
         )
 
     def format(self) -> str:
@@ -132,13 +132,13 @@ class InstanceBoxes(_BoxAnswer):
         return json.dumps(dict(self.instances))
 
 
-def _frame(form: Form) -> tuple[int, int] | None:
+def _frame(spec: QuestionSpec) -> tuple[int, int] | None:
     """Greatest x and y in a model's text; None where the image is unknown and so has no bounds."""
-    return (1000, 1000) if form.box_space == "norm1000" else form.image_size
+    return (1000, 1000) if spec.box_space == "norm1000" else spec.image_size
 
 
-def _box_rules(form: Form) -> str:
-    across, down = (up_to(most) for most in _frame(form) or (_FAR, _FAR))
+def _box_rules(spec: QuestionSpec) -> str:
+    across, down = (up_to(most) for most in _frame(spec) or (_FAR, _FAR))
     return f'box: "[" X COMMA Y COMMA X COMMA Y "]"\nCOMMA: /, ?/\nX: /{across}/\nY: /{down}/'
 
 
@@ -155,41 +155,41 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _read_boxes(content: Any, form: Form) -> tuple[Box, ...]:
+def _read_boxes(content: Any, spec: QuestionSpec) -> tuple[Box, ...]:
     if not isinstance(content, list):
         raise Unparsable("no list of boxes")
-    boxes = tuple(_read_box(item, form) for item in content)
+    boxes = tuple(_read_box(item, spec) for item in content)
     if len(set(boxes)) < len(boxes):
         raise Unparsable("a box that comes twice")
     return boxes
 
 
-def _read_box(item: Any, form: Form) -> Box:
+def _read_box(item: Any, spec: QuestionSpec) -> Box:
     if not isinstance(item, list) or len(item) != 4:
         raise Unparsable("a box without four numbers")
     # bool is an int in Python, but `true` is no coordinate.
     if any(isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value) for value in item):
         raise Unparsable("a coordinate that is no finite number")
-    x_min, y_min, x_max, y_max = _in_pixels(item, form)
+    x_min, y_min, x_max, y_max = _in_pixels(item, spec)
     if x_min >= x_max or y_min >= y_max:
         raise Unparsable("a box without area")
     return Box(x_min, y_min, x_max, y_max)
 
 
-def _mend(found: _Found, form: Form) -> list[tuple[str, Box]]:
+def _mend(found: _Found, spec: QuestionSpec) -> list[tuple[str, Box]]:
     """Corners put in order, boxes clipped to the image, those without area dropped."""
     mended = []
     for identity, values in found:
-        x_1, y_1, x_2, y_2 = _in_pixels(values, form)
+        x_1, y_1, x_2, y_2 = _in_pixels(values, spec)
         box = Box(min(x_1, x_2), min(y_1, y_2), max(x_1, x_2), max(y_1, y_2))
         if box.x_min < box.x_max and box.y_min < box.y_max:
             mended.append((identity, box))
     return mended[:_MOST_BOXES]
 
 
-def _in_pixels(values: list[float], form: Form) -> list[int]:
-    width, height = form.image_size or (_FAR, _FAR)
-    scale_x, scale_y = (width / 1000, height / 1000) if form.box_space == "norm1000" and form.image_size else (1, 1)
+def _in_pixels(values: list[float], spec: QuestionSpec) -> list[int]:
+    width, height = spec.image_size or (_FAR, _FAR)
+    scale_x, scale_y = (width / 1000, height / 1000) if spec.box_space == "norm1000" and spec.image_size else (1, 1)
     return [
         round(min(max(value * scale, 0), limit))
         for value, scale, limit in zip(values, (scale_x, scale_y) * 2, (width, height) * 2, strict=True)

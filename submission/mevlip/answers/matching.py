@@ -1,4 +1,4 @@
-"""Recognising an option in other words: another case, a full stop, a slip of the pen."""
+"""Recognizing an option in other words: another case, a full stop, a slip of the pen."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Self
 
 from mevlip.answers.base import Answer, Unparsable
 from mevlip.answers.clean import unwrap
-from mevlip.answers.form import GREATEST, Form
 from mevlip.answers.grammar import Grammar, Lark, up_to
+from mevlip.answers.question_spec import GREATEST, QuestionSpec
 
 _COUNT = rf"(?:0|[1-9][0-9]{{0,{len(str(GREATEST)) - 1}}})"
 _MEASUREMENT = rf"{_COUNT}(?:\.[0-9]{{1,15}})?"
@@ -54,14 +54,14 @@ class Count(Answer):
     value: int
 
     @classmethod
-    def parse(cls, text: str, form: Form) -> Self:
+    def parse(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts bare digits."""
         if not re.fullmatch(_COUNT, text.strip(), re.ASCII):
             raise Unparsable("no bare whole number below a million")
         return cls(int(text))
 
     @classmethod
-    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+    def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts a number in a sentence, with separators, as a decimal, with an exponent, as a range or a word."""
         value = _find(text, "")
         if value < 0:
@@ -69,12 +69,12 @@ class Count(Answer):
         return cls(round(value))
 
     @classmethod
-    def fallback(cls, form: Form) -> Self | None:
+    def fallback(cls, spec: QuestionSpec) -> Self | None:
         """None: the question says nothing about the number."""
         return None
 
     @classmethod
-    def grammar(cls, form: Form) -> Grammar | None:
+    def grammar(cls, spec: QuestionSpec) -> Grammar | None:
         """Digits."""
         return _COUNT_GRAMMAR
 
@@ -85,35 +85,35 @@ class Count(Answer):
 
 @dataclass(frozen=True)
 class Measurement(Answer):
-    """A measured quantity without its unit, within the form's plausible range."""
+    """A measured quantity without its unit, within the question's plausible range."""
 
     value: float
 
     @classmethod
-    def parse(cls, text: str, form: Form) -> Self:
+    def parse(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts a bare decimal number without exponent in the plausible range."""
         if not re.fullmatch(f"-?{_MEASUREMENT}", text.strip(), re.ASCII):
             raise Unparsable("no bare decimal number between minus and plus a million")
         value = float(text)
-        if not form.value_range[0] <= value <= form.value_range[1]:
+        if not spec.value_range[0] <= value <= spec.value_range[1]:
             raise Unparsable("a number outside the plausible range")
         return cls(value)
 
     @classmethod
-    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+    def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts a number in a sentence, with a unit, separators, an exponent, or as a range; clamps it."""
-        low, high = form.value_range
-        return cls(min(max(round(_find(text, form.unit), 15), low), high))
+        low, high = spec.value_range
+        return cls(min(max(round(_find(text, spec.unit), 15), low), high))
 
     @classmethod
-    def fallback(cls, form: Form) -> Self | None:
+    def fallback(cls, spec: QuestionSpec) -> Self | None:
         """None: the question says nothing about the number."""
         return None
 
     @classmethod
-    def grammar(cls, form: Form) -> Grammar | None:
+    def grammar(cls, spec: QuestionSpec) -> Grammar | None:
         """A decimal number no further from zero than the plausible range, with a sign where that reaches below zero."""
-        low, high = form.value_range
+        low, high = spec.value_range
         most = ceil(max(abs(low), abs(high)))
         below = rf"{up_to(most - 1)}(\.[0-9]{{1,15}})?|" if most else ""
         return Lark(f"start: /{'-?' if low < 0 else ''}({below}{most}(\\.0{{1,15}})?)/")

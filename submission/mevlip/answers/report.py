@@ -7,8 +7,8 @@ from typing import Self
 
 from mevlip.answers.base import Answer, Unparsable
 from mevlip.answers.clean import is_wrapped, one_line, unwrap
-from mevlip.answers.form import Form
 from mevlip.answers.grammar import Grammar, Lark
+from mevlip.answers.question_spec import QuestionSpec
 
 # Visible words with single blanks between them: what `one_line` would leave as it is.
 _WORD = r"[^\p{C}\p{Z}\x{FFFD}]+"
@@ -22,7 +22,7 @@ class Report(Answer):
     text: str
 
     @classmethod
-    def parse(cls, text: str, form: Form) -> Self:
+    def parse(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts one plain line without tags or fences."""
         line = text.strip()
         if not line:
@@ -34,21 +34,21 @@ class Report(Answer):
         return cls(line)
 
     @classmethod
-    def parse_tolerantly(cls, text: str, form: Form) -> Self:
+    def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts any text with a visible character: unwrapped and put on one line."""
         line = one_line(unwrap(text))
         # What is left may have become a wrapping only now that it stands on one line.
         while is_wrapped(line) and line != (inner := one_line(unwrap(line))):
             line = inner
-        return cls.parse(line, form)
+        return cls.parse(line, spec)
 
     @classmethod
-    def fallback(cls, form: Form) -> Self | None:
+    def fallback(cls, spec: QuestionSpec) -> Self | None:
         """None: the question says nothing about the finding."""
         return None
 
     @classmethod
-    def grammar(cls, form: Form) -> Grammar | None:
+    def grammar(cls, spec: QuestionSpec) -> Grammar | None:
         """One line."""
         return _GRAMMAR
 

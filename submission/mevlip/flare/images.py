@@ -112,7 +112,7 @@ def image_path(name: str) -> PurePosixPath:
 def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Opens an image file by its content and returns its first page as 8-bit RGB.
 
-    Orientation tags are applied, transparency is laid over black, and deep greyscale is scaled by the range of its
+    Orientation tags are applied, transparency is laid over black, and deep grayscale is scaled by the range of its
     values (Pillow's own conversion clips 16 bits to white).
 
     Args:
@@ -151,10 +151,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(_RANGED_MODES):
-        grey = _scaled_by_range(upright)
+        gray = _scaled_by_range(upright)
         # Pillow heeds a TIFF's "white is zero" for 8 bits only.
         white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-        return ImageOps.invert(grey) if white_is_zero else grey
+        return ImageOps.invert(gray) if white_is_zero else gray
     if upright.mode in _ALPHA_MODES or "transparency" in upright.info:
         overlay = upright.convert("RGBA")
         black = Image.new("RGBA", overlay.size, (0, 0, 0, 255))
@@ -171,8 +171,8 @@ def _scaled_by_range(image: Image.Image) -> Image.Image:
     finite = np.isfinite(values)
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
     scale = 255.0 / (high - low) if high > low else 0.0
-    grey = (np.where(finite, values, low) - low) * scale
-    return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+    gray = (np.where(finite, values, low) - low) * scale
+    return Image.fromarray(gray.round().astype(np.uint8)).convert("RGB")
 
 
 def fit_pixel_budget(image: Image.Image, min_pixels: int, max_pixels: int) -> Image.Image:

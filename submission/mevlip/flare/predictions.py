@@ -12,9 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mevlip.errors import EnvironmentProblem, OutputError
+from mevlip.core.errors import EnvironmentProblem, OutputError
+from mevlip.core.tables import shorten
 from mevlip.flare.questions import PREDICTIONS_NAME, Question, Record
-from mevlip.tables import shorten
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.tasks import TaskType, parse_task_type
 
 PREDICTIONS_NAME = "predictions.json"

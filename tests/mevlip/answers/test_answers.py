@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.answers import ANSWER_CLASSES, Answer, Form, answer_class, fallback_answer, read_answer
+from mevlip.answers import ANSWER_CLASSES, Answer, QuestionSpec, answer_class, fallback_answer, read_answer
 from mevlip.answers.base import Unparsable
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
@@ -24,13 +24,13 @@ from mevlip.flare.predictions import schema_validator
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
 
-LETTERED = Form("Which is it? A: Cat, B: Dog, C: Bird", (200, 100))
-TEXTUAL = Form("Which is it? Options: Mass, Specks, Both.", (200, 100))
-SEVERAL = Form("Choose all, divided by a semicolon: Decay; Gap; Filling, crown, and repair.", (200, 100))
+LETTERED = QuestionSpec("Which is it? A: Cat, B: Dog, C: Bird", (200, 100))
+TEXTUAL = QuestionSpec("Which is it? Options: Mass, Specks, Both.", (200, 100))
+SEVERAL = QuestionSpec("Choose all, divided by a semicolon: Decay; Gap; Filling, crown, and repair.", (200, 100))
 
 QUESTIONS = [dataset.question(dataset.wordings[0], dataset.targets[0]) for dataset in DATASETS]
-forms = st.builds(
-    Form,
+specs = st.builds(
+    QuestionSpec,
     st.sampled_from(QUESTIONS) | st.text(max_size=60),
     st.none() | st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
     st.sampled_from(["norm1000", "pixel"]),
@@ -48,9 +48,9 @@ visible = (
     .map(lambda text: " ".join(c for c in text.split() if c.isprintable() and c != "\ufffd"))
     .filter(str.strip)
 )
-pixel_form = Form("Where?", None, "pixel")
+pixel_form = QuestionSpec("Where?", None, "pixel")
 
-typed_answers: st.SearchStrategy[tuple[Answer, Form]] = st.one_of(
+typed_answers: st.SearchStrategy[tuple[Answer, QuestionSpec]] = st.one_of(
     st.sampled_from([(Choice(letter), LETTERED) for letter in "ABC"]),
     st.sampled_from([(Choice(text), TEXTUAL) for text in ("Mass", "Specks", "Both")]),
     st.sets(st.sampled_from(SEVERAL.labels), min_size=1).map(
@@ -69,33 +69,33 @@ typed_answers: st.SearchStrategy[tuple[Answer, Form]] = st.one_of(
 
 
 @given(typed_answers)
-def test_formatting_and_parsing_are_inverse(pair: tuple[Answer, Form]) -> None:
-    answer, form = pair
-    assert type(answer).parse(answer.format(), form) == answer
+def test_formatting_and_parsing_are_inverse(pair: tuple[Answer, QuestionSpec]) -> None:
+    answer, spec = pair
+    assert type(answer).parse(answer.format(), spec) == answer
 
 
-@given(st.sampled_from(TaskType), st.text(), forms)
-def test_any_text_gives_a_legal_line(task: TaskType, text: str, form: Form) -> None:
-    outcome = read_answer(task, text, form)
+@given(st.sampled_from(TaskType), st.text(), specs)
+def test_any_text_gives_a_legal_line(task: TaskType, text: str, spec: QuestionSpec) -> None:
+    outcome = read_answer(task, text, spec)
     assert schema_validator().is_valid([{"Answer": outcome.text}])
     assert (outcome.stage != "strict") == bool(outcome.reason)
-    again = read_answer(task, outcome.text, replace(form, box_space="pixel"))
+    again = read_answer(task, outcome.text, replace(spec, box_space="pixel"))
     assert (again.stage, again.text) == ("strict", outcome.text), "what is written is itself strictly legal"
 
 
-@given(st.sampled_from(TaskType), forms)
-def test_a_fallback_follows_the_grammar_of_its_task(task: TaskType, form: Form) -> None:
-    text = fallback_answer(task, form, "why").text
-    if not (form.options or form.labels) and task is TaskType.CLASSIFICATION:
+@given(st.sampled_from(TaskType), specs)
+def test_a_fallback_follows_the_grammar_of_its_task(task: TaskType, spec: QuestionSpec) -> None:
+    text = fallback_answer(task, spec, "why").text
+    if not (spec.options or spec.labels) and task is TaskType.CLASSIFICATION:
         assert text == TASKS[task].fallback
-    assert answer_class(task).parse(text, replace(form, box_space="pixel")).format() == text
+    assert answer_class(task).parse(text, replace(spec, box_space="pixel")).format() == text
 
 
-@given(st.sampled_from(list(ANSWER_CLASSES.values())), st.text() | st.from_regex(r"[\[{(\d, .:\"'XY\])}]{0,40}"), forms)
-def test_parsers_raise_nothing_but_unparsable(kind: type[Answer], text: str, form: Form) -> None:
+@given(st.sampled_from(list(ANSWER_CLASSES.values())), st.text() | st.from_regex(r"[\[{(\d, .:\"'XY\])}]{0,40}"), specs)
+def test_parsers_raise_nothing_but_unparsable(kind: type[Answer], text: str, spec: QuestionSpec) -> None:
     for read in (kind.parse, kind.parse_tolerantly, kind.repair):
         try:
-            read(text, form)
+            read(text, spec)
         except Unparsable as error:
             assert not text.strip() or text.strip() not in str(error) or len(text.strip()) < 20, "no quoting"
 
@@ -110,7 +110,7 @@ def test_choice_takes_a_letter_or_an_unlettered_options_text() -> None:
 
 def test_labels_keep_the_one_that_holds_commas_whole() -> None:
     assert LabelSet.parse("Gap; Filling, crown, and repair", SEVERAL).labels == ("Gap", "Filling, crown, and repair")
-    commas = Form("List all that apply from: Wide heart, Fluid line.")
+    commas = QuestionSpec("List all that apply from: Wide heart, Fluid line.")
     assert LabelSet.parse("Fluid line, Wide heart", commas).format() == "Wide heart, Fluid line", "the question's order"
     for text in ("Gap; Gap", "Gap;", "gap", "Gap, Decay", ""):
         with pytest.raises(Unparsable):
@@ -118,13 +118,13 @@ def test_labels_keep_the_one_that_holds_commas_whole() -> None:
 
 
 def test_boxes_are_turned_from_thousandths_into_pixels() -> None:
-    form = Form("Where?", (400, 200), "norm1000")
-    assert Boxes.parse("[[100, 250, 500, 1000]]", form).format() == "[[40, 50, 200, 200]]"
-    assert InstanceBoxes.parse('{"X": [[0, 0, 500, 500]]}', form).format() == '{"X": [[0, 0, 200, 100]]}'
+    spec = QuestionSpec("Where?", (400, 200), "norm1000")
+    assert Boxes.parse("[[100, 250, 500, 1000]]", spec).format() == "[[40, 50, 200, 200]]"
+    assert InstanceBoxes.parse('{"X": [[0, 0, 500, 500]]}', spec).format() == '{"X": [[0, 0, 200, 100]]}'
 
 
 def test_boxes_are_clipped_to_the_image() -> None:
-    assert Boxes.parse("[[-5, 10, 900, 20.4]]", Form("Where?", (200, 100))).format() == "[[0, 10, 200, 20]]"
+    assert Boxes.parse("[[-5, 10, 900, 20.4]]", QuestionSpec("Where?", (200, 100))).format() == "[[0, 10, 200, 20]]"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_boxes_are_clipped_to_the_image() -> None:
 )  # fmt: skip
 def test_what_is_no_list_of_boxes_is_refused(text: str) -> None:
     with pytest.raises(Unparsable):
-        Boxes.parse(text, Form("Where?", (200, 100)))
+        Boxes.parse(text, QuestionSpec("Where?", (200, 100)))
 
 
 def test_boxes_read_alike_as_json_and_as_python() -> None:

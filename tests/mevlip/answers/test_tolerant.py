@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from mevlip.answers import Form, read_answer
+from mevlip.answers import QuestionSpec, read_answer
 from mevlip.tasks import TASKS, TaskType
 
-LESION = Form("Which is it? A) Soft lump present B) Hard lump present C) No lump, only plain tissue", (200, 100))
-WORDS = Form("Which is it? Options: Luminal a, Luminal b, Triple.", (200, 100))
-FINDINGS = Form("Choose all that apply, with semicolons: Decay Spot; Root Shadow; Filling, Crown, and Repair.")
-COMMAS = Form("List all that apply from: Wide heart, Fluid line, Old crack.")
-LETTERED = Form("Select all that apply. A: Decay, B: Gap, C: Crown")
-CELLS = Form("How many cells are there?")
-PERCENT = Form("What percentage is lost?", None, "pixel", (0.0, 100.0))
-THOUSANDTHS = Form("Where is it? [x_min, y_min, x_max, y_max]", (1000, 500), "norm1000")
-PIXELS = Form("Where is it? [x_min, y_min, x_max, y_max]", (1000, 500))
+LESION = QuestionSpec(
+    "Which is it? A) Soft lump present B) Hard lump present C) No lump, only plain tissue", (200, 100)
+)
+WORDS = QuestionSpec("Which is it? Options: Luminal a, Luminal b, Triple.", (200, 100))
+FINDINGS = QuestionSpec("Choose all that apply, with semicolons: Decay Spot; Root Shadow; Filling, Crown, and Repair.")
+COMMAS = QuestionSpec("List all that apply from: Wide heart, Fluid line, Old crack.")
+LETTERED = QuestionSpec("Select all that apply. A: Decay, B: Gap, C: Crown")
+CELLS = QuestionSpec("How many cells are there?")
+PERCENT = QuestionSpec("What percentage is lost?", None, "pixel", (0.0, 100.0))
+THOUSANDTHS = QuestionSpec("Where is it? [x_min, y_min, x_max, y_max]", (1000, 500), "norm1000")
+PIXELS = QuestionSpec("Where is it? [x_min, y_min, x_max, y_max]", (1000, 500))
 
 CLS, MULTI, DET = TaskType.CLASSIFICATION, TaskType.MULTI_LABEL, TaskType.DETECTION
 INST, COUNT, REG, REPORT = TaskType.INSTANCE_DETECTION, TaskType.COUNTING, TaskType.REGRESSION, TaskType.REPORT
 
 
 @pytest.mark.parametrize(
-    ("task", "form", "text", "answer"),
+    ("task", "spec", "text", "answer"),
     [
         # letters
         (CLS, LESION, "B.", "B"),
@@ -107,14 +109,14 @@ INST, COUNT, REG, REPORT = TaskType.INSTANCE_DETECTION, TaskType.COUNTING, TaskT
         (REPORT, CELLS, "<think>hm</think>All clear.", "All clear."),
     ],
 )  # fmt: skip
-def test_what_is_meant_is_taken(task: TaskType, form: Form, text: str, answer: str) -> None:
-    outcome = read_answer(task, text, form)
+def test_what_is_meant_is_taken(task: TaskType, spec: QuestionSpec, text: str, answer: str) -> None:
+    outcome = read_answer(task, text, spec)
     assert (outcome.text, outcome.stage) == (answer, "tolerant")
     assert outcome.reason
 
 
 @pytest.mark.parametrize(
-    ("task", "form", "text"),
+    ("task", "spec", "text"),
     [
         (CLS, LESION, ""),
         (CLS, LESION, "lump present"),
@@ -135,10 +137,10 @@ def test_what_is_meant_is_taken(task: TaskType, form: Form, text: str, answer: s
         (REPORT, CELLS, "<think>only a thought"),
     ],
 )
-def test_what_means_nothing_or_two_things_becomes_the_fallback(task: TaskType, form: Form, text: str) -> None:
-    outcome = read_answer(task, text, form)
+def test_what_means_nothing_or_two_things_becomes_the_fallback(task: TaskType, spec: QuestionSpec, text: str) -> None:
+    outcome = read_answer(task, text, spec)
     assert outcome.stage == "fallback"
-    assert outcome.text == read_answer(task, "", form).text
+    assert outcome.text == read_answer(task, "", spec).text
 
 
 @pytest.mark.parametrize(

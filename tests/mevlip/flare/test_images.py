@@ -32,16 +32,16 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 @pytest.mark.parametrize("top", [65535, 4095, 300])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_grey_is_scaled_by_its_range(tmp_path: Path, top: int, suffix: str) -> None:
+def test_16_bit_gray_is_scaled_by_its_range(tmp_path: Path, top: int, suffix: str) -> None:
     path = tmp_path / f"deep.{suffix}"
     Image.fromarray((RAMP * top).astype(np.uint16)).save(path)
-    grey = pixels(load_image(path))[..., 0]
-    assert grey.min() == 0 and grey.max() == 255
-    assert np.abs(grey - RAMP * 255).max() < 1.5  # the stored whole numbers were rounded down
+    gray = pixels(load_image(path))[..., 0]
+    assert gray.min() == 0 and gray.max() == 255
+    assert np.abs(gray - RAMP * 255).max() < 1.5  # the stored whole numbers were rounded down
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_32_bit_grey_is_scaled_by_its_range(tmp_path: Path, kind: type) -> None:
+def test_32_bit_gray_is_scaled_by_its_range(tmp_path: Path, kind: type) -> None:
     path = tmp_path / "deep.tif"
     Image.fromarray((RAMP * 1e6 - 500).astype(kind)).save(path)
     assert np.abs(pixels(load_image(path))[..., 1] - RAMP * 255).max() <= 1
@@ -49,16 +49,16 @@ def test_32_bit_grey_is_scaled_by_its_range(tmp_path: Path, kind: type) -> None:
 
 def test_deep_tiff_whose_zero_is_white(tmp_path: Path) -> None:
     Image.fromarray((RAMP * 65535).astype(np.uint16)).save(tmp_path / "w.tif", tiffinfo={262: 0})
-    grey = pixels(load_image(tmp_path / "w.tif"))[..., 0]
-    assert grey[0, 0] == 255 and grey[7, 7] == 0
+    gray = pixels(load_image(tmp_path / "w.tif"))[..., 0]
+    assert gray[0, 0] == 255 and gray[7, 7] == 0
 
 
 def test_values_that_are_no_numbers_become_black(tmp_path: Path) -> None:
     values = RAMP.astype(np.float32)
     values[0, 0], values[7, 7] = np.nan, np.inf
     Image.fromarray(values).save(tmp_path / "f.tif")
-    grey = pixels(load_image(tmp_path / "f.tif"))[..., 0]
-    assert grey[0, 0] == 0 and grey[7, 7] == 0 and grey[7, 6] == 255
+    gray = pixels(load_image(tmp_path / "f.tif"))[..., 0]
+    assert gray[0, 0] == 0 and gray[7, 7] == 0 and gray[7, 6] == 255
 
 
 def test_constant_deep_image_is_black(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_palette_with_transparent_entry(tmp_path: Path) -> None:
     assert pixels(load_image(tmp_path / "palette.png")).tolist() == [[[10, 20, 30], [0, 0, 0]]]
 
 
-def test_one_bit_grey_alpha_and_cmyk(tmp_path: Path) -> None:
+def test_one_bit_gray_alpha_and_cmyk(tmp_path: Path) -> None:
     Image.new("1", (2, 2), 1).save(tmp_path / "one.png")
     Image.new("LA", (2, 2), (80, 255)).save(tmp_path / "la.png")
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "cmyk.jpg")
@@ -104,7 +104,7 @@ def test_orientation_tag_is_applied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "MPO", "WEBP"])
 def test_first_page_of_a_multi_page_file(tmp_path: Path, kind: str) -> None:
-    pages = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    pages = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
     pages[0].save(tmp_path / "pages", kind, save_all=True, append_images=pages[1:])
     red, green, blue = load_image(tmp_path / "pages").getpixel((8, 8))  # type: ignore[misc]
     assert red > 240 and green < 15 and blue < 15

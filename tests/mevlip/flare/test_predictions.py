@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.errors import EnvironmentProblem, OutputError
+from mevlip.core.errors import EnvironmentProblem, OutputError
 from mevlip.flare.predictions import answered, find_faults, write_predictions
 from mevlip.flare.questions import Question
 from tests.conftest import record

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.tasks import TaskType
 from tests.conftest import record

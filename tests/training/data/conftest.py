@@ -12,13 +12,13 @@ from PIL import Image
 
 from tests.conftest import record
 
-COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200), (200, 40, 200))
+COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200), (200, 40, 200))
 
 
-def paint(path: Path, colour: Any = 0, size: tuple[int, int] = (40, 30)) -> Path:
-    """Writes a picture of one colour; the same colour gives the same bytes."""
+def paint(path: Path, color: Any = 0, size: tuple[int, int] = (40, 30)) -> Path:
+    """Writes a picture of one color; the same color gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    value = COLOURS[colour % len(COLOURS)] if isinstance(colour, int) else colour
+    value = COLORS[color % len(COLORS)] if isinstance(color, int) else color
     Image.new("RGB", size, value).save(path)
     return path
 
@@ -27,7 +27,7 @@ def paint(path: Path, colour: Any = 0, size: tuple[int, int] = (40, 30)) -> Path
 def flare(tmp_path: Path) -> Callable[..., Path]:
     """Writes `<split>/<place>/<dataset>_questions_<suffix>.json`, and a picture for each image named.
 
-    A picture's colour is the number at the end of its stem, so that equal numbers are equal files.
+    A picture's color is the number at the end of its stem, so that equal numbers are equal files.
     """
 
     def write(

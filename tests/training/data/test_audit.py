@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip_training.data.audit import audit
 from mevlip_training.data.findings import Finding, Kind, write_findings
 from mevlip_training.demo.inputs import write_inputs

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from mevlip.routes import read_route
+from mevlip.checkpoints.routes import read_route
 from mevlip_training.data.cli import data
 from tests.conftest import ROOT
 from tests.training.data.conftest import boxes, row

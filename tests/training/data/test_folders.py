@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip_training.data.folders import whole_folder
 
 

@@ -16,8 +16,8 @@ from mevlip_training.data import images
 from mevlip_training.data.images import ImageStore, is_plain, place
 from tests.training.data.conftest import paint
 
-GREY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
-COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
+GRAY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
+COLOR = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]], axis=-1)
 
 
 def _exif(orientation: int) -> Image.Exif:
@@ -27,26 +27,26 @@ def _exif(orientation: int) -> Image.Exif:
 
 
 ZOO: dict[str, tuple[Image.Image, str, dict[str, Any], bool]] = {
-    "rgb.png": (Image.fromarray(COLOUR), "PNG", {}, True),
-    "grey.png": (Image.fromarray(GREY), "PNG", {}, True),
-    "rgb.jpg": (Image.fromarray(COLOUR), "JPEG", {}, True),
-    "rgb.tif": (Image.fromarray(COLOUR), "TIFF", {}, True),
-    "rgb.bmp": (Image.fromarray(COLOUR), "BMP", {}, True),
-    "upright.jpg": (Image.fromarray(COLOUR), "JPEG", {"exif": _exif(1)}, True),
-    "rotated.jpg": (Image.fromarray(COLOUR), "JPEG", {"exif": _exif(6)}, False),
-    "rotated.png": (Image.fromarray(COLOUR), "PNG", {"exif": _exif(3)}, False),
-    "deep.png": (Image.fromarray(GREY.astype(np.uint16) * 100), "PNG", {}, False),
-    "float.tif": (Image.fromarray(GREY.astype(np.float32)), "TIFF", {}, False),
-    "palette.png": (Image.fromarray(COLOUR).quantize(8), "PNG", {}, False),
-    "rgba.png": (Image.fromarray(np.dstack([COLOUR, GREY])), "PNG", {}, False),
-    "la.png": (Image.fromarray(np.dstack([GREY, GREY]), "LA"), "PNG", {}, False),
-    "see-through.png": (Image.fromarray(GREY), "PNG", {"transparency": 0}, False),
-    "cmyk.jpg": (Image.fromarray(COLOUR).convert("CMYK"), "JPEG", {}, False),
-    "bits.png": (Image.fromarray(GREY).convert("1"), "PNG", {}, False),
+    "rgb.png": (Image.fromarray(COLOR), "PNG", {}, True),
+    "gray.png": (Image.fromarray(GRAY), "PNG", {}, True),
+    "rgb.jpg": (Image.fromarray(COLOR), "JPEG", {}, True),
+    "rgb.tif": (Image.fromarray(COLOR), "TIFF", {}, True),
+    "rgb.bmp": (Image.fromarray(COLOR), "BMP", {}, True),
+    "upright.jpg": (Image.fromarray(COLOR), "JPEG", {"exif": _exif(1)}, True),
+    "rotated.jpg": (Image.fromarray(COLOR), "JPEG", {"exif": _exif(6)}, False),
+    "rotated.png": (Image.fromarray(COLOR), "PNG", {"exif": _exif(3)}, False),
+    "deep.png": (Image.fromarray(GRAY.astype(np.uint16) * 100), "PNG", {}, False),
+    "float.tif": (Image.fromarray(GRAY.astype(np.float32)), "TIFF", {}, False),
+    "palette.png": (Image.fromarray(COLOR).quantize(8), "PNG", {}, False),
+    "rgba.png": (Image.fromarray(np.dstack([COLOR, GRAY])), "PNG", {}, False),
+    "la.png": (Image.fromarray(np.dstack([GRAY, GRAY]), "LA"), "PNG", {}, False),
+    "see-through.png": (Image.fromarray(GRAY), "PNG", {"transparency": 0}, False),
+    "cmyk.jpg": (Image.fromarray(COLOR).convert("CMYK"), "JPEG", {}, False),
+    "bits.png": (Image.fromarray(GRAY).convert("1"), "PNG", {}, False),
     "pages.tif": (
-        Image.fromarray(GREY), "TIFF", {"save_all": True, "append_images": [Image.fromarray(GREY[::-1])]}, False,
+        Image.fromarray(GRAY), "TIFF", {"save_all": True, "append_images": [Image.fromarray(GRAY[::-1])]}, False,
     ),
-    "rare.tga": (Image.fromarray(COLOUR), "TGA", {}, False),
+    "rare.tga": (Image.fromarray(COLOR), "TGA", {}, False),
 }  # fmt: skip
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mevlip.errors import EnvironmentProblem, InputError
+from mevlip.checkpoints.routes import PromptSettings, read_route
+from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.flare.images import load_image
-from mevlip.routes import PromptSettings, read_route
-from mevlip.tasks import MULTI_TASK, TASKS, TaskType
+from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.adapters import disagreements, read_yaml
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_inputs
@@ -30,7 +30,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def run(root: Path, out: Path, **choices: Any) -> list[dict[str, Any]]:
     prepare(root, out, Choices(**choices), quiet=True)
-    return read(out / "multi_task.jsonl")
+    return read(out / "generalist.jsonl")
 
 
 def test_a_row_is_what_llama_factory_reads(flare: Flare, tmp_path: Path) -> None:
@@ -45,12 +45,12 @@ def test_a_row_is_what_llama_factory_reads(flare: Flare, tmp_path: Path) -> None
         }
     ]
     info = json.loads((tmp_path / "out" / "dataset_info.json").read_text())
-    assert info["multi_task"] == {
-        "file_name": "multi_task.jsonl",
+    assert info["generalist"] == {
+        "file_name": "generalist.jsonl",
         "formatting": "sharegpt",
         "columns": {"messages": "conversations", "images": "images"},
     }
-    assert set(info) == {"multi_task", "classification"}
+    assert set(info) == {"generalist", "classification"}
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_the_plausible_range_is_that_of_the_training_answers(
 ) -> None:
     measured = [measure(answer, VIEWS[index + 1]) for index, answer in enumerate(answers)]
     run(flare(*measured, row("B")), tmp_path / "out")
-    assert read_route(tmp_path / "out" / "routes" / MULTI_TASK).value_range == expected
+    assert read_route(tmp_path / "out" / "routes" / GENERALIST).value_range == expected
 
 
 def test_the_task_files_part_the_whole(tmp_path: Path) -> None:
     write_inputs(tmp_path / "flare")
     prepared = prepare(tmp_path / "flare", tmp_path / "out", Choices(), quiet=True)
-    whole = read(tmp_path / "out" / "multi_task.jsonl")
+    whole = read(tmp_path / "out" / "generalist.jsonl")
     parts = {task: read(tmp_path / "out" / f"{task}.jsonl") for task in TaskType}
     assert sorted(one["id"] for part in parts.values() for one in part) == sorted(one["id"] for one in whole)
     for part in parts.values():
@@ -90,18 +90,18 @@ def test_the_routes_hold_every_choice(flare: Flare, tmp_path: Path) -> None:
     assert one["conversations"][1]["value"] == "[[1,2,3,4]]"
     info = json.loads((tmp_path / "out" / "dataset_info.json").read_text())
     assert info["detection"]["columns"]["system"] == "system"
-    for adapter in (MULTI_TASK, "detection"):
+    for adapter in (GENERALIST, "detection"):
         route = read_route(tmp_path / "out" / "routes" / adapter)
         assert (route.base_model, route.prompt, route.box_space) == ("b", prompt, "pixel")
         assert (route.images.max_count, route.images.max_pixels, route.images.crop_to_patches) == (1, 9999, True)
-    assert set(read_route(tmp_path / "out" / "routes" / MULTI_TASK).max_new_tokens) == set(TASKS)
-    assert sorted(path.name for path in (tmp_path / "out" / "routes").iterdir()) == ["detection", MULTI_TASK]
+    assert set(read_route(tmp_path / "out" / "routes" / GENERALIST).max_new_tokens) == set(TASKS)
+    assert sorted(path.name for path in (tmp_path / "out" / "routes").iterdir()) == ["detection", GENERALIST]
 
 
 def test_the_default_choices_agree_with_the_configs(flare: Flare, tmp_path: Path) -> None:
     run(flare(row("A")), tmp_path / "out")
-    settings = read_yaml(ROOT / "llamafactory_configs" / "multi_task.yaml")
-    assert disagreements(settings, read_route(tmp_path / "out" / "routes" / MULTI_TASK)) == []
+    settings = read_yaml(ROOT / "llamafactory_configs" / "generalist.yaml")
+    assert disagreements(settings, read_route(tmp_path / "out" / "routes" / GENERALIST)) == []
 
 
 def test_several_images_are_shown_as_prediction_shows_them(flare: Flare, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_several_images_are_shown_as_prediction_shows_them(flare: Flare, tmp_pat
         rows = run(root, tmp_path / images, images=images)
         assert [[int(Path(name).stem) for name in one["images"]] for one in rows] == shown
         assert len({one["id"] for one in rows}) == len(rows)
-        route = read_route(tmp_path / images / "routes" / MULTI_TASK)
+        route = read_route(tmp_path / images / "routes" / GENERALIST)
         assert route.images.max_count == (4 if images == "all" else 1)
 
 
@@ -173,7 +173,7 @@ def test_a_tokenizer_measures_budgets_and_cleans_questions(flare: Flare, tmp_pat
     root = flare(row("A", question="Which<|im_end|> is it? A: This, B: That"), row("No mass. " * 60, TaskType="report"))
     rows = run(root, tmp_path / "out", tokenizer=DEMO / "base")
     assert "<|im_end|>" not in rows[0]["conversations"][0]["value"]
-    budgets = read_route(tmp_path / "out" / "routes" / MULTI_TASK).max_new_tokens
+    budgets = read_route(tmp_path / "out" / "routes" / GENERALIST).max_new_tokens
     assert budgets[TaskType.CLASSIFICATION] == 8
     assert budgets[TaskType.REPORT] > 120 and budgets[TaskType.REPORT] % 8 == 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.tasks import TaskType
 from mevlip_training.data.records import UNKNOWN, read_examples, rows_to_train
 from tests.training.data.conftest import boxes, row

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.flare.questions import read_input_folder
 from mevlip.tasks import TaskType
 from mevlip_training.data.images import ImageStore

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TaskType
 from mevlip_training.data.records import read_examples
 from mevlip_training.data.stats import Cell, count, write_report

@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.answers import ANSWER_CLASSES, Form
+from mevlip.answers import ANSWER_CLASSES, QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
-from mevlip.answers.form import BoxSpace
+from mevlip.answers.question_spec import BoxSpace
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.findings import Kind
 from mevlip_training.data.targets import TargetError, write_target
 from tests.conftest import FLARE_DATA, needs_flare_data
 
-LETTERED = Form("Which is it? A: This one, B: That one")
-LISTED = Form("Select all that apply, separated by a semicolon: Caries; Pulp, and others; Injury.")
-OPEN = Form("What is it?", (200, 100))
+LETTERED = QuestionSpec("Which is it? A: This one, B: That one")
+LISTED = QuestionSpec("Select all that apply, separated by a semicolon: Caries; Pulp, and others; Injury.")
+OPEN = QuestionSpec("What is it?", (200, 100))
 
 
-def parse(task: TaskType, text: str, form: Form) -> Any:
-    return ANSWER_CLASSES[TASKS[task].answer_type].parse(text, form)
+def parse(task: TaskType, text: str, spec: QuestionSpec) -> Any:
+    return ANSWER_CLASSES[TASKS[task].answer_type].parse(text, spec)
 
 
 sides = st.integers(1, 6000)
@@ -31,7 +31,7 @@ spaces: st.SearchStrategy[BoxSpace] = st.sampled_from(["norm1000", "pixel"])
 
 
 @st.composite
-def framed_boxes(draw: st.DrawFn) -> tuple[Form, list[list[int]]]:
+def framed_boxes(draw: st.DrawFn) -> tuple[QuestionSpec, list[list[int]]]:
     """A form and true boxes in whole pixels within its image."""
     width, height = draw(sides), draw(sides)
 
@@ -39,28 +39,28 @@ def framed_boxes(draw: st.DrawFn) -> tuple[Form, list[list[int]]]:
         return st.lists(st.integers(0, size), min_size=2, max_size=2, unique=True).map(sorted)
 
     box = st.tuples(ends(width), ends(height)).map(lambda xy: [xy[0][0], xy[1][0], xy[0][1], xy[1][1]])
-    return Form("Where?", (width, height), draw(spaces)), draw(st.lists(box, max_size=4, unique_by=tuple))
+    return QuestionSpec("Where?", (width, height), draw(spaces)), draw(st.lists(box, max_size=4, unique_by=tuple))
 
 
-def assert_close(found: Any, true: list[list[int]], form: Form) -> None:
-    assert form.image_size
+def assert_close(found: Any, true: list[list[int]], spec: QuestionSpec) -> None:
+    assert spec.image_size
     assert len(found) == len(true)
     for box, original in zip(found, true, strict=True):
-        for value, wanted, size in zip(box, original, form.image_size * 2, strict=True):
-            allowed = 0 if form.box_space == "pixel" or size < 1000 else math.ceil(size / 1000)
+        for value, wanted, size in zip(box, original, spec.image_size * 2, strict=True):
+            allowed = 0 if spec.box_space == "pixel" or size < 1000 else math.ceil(size / 1000)
             assert abs(value - wanted) <= allowed
 
 
 @given(framed_boxes(), st.booleans())
 def test_boxes_are_read_back_within_a_thousandth_and_exactly_in_small_images(
-    case: tuple[Form, list[list[int]]], as_text: bool
+    case: tuple[QuestionSpec, list[list[int]]], as_text: bool
 ) -> None:
-    form, true = case
-    text = write_target(TaskType.DETECTION, json.dumps(true) if as_text else true, form)
-    if form.box_space == "norm1000":
+    spec, true = case
+    text = write_target(TaskType.DETECTION, json.dumps(true) if as_text else true, spec)
+    if spec.box_space == "norm1000":
         assert all(0 <= v <= 1000 for box in json.loads(text) for v in box)
         assert all(b[0] < b[2] and b[1] < b[3] for b in json.loads(text))
-    assert_close(parse(TaskType.DETECTION, text, form).boxes, true, form)
+    assert_close(parse(TaskType.DETECTION, text, spec).boxes, true, spec)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,21 @@ def test_boxes_are_read_back_within_a_thousandth_and_exactly_in_small_images(
     [((10, 11), (2, 3)), ((9, 11), (1, 3)), ((4999, 5000), (999, 1000)), ((0, 1), (0, 1)), ((12, 13), (2, 3))],
 )
 def test_a_thin_box_in_a_large_image_keeps_an_area(true: tuple[int, int], target: tuple[int, int]) -> None:
-    form = Form("Where?", (5000, 5000), "norm1000")
-    text = write_target(TaskType.DETECTION, [[true[0], true[0], true[1], true[1]]], form)
+    spec = QuestionSpec("Where?", (5000, 5000), "norm1000")
+    text = write_target(TaskType.DETECTION, [[true[0], true[0], true[1], true[1]]], spec)
     assert json.loads(text) == [[target[0], target[0], target[1], target[1]]]
 
 
 @given(framed_boxes(), st.lists(st.text(max_size=3), min_size=4, max_size=4, unique=True))
-def test_instances_are_read_back_under_their_identities(case: tuple[Form, list[list[int]]], names: list[str]) -> None:
-    form, true = case
+def test_instances_are_read_back_under_their_identities(
+    case: tuple[QuestionSpec, list[list[int]]], names: list[str]
+) -> None:
+    spec, true = case
     answer = {name: true[index:] for index, name in enumerate(names)}
-    found = parse(TaskType.INSTANCE_DETECTION, write_target(TaskType.INSTANCE_DETECTION, answer, form), form)
+    found = parse(TaskType.INSTANCE_DETECTION, write_target(TaskType.INSTANCE_DETECTION, answer, spec), spec)
     assert [identity for identity, _ in found.instances] == names
     for identity, boxes in found.instances:
-        assert_close(boxes, answer[identity], form)
+        assert_close(boxes, answer[identity], spec)
 
 
 @given(st.integers(0, 999_999), st.booleans())
@@ -117,7 +119,7 @@ def test_labels_are_read_back_in_the_questions_order(labels: list[str], as_list:
 
 
 @pytest.mark.parametrize(
-    ("task", "answer", "form", "target"),
+    ("task", "answer", "spec", "target"),
     [
         (TaskType.CLASSIFICATION, " B\n", LETTERED, "B"),
         (TaskType.CLASSIFICATION, "That  one", LETTERED, "B"),
@@ -135,12 +137,12 @@ def test_labels_are_read_back_in_the_questions_order(labels: list[str], as_list:
         (TaskType.REPORT, "No mass.\n\nNo  nodule.", OPEN, "No mass. No nodule."),
     ],
 )  # fmt: skip
-def test_targets(task: TaskType, answer: Any, form: Form, target: str) -> None:
-    assert write_target(task, answer, form) == target
+def test_targets(task: TaskType, answer: Any, spec: QuestionSpec, target: str) -> None:
+    assert write_target(task, answer, spec) == target
 
 
 @pytest.mark.parametrize(
-    ("task", "answer", "form", "kind"),
+    ("task", "answer", "spec", "kind"),
     [
         *((task, "  ", OPEN, Kind.EMPTY_ANSWER) for task in TaskType),
         *((task, None, OPEN, Kind.EMPTY_ANSWER) for task in TaskType),
@@ -163,7 +165,7 @@ def test_targets(task: TaskType, answer: Any, form: Form, target: str) -> None:
         (TaskType.DETECTION, [[16, 11, 16, 11]], OPEN, Kind.ZERO_AREA),
         (TaskType.DETECTION, [[300, 10, 400, 20]], OPEN, Kind.ZERO_AREA),
         (TaskType.INSTANCE_DETECTION, {"1": [[5, 5, 4, 6]]}, OPEN, Kind.ZERO_AREA),
-        (TaskType.DETECTION, [[1, 2, 3, 4]], Form("Where?", None, "norm1000"), Kind.BAD_IMAGE),
+        (TaskType.DETECTION, [[1, 2, 3, 4]], QuestionSpec("Where?", None, "norm1000"), Kind.BAD_IMAGE),
         (TaskType.COUNTING, "many", OPEN, Kind.UNPARSABLE_COUNT),
         (TaskType.COUNTING, "1e999999999", OPEN, Kind.UNPARSABLE_COUNT),
         (TaskType.COUNTING, True, OPEN, Kind.UNPARSABLE_COUNT),
@@ -175,9 +177,11 @@ def test_targets(task: TaskType, answer: Any, form: Form, target: str) -> None:
         (TaskType.REPORT, "\u200b", OPEN, Kind.NO_TEXT),
     ],
 )  # fmt: skip
-def test_what_cannot_be_taught_is_refused_with_its_kind(task: TaskType, answer: Any, form: Form, kind: Kind) -> None:
+def test_what_cannot_be_taught_is_refused_with_its_kind(
+    task: TaskType, answer: Any, spec: QuestionSpec, kind: Kind
+) -> None:
     with pytest.raises(TargetError) as caught:
-        write_target(task, answer, form)
+        write_target(task, answer, spec)
     assert caught.value.kind is kind
     assert str(caught.value)
 
@@ -188,17 +192,17 @@ def test_the_challenges_answers_can_be_written_and_read_back() -> None:
     degenerate = 0
     for record in map(json.loads, lines):
         task = TaskType(record["TaskType"])
-        form = Form(record["Question"], (2000, 2000), "norm1000")
+        spec = QuestionSpec(record["Question"], (2000, 2000), "norm1000")
         try:
-            target = write_target(task, record["Answer"], form)
+            target = write_target(task, record["Answer"], spec)
         except TargetError as error:
             assert error.kind is Kind.ZERO_AREA
             assert any(box[0] >= box[2] or box[1] >= box[3] for box in json.loads(record["Answer"]))
             degenerate += 1
             continue
-        answer = parse(task, target, form)
+        answer = parse(task, target, spec)
         if isinstance(answer, Boxes):
-            assert_close(answer.boxes, json.loads(record["Answer"]), form)
+            assert_close(answer.boxes, json.loads(record["Answer"]), spec)
         else:
             assert not isinstance(answer, InstanceBoxes) and answer.format() == record["Answer"]
     assert degenerate == 17

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.tokens import Tokens, read_tokens, token_budgets
 from tests.conftest import DEMO
@@ -24,7 +24,7 @@ def test_without_a_tokenizer_the_task_table_decides() -> None:
 
 
 def test_special_tokens_are_those_that_prediction_reserves() -> None:
-    from mevlip.processors import PromptEncoder
+    from mevlip.inference.processors import PromptEncoder
 
     tokens = read_tokens(DEMO / "base")
     assert tokens.reserved == PromptEncoder("internvl", DEMO / "base").reserved

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mevlip.answers import ANSWER_CLASSES, Form
+from mevlip.answers import ANSWER_CLASSES, QuestionSpec
+from mevlip.checkpoints.routes import read_route
 from mevlip.flare.questions import read_input_folder
-from mevlip.routes import read_route
-from mevlip.tasks import MULTI_TASK, TASKS, TaskType, parse_task_type
+from mevlip.tasks import GENERALIST, TASKS, TaskType, parse_task_type
 from mevlip_training.data.targets import write_target
 from mevlip_training.demo.inputs import ANSWERED_PER_DATASET, PER_IMAGE, write_examples, write_inputs, write_training
 from mevlip_training.demo.pairs import held_out_pairs, training_pairs
@@ -59,8 +59,8 @@ def test_a_scenes_answer_follows_the_grammar_of_its_question(dataset: DemoDatase
         scene = draw_scene(dataset, random.Random(seed))
         assert set(scene.answers) <= set(dataset.targets)
         for target, said in scene.answers.items():
-            form = Form(dataset.question(dataset.wordings[0], target), scene.images[0].size, "pixel")
-            answer = ANSWER_CLASSES[TASKS[dataset.task].answer_type].parse(said, form)
+            spec = QuestionSpec(dataset.question(dataset.wordings[0], target), scene.images[0].size, "pixel")
+            answer = ANSWER_CLASSES[TASKS[dataset.task].answer_type].parse(said, spec)
             assert answer.format() == said
             seen.add(said)
     assert len(seen) > 1, "the picture decides the answer"
@@ -70,13 +70,13 @@ def test_the_demos_token_budgets_hold_every_answer() -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(DEMO / "base", local_files_only=True)
-    budgets = read_route(DEMO / "adapters" / MULTI_TASK).max_new_tokens
+    budgets = read_route(DEMO / "adapters" / GENERALIST).max_new_tokens
     for dataset in DATASETS:
         for seed in range(40):
             scene = draw_scene(dataset, random.Random(seed))
             for target, answer in scene.answers.items():
-                form = Form(dataset.question(dataset.wordings[0], target), scene.images[0].size, "norm1000")
-                said = write_target(dataset.task, answer, form)
+                spec = QuestionSpec(dataset.question(dataset.wordings[0], target), scene.images[0].size, "norm1000")
+                said = write_target(dataset.task, answer, spec)
                 # One more for the end token.
                 assert len(tokenizer(said)["input_ids"]) + 1 <= budgets[dataset.task], (dataset.name, said)
 

@@ -11,7 +11,7 @@ import pytest
 
 import mevlip_training.demo.router as demo
 from mevlip.flare.questions import read_input_folder
-from mevlip.router import Router
+from mevlip.routing.router import Router
 from mevlip.tasks import TaskType, parse_task_type
 from mevlip_training.calibration import CALIBRATION_NAME
 from mevlip_training.demo.pairs import held_out_pairs
@@ -35,7 +35,7 @@ def measured(router: Router, questions: list[tuple[str, TaskType | None]]) -> tu
     return right / len(questions), kept / len(questions)
 
 
-def test_unseen_wordings_are_recognised_and_kept(router: Router) -> None:
+def test_unseen_wordings_are_recognized_and_kept(router: Router) -> None:
     right, kept = measured(router, [*held_out_pairs()])
     assert right >= 0.99
     assert kept >= 0.95
@@ -60,7 +60,7 @@ def test_the_calibration_is_the_one_in_use(router: Router) -> None:
 
 
 @needs_flare_data
-def test_the_challenges_questions_are_recognised_and_mostly_kept(router: Router) -> None:
+def test_the_challenges_questions_are_recognized_and_mostly_kept(router: Router) -> None:
     rows = [json.loads(line) for line in (FLARE_DATA / "questions_with_answers.jsonl").open()]
     questions = [(" ".join(row["Question"].split()), parse_task_type(row["TaskType"])) for row in rows]
     questions += [(q.text, q.declared) for q in read_input_folder(FLARE_DATA / "flare_inputs").questions]

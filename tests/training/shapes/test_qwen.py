@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from mevlip.answers import Form
-from mevlip.errors import EnvironmentProblem
+from mevlip.answers import QuestionSpec
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TASKS, TaskType, parse_task_type
 from mevlip_training.shapes import qwen
 from tests.conftest import FLARE_DATA, needs_flare_data
@@ -122,12 +122,12 @@ def test_the_budgets_hold_the_challenges_own_answers_and_options(tokenizer: Toke
         assert task is not None
         assert count(tokenizer, str(one["Answer"])) < TASKS[task].max_new_tokens
     for spelling, question in asked:
-        task, form = parse_task_type(spelling), Form(question)
+        task, spec = parse_task_type(spelling), QuestionSpec(question)
         if task is TaskType.MULTI_LABEL:
-            assert form.labels
-            assert count(tokenizer, form.separator.join(form.labels)) < TASKS[task].max_new_tokens
+            assert spec.labels
+            assert count(tokenizer, spec.separator.join(spec.labels)) < TASKS[task].max_new_tokens
         if task is TaskType.CLASSIFICATION:
-            assert max(count(tokenizer, label) for label in form.labels) < TASKS[task].max_new_tokens
+            assert max(count(tokenizer, label) for label in spec.labels) < TASKS[task].max_new_tokens
 
 
 @needs_flare_data

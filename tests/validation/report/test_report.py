@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TaskType
 from mevlip_validation.report import write_report
 from mevlip_validation.report.gallery import gallery

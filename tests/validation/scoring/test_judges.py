@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TaskType
 from mevlip_validation.scoring.judges import judge_reports, run_judge
 from tests.conftest import record, run_mevlip
@@ -63,8 +63,8 @@ def test_only_reports_are_judged_and_failures_are_counted(python: Path) -> None:
         make_row(TaskType.REPORT, None, "x"),
     ]
     judged, verdicts = judge_reports(rows, "GREEN", python)
-    assert dict(judged[0].judgements) == {} and judged[1].judgements["GREEN"] == 1
-    assert math.isnan(judged[2].judgements["GREEN"]) and verdicts.failed == 1
+    assert dict(judged[0].judgments) == {} and judged[1].judgments["GREEN"] == 1
+    assert math.isnan(judged[2].judgments["GREEN"]) and verdicts.failed == 1
 
 
 def test_the_command_prints_who_judged(python: Path, tmp_path: Path) -> None:

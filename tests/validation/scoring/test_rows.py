@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.flare.questions import read_input_folder
 from mevlip_validation.scoring.rows import Matched, Truth, match, read_explanations, read_records, read_truth
 from tests.conftest import EXAMPLES, record

@@ -74,9 +74,9 @@ def test_reports_say_that_no_judge_ran() -> None:
     assert [row[3:5] for row in cells] == [("-", "-"), ("not run", "-"), ("-", "not run")]
 
 
-def test_judgements_are_scored_where_there_are_some() -> None:
+def test_judgments_are_scored_where_there_are_some() -> None:
     rows = [make_row(TaskType.REPORT, "x", "y", image=name) for name in "ab"]
-    judged = [replace(row, judgements={"GREEN": value}) for row, value in zip(rows, (0.5, math.nan), strict=True)]
+    judged = [replace(row, judgments={"GREEN": value}) for row, value in zip(rows, (0.5, math.nan), strict=True)]
     [green] = [one for one in score(judged) if one.measure.name == "GREEN"]
     assert green.estimate.value == 0.5 and green.rule.signature.startswith("flare25/green@judged")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TaskType
 from mevlip_validation.scoring import texts
 from mevlip_validation.scoring.bootstrap import score_of

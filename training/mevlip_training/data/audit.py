@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from mevlip.answers import Form
+from mevlip.answers import QuestionSpec
+from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError
-from mevlip.progress import Progress
 from mevlip.tasks import TaskType
 from mevlip_training.data.findings import Finding, Kind, finding
 from mevlip_training.data.images import ImageStore
@@ -27,7 +27,7 @@ _BOX_TASKS = (TaskType.DETECTION, TaskType.INSTANCE_DETECTION)
 
 @dataclass(frozen=True)
 class _Row:
-    """An example with what was learnt of it.
+    """An example with what was learned of it.
 
     Attributes:
         example: The example.
@@ -94,11 +94,11 @@ def _examine(example: Example, store: ImageStore, judged: bool) -> _Row:
             continue
         digests.append(facts.sha256)
         size = facts.size if index == 0 else size
-    form = Form(question.text, size, "pixel")  # in pixels no two answers are rounded into one
+    spec = QuestionSpec(question.text, size, "pixel")  # in pixels no two answers are rounded into one
     target = None
     if judged:
         try:
-            target = write_target(example.task, example.answer, form)
+            target = write_target(example.task, example.answer, spec)
             faults.extend(_outside(example, size))
         except TargetError as error:
             faults.append(finding(error.kind, example, str(error)))

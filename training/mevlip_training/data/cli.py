@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mevlip.cli import start_logging
+from mevlip.cli.main import start_logging
 
 _FOLDER = click.Path(path_type=Path)
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
@@ -58,8 +58,8 @@ def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
     \b
     Example: mevlip data prepare FLARE --out build/data
     """
-    from mevlip.routes import PromptSettings
-    from mevlip.tables import table
+    from mevlip.checkpoints.routes import PromptSettings
+    from mevlip.core.tables import table
     from mevlip_training.data.prepare import Choices
     from mevlip_training.data.prepare import prepare as run
 
@@ -87,7 +87,7 @@ def audit(flare_dir: Path, csv_file: Path | None) -> None:
     \b
     Example: mevlip data audit FLARE --csv build/findings.csv
     """
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip_training.data.audit import audit as run
     from mevlip_training.data.findings import Finding, Kind, write_findings
 
@@ -123,7 +123,7 @@ def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
     \b
     Example: mevlip data split FLARE --out build/split --share 0.1
     """
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip_training.data.split import split as run
 
     report = run(flare_dir, out, share, seed)
@@ -143,7 +143,7 @@ def stats(flare_dir: Path, out: Path | None) -> None:
     \b
     Example: mevlip data stats FLARE --out build/stats
     """
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip_training.data.records import read_examples
     from mevlip_training.data.stats import count, write_report
 

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from mevlip.tables import write_csv
+from mevlip.core.tables import write_csv
 from mevlip_training.data.records import Example
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
-from mevlip.checkpoint import file_sha256
+from mevlip.checkpoints.checkpoint import file_sha256
 from mevlip.flare.images import FORMATS, IMAGE_FOLDERS, ImageError, find_image, image_path, load_image
 from mevlip.flare.questions import Question
 
@@ -47,7 +47,7 @@ class ImageFacts:
 
 
 class ImageStore:
-    """Finds the images of a tree and remembers what it learnt of them. Nothing is written into the tree.
+    """Finds the images of a tree and remembers what it learned of them. Nothing is written into the tree.
 
     Args:
         root: The tree's root, resolved.
@@ -168,7 +168,7 @@ def place(path: Path, target: Path) -> None:
 def is_plain(path: Path) -> bool:
     """Whether Pillow's bare `Image.open(path)`, which LLaMA-Factory uses, shows the same pixels as `load_image`.
 
-    That holds for one page of 8-bit grey or RGB, upright, without transparency, in an allowed format.
+    That holds for one page of 8-bit gray or RGB, upright, without transparency, in an allowed format.
     """
     from PIL import Image
 

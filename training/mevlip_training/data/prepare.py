@@ -1,6 +1,6 @@
 """From a FLARE tree to what LLaMA-Factory trains on, and to the routes that prediction will follow.
 
-OUT/multi_task.jsonl             every row, in ShareGPT form
+OUT/generalist.jsonl             every row, in ShareGPT form
 OUT/<task>.jsonl                 the rows of one task
 OUT/dataset_info.json            LLaMA-Factory's list of them
 OUT/images/<category>/<dataset>  the images, as links where that is possible
@@ -19,15 +19,23 @@ from math import ceil, floor
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from mevlip.answers import Form
-from mevlip.answers.form import BoxSpace
-from mevlip.checkpoint import file_sha256
-from mevlip.errors import InputError
+from mevlip.answers import QuestionSpec
+from mevlip.answers.question_spec import BoxSpace
+from mevlip.checkpoints.checkpoint import file_sha256
+from mevlip.checkpoints.routes import (
+    DEFAULT_RANGE,
+    ROUTE_NAME,
+    FrozenModel,
+    ImageSettings,
+    PromptSettings,
+    Quantization,
+    Route,
+)
+from mevlip.core.errors import InputError
+from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError, image_path, load_image, spaced_indices
-from mevlip.progress import Progress
-from mevlip.prompts import build_prompt
-from mevlip.routes import DEFAULT_RANGE, ROUTE_NAME, Contract, ImageSettings, PromptSettings, Quantisation, Route
-from mevlip.tasks import MULTI_TASK, TaskType, adapter_names
+from mevlip.inference.prompts import build_prompt
+from mevlip.tasks import GENERALIST, TaskType, adapter_names
 from mevlip_training.data.audit import audit_examples
 from mevlip_training.data.findings import Kind
 from mevlip_training.data.folders import whole_folder
@@ -57,7 +65,7 @@ class Choices:
         prompt: The prompt's wording.
         base_model: Name of the base model.
         base_revision: Its revision.
-        quantisation: How the base is stored.
+        quantization: How the base is stored.
         tokenizer: A folder with the base's tokenizer, by which token budgets are measured; None for the task table's.
         keep_flagged: Whether rows that the audit would leave out are kept, if they can be written at all.
     """
@@ -71,7 +79,7 @@ class Choices:
     prompt: PromptSettings = field(default_factory=PromptSettings)
     base_model: str = "OpenGVLab/InternVL3-8B-hf"
     base_revision: str = "259a3b64a14623c0ec91a045cb43f7c5af5fa6af"
-    quantisation: Quantisation = field(default_factory=Quantisation)
+    quantization: Quantization = field(default_factory=Quantization)
     tokenizer: Path | None = None
     keep_flagged: bool = False
 
@@ -184,7 +192,9 @@ def _rows(example: Example, store: ImageStore, choices: Choices) -> list[_Row]:
 
 def _target(example: Example, names: tuple[str, ...], store: ImageStore, choices: Choices) -> str:
     first, *_ = [store.facts(example.question, name) for name in names]  # all of them must be readable
-    return write_target(example.task, example.answer, Form(example.question.text, first.size, choices.box_space))
+    return write_target(
+        example.task, example.answer, QuestionSpec(example.question.text, first.size, choices.box_space)
+    )
 
 
 class _ImageFolder:
@@ -195,7 +205,7 @@ class _ImageFolder:
         self._taken: dict[PurePosixPath, str] = {}
 
     def put(self, example: Example, name: str) -> str:
-        """Path of an image relative to the folder; it is there afterwards."""
+        """Path of an image relative to the folder; it is there afterward."""
         facts = self._store.facts(example.question, name)
         path = PurePosixPath("images", example.place, image_path(name))
         if not facts.plain and path.suffix.lower() != ".png":
@@ -218,13 +228,13 @@ def _write_rows(
     folder: Path, rows: Sequence[_Row], images: _ImageFolder, choices: Choices, reserved: frozenset[str], quiet: bool
 ) -> dict[str, str]:
     """Writes the jsonl files and LLaMA-Factory's list of them; gives the hash of each by adapter."""
-    present = {MULTI_TASK, *(row.example.task.value for row in rows)}
+    present = {GENERALIST, *(row.example.task.value for row in rows)}
     names = [name for name in adapter_names() if name in present]
     with ExitStack() as stack, Progress("writing", len(rows), "rows", quiet) as progress:
         files = {name: stack.enter_context((folder / f"{name}.jsonl").open("w", encoding="utf-8")) for name in names}
         for row in rows:
             line = json.dumps(_sharegpt(row, images, choices.prompt, reserved), ensure_ascii=False) + "\n"
-            files[MULTI_TASK].write(line)
+            files[GENERALIST].write(line)
             files[row.example.task.value].write(line)
             progress.advance()
     columns = {"messages": "conversations", "images": "images"} | (
@@ -264,8 +274,8 @@ def _write_routes(
             images=choices.image_settings,
             box_space=choices.box_space,
             value_range=value_range,
-            max_new_tokens=budgets if adapter == MULTI_TASK else {TaskType(adapter): budgets[TaskType(adapter)]},
-            quantisation=choices.quantisation,
+            max_new_tokens=budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]},
+            quantization=choices.quantization,
         )
         path = folder / "routes" / adapter / ROUTE_NAME
         path.parent.mkdir(parents=True)
@@ -286,6 +296,6 @@ def _summary(prepared: Prepared, choices: Choices) -> dict[str, Any]:
 
 def _write_json(path: Path, content: Any) -> None:
     def plain(value: Any) -> Any:
-        return value.model_dump() if isinstance(value, Contract) else str(value)
+        return value.model_dump() if isinstance(value, FrozenModel) else str(value)
 
     path.write_text(json.dumps(content, indent=1, default=plain) + "\n", "utf-8")

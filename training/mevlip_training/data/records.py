@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.tasks import TaskType
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
+from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError, image_path
-from mevlip.progress import Progress
 from mevlip.tasks import TaskType
 from mevlip_training.data.folders import whole_folder
 from mevlip_training.data.images import ImageStore, place
@@ -43,7 +43,7 @@ class SplitReport:
 def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: bool = False) -> SplitReport:
     """Writes OUT/training and OUT/validation as FLARE trees.
 
-    Rows that share an image stay together, so that no image is learnt and tested; each data set and task gives its
+    Rows that share an image stay together, so that no image is learned and tested; each data set and task gives its
     share as nearly as that allows. The result depends on the seed and on the images' content, not on names or order.
 
     Args:

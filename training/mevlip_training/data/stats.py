@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mevlip.errors import EnvironmentProblem
-from mevlip.tables import write_csv
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.tables import write_csv
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.records import MODALITIES, SPLITS, Examples
 
@@ -99,7 +99,7 @@ def _per_task(counts: Counter[Cell]) -> Figure:
 
 
 def _stack(axes: Axes, counts: Counter[Cell], bars: dict[str, list[Cell]]) -> None:
-    """Draws bars of questions, one layer per modality; a modality has the same colour in every figure."""
+    """Draws bars of questions, one layer per modality; a modality has the same color in every figure."""
     floor = [0] * len(bars)
     modalities = _names((*MODALITIES, *(cell.modality for cell in counts)))
     for index, modality in enumerate(modalities):

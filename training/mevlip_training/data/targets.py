@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from mevlip.answers import Form
+from mevlip.answers import QuestionSpec
 from mevlip.answers.base import Answer, Unparsable
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
@@ -26,7 +26,7 @@ from mevlip_training.data.records import has_answer
 _SEVERAL_LETTERS = re.compile(r"[A-Z](?:[\s,;]+[A-Z])+")
 
 # Half of a tenth is far below the smallest mean error that anyone has published (more than 6 units), while fifteen
-# digits of noise would be learnt by heart or not at all.
+# digits of noise would be learned by heart or not at all.
 _DECIMALS = Decimal("0.1")
 _TOO_MUCH = 10**6  # for the answer classes, too
 
@@ -45,14 +45,14 @@ class TargetError(ValueError):
         self.kind = kind
 
 
-def write_target(task: TaskType, answer: Any, form: Form) -> str:
+def write_target(task: TaskType, answer: Any, spec: QuestionSpec) -> str:
     """Writes the text that a model should say.
 
     Args:
         task: The question's task.
         answer: The Answer field as found: a string, or the JSON value of a number, of labels or of boxes, which are in
             pixels of the first image.
-        form: The form that the model's text is parsed under; boxes are written in its box space, for which
+        spec: The form that the model's text is parsed under; boxes are written in its box space, for which
             thousandths need its image size.
 
     Returns:
@@ -65,7 +65,7 @@ def write_target(task: TaskType, answer: Any, form: Form) -> str:
     """
     if not has_answer(answer):
         raise TargetError(Kind.EMPTY_ANSWER, "the Answer field says nothing")
-    return _WRITERS[task](answer, form)
+    return _WRITERS[task](answer, spec)
 
 
 def read_boxes(answer: Any) -> list[Any] | dict[str, list[Any]]:
@@ -101,51 +101,51 @@ def read_number(answer: Any, kind: Kind) -> Decimal:
     return number
 
 
-def _write_choice(answer: Any, form: Form) -> str:
+def _write_choice(answer: Any, spec: QuestionSpec) -> str:
     text = _line(answer)
-    if form.options and _SEVERAL_LETTERS.fullmatch(text):
+    if spec.options and _SEVERAL_LETTERS.fullmatch(text):
         raise TargetError(Kind.SEVERAL_LETTERS, f"{text!r} where one option is asked for")
-    if form.options or form.labels:
-        letters = {option: letter for letter, option in form.options.items()}
-        return _parse(Choice, letters.get(text, text), form, Kind.UNLISTED_OPTION).format()
+    if spec.options or spec.labels:
+        letters = {option: letter for letter, option in spec.options.items()}
+        return _parse(Choice, letters.get(text, text), spec, Kind.UNLISTED_OPTION).format()
     if not text.isprintable():
         raise TargetError(Kind.NO_TEXT, "the answer holds control characters")
     return text
 
 
-def _write_labels(answer: Any, form: Form) -> str:
-    text = form.separator.join(map(_line, answer)) if isinstance(answer, list) else _line(answer)
-    return _parse(LabelSet, text, form, Kind.UNLISTED_LABEL).format()
+def _write_labels(answer: Any, spec: QuestionSpec) -> str:
+    text = spec.separator.join(map(_line, answer)) if isinstance(answer, list) else _line(answer)
+    return _parse(LabelSet, text, spec, Kind.UNLISTED_LABEL).format()
 
 
-def _write_boxes(answer: Any, form: Form) -> str:
-    return _compact([_in_space(box, form) for box in _parse_boxes(Boxes, read_boxes(answer), form).boxes])
+def _write_boxes(answer: Any, spec: QuestionSpec) -> str:
+    return _compact([_in_space(box, spec) for box in _parse_boxes(Boxes, read_boxes(answer), spec).boxes])
 
 
-def _write_instances(answer: Any, form: Form) -> str:
-    instances = _parse_boxes(InstanceBoxes, read_boxes(answer), form).instances
-    return _compact({identity: [_in_space(box, form) for box in boxes] for identity, boxes in instances})
+def _write_instances(answer: Any, spec: QuestionSpec) -> str:
+    instances = _parse_boxes(InstanceBoxes, read_boxes(answer), spec).instances
+    return _compact({identity: [_in_space(box, spec) for box in boxes] for identity, boxes in instances})
 
 
-def _write_count(answer: Any, form: Form) -> str:
+def _write_count(answer: Any, spec: QuestionSpec) -> str:
     number = read_number(answer, Kind.UNPARSABLE_COUNT)
     if number < 0 or number != number.to_integral_value():
         raise TargetError(Kind.IMPOSSIBLE_COUNT, f"{answer!r} is no whole number from 0")
-    return _parse(Count, str(int(number)), form, Kind.IMPOSSIBLE_COUNT).format()
+    return _parse(Count, str(int(number)), spec, Kind.IMPOSSIBLE_COUNT).format()
 
 
-def _write_measurement(answer: Any, form: Form) -> str:
+def _write_measurement(answer: Any, spec: QuestionSpec) -> str:
     rounded = read_number(answer, Kind.UNPARSABLE_MEASUREMENT).quantize(_DECIMALS) + 0  # the sum turns -0.0 into 0.0
     text = f"{rounded:f}"
-    _parse(Measurement, text, form, Kind.UNPARSABLE_MEASUREMENT)
+    _parse(Measurement, text, spec, Kind.UNPARSABLE_MEASUREMENT)
     return text
 
 
-def _write_report(answer: Any, form: Form) -> str:
-    return _parse(Report, one_line(_line(answer)), form, Kind.NO_TEXT).format()
+def _write_report(answer: Any, spec: QuestionSpec) -> str:
+    return _parse(Report, one_line(_line(answer)), spec, Kind.NO_TEXT).format()
 
 
-_WRITERS: MappingProxyType[TaskType, Callable[[Any, Form], str]] = MappingProxyType(
+_WRITERS: MappingProxyType[TaskType, Callable[[Any, QuestionSpec], str]] = MappingProxyType(
     {
         TaskType.CLASSIFICATION: _write_choice,
         TaskType.MULTI_LABEL: _write_labels,
@@ -158,20 +158,20 @@ _WRITERS: MappingProxyType[TaskType, Callable[[Any, Form], str]] = MappingProxyT
 )
 
 
-def _parse(answer_class: type[_Answer], text: str, form: Form, kind: Kind) -> _Answer:
+def _parse(answer_class: type[_Answer], text: str, spec: QuestionSpec, kind: Kind) -> _Answer:
     """Reads a text as prediction will; what that refuses is not worth teaching."""
     try:
-        return answer_class.parse(text, form)
+        return answer_class.parse(text, spec)
     except Unparsable as error:
         raise TargetError(kind, f"{text!r} is {error}") from error
 
 
-def _parse_boxes(answer_class: type[_Answer], found: list[Any] | dict[str, list[Any]], form: Form) -> _Answer:
+def _parse_boxes(answer_class: type[_Answer], found: list[Any] | dict[str, list[Any]], spec: QuestionSpec) -> _Answer:
     """Boxes in whole pixels, clamped to the image."""
     right_shape = isinstance(found, dict) == (answer_class is InstanceBoxes)
     well_formed = right_shape and all(map(_is_box, flat_boxes(found)))  # then only the area can be wrong
     kind = Kind.ZERO_AREA if well_formed else Kind.UNPARSABLE_BOXES
-    return _parse(answer_class, json.dumps(found), replace(form, box_space="pixel"), kind)
+    return _parse(answer_class, json.dumps(found), replace(spec, box_space="pixel"), kind)
 
 
 def flat_boxes(found: list[Any] | dict[str, list[Any]]) -> list[Any]:
@@ -193,19 +193,19 @@ def _is_coordinate(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < _TOO_MUCH
 
 
-def _in_space(box: Box, form: Form) -> list[int]:
-    if form.box_space == "pixel":
+def _in_space(box: Box, spec: QuestionSpec) -> list[int]:
+    if spec.box_space == "pixel":
         return list(box)
-    if form.image_size is None:
+    if spec.image_size is None:
         raise TargetError(Kind.BAD_IMAGE, "thousandths of an image whose size is unknown")
-    width, height = form.image_size
+    width, height = spec.image_size
     x_min, x_max = _thousandths(box.x_min, box.x_max, width)
     y_min, y_max = _thousandths(box.y_min, box.y_max, height)
     return [x_min, y_min, x_max, y_max]
 
 
 def _thousandths(low: int, high: int, size: int) -> tuple[int, int]:
-    """Both ends of a side, rounded; outwards where rounding would leave nothing between them."""
+    """Both ends of a side, rounded; outward where rounding would leave nothing between them."""
     start, end = low * 1000 / size, high * 1000 / size
     if round(start) < round(end):
         return round(start), round(end)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mevlip.errors import EnvironmentProblem
-from mevlip.processors import reserved_tokens
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.inference.processors import reserved_tokens
 from mevlip.tasks import TASKS, TaskType
 
 _ROUND_TO = 8

@@ -55,7 +55,7 @@ def new_model(tokenizer: Any) -> Any:
 
     end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
     config = InternVLConfig(
-        # Widths are multiples of 64, the block that NF4 quantises together.
+        # Widths are multiples of 64, the block that NF4 quantizes together.
         vision_config=InternVLVisionConfig(
             hidden_size=128,
             intermediate_size=256,

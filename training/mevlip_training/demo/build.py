@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from mevlip.checkpoint import DEMO_NAME
-from mevlip.offline import go_offline
-from mevlip.tasks import MULTI_TASK, TaskType, adapter_names
+from mevlip.checkpoints.checkpoint import DEMO_NAME
+from mevlip.core.offline import go_offline
+from mevlip.tasks import GENERALIST, TaskType, adapter_names
 from mevlip_training.demo.wordings import DATASETS
 
 BASE_NAME = "me-vlip/demo-internvl3"
@@ -36,7 +36,7 @@ ROWS = {
     TaskType.REPORT: 900,
 }
 """Training questions of each data set, by its task."""
-STEPS: dict[str, int] = {MULTI_TASK: 3000, TaskType.INSTANCE_DETECTION: 1800}
+STEPS: dict[str, int] = {GENERALIST: 3000, TaskType.INSTANCE_DETECTION: 1800}
 """Steps of eight rows for the two adapters that have most to learn."""
 STEPS_OF_OTHERS = 700
 

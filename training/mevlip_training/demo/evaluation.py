@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mevlip.config import Settings
+from mevlip.run.settings import Settings
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_validation.ablation import SYSTEMS, Ablation, System, ablate, answer_all, render
 from mevlip_validation.scoring.rows import read_truth

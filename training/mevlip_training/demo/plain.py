@@ -10,7 +10,7 @@ import json
 import random
 from dataclasses import dataclass
 
-from mevlip.answers import ANSWER_CLASSES, Form
+from mevlip.answers import ANSWER_CLASSES, QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.labels import LabelSet
 from mevlip.tasks import TASKS, TaskType
@@ -70,8 +70,8 @@ def look(dataset: DemoDataset, target: str, answer: str, size: tuple[int, int]) 
     if dataset.task is TaskType.CLASSIFICATION:
         index = dataset.options.index(answer) if answer in dataset.options else ord(answer) - ord("A")
         return Seen((dataset.plain[index],), dataset.plain)
-    form = Form(dataset.question(dataset.wordings[0], target), size, "pixel")
-    match ANSWER_CLASSES[TASKS[dataset.task].answer_type].parse(answer, form):
+    spec = QuestionSpec(dataset.question(dataset.wordings[0], target), size, "pixel")
+    match ANSWER_CLASSES[TASKS[dataset.task].answer_type].parse(answer, spec):
         case LabelSet(labels=labels):
             return Seen(tuple(dataset.plain[dataset.options.index(label)] for label in labels), dataset.plain)
         case Boxes(boxes=boxes):

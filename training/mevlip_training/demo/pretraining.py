@@ -94,15 +94,15 @@ def pretrain(model: Any, tokenizer: Any, scenes: Sequence[Drawn], steps: int = S
         model: An InternVLForConditionalGeneration in float32.
         tokenizer: Its `tokenizers.Tokenizer`.
         scenes: What to train on; each is seen several times.
-        steps: Optimiser steps.
+        steps: Optimizer steps.
 
     Returns:
         The mean loss of each tenth.
     """
     rows = [_encode(tokenizer, scene) for scene in scenes]
     rng = random.Random(SEED)  # noqa: S311 - shuffling, not secrets
-    optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP)
     losses: list[float] = []
     four_bit = _FourBit(model)
     total, batches, pad = 0.0, _batches(rows, rng), tokenizer.token_to_id("<|endoftext|>")
@@ -110,13 +110,13 @@ def pretrain(model: Any, tokenizer: Any, scenes: Sequence[Drawn], steps: int = S
     model.set_attn_implementation("eager")
     model.train()
     for step in range(steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         with four_bit() if step >= steps * FOUR_BIT_FROM else nullcontext():
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 loss = model(**_collate(next(batches), pad)).loss
             loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         total += loss.item()
         if (step + 1) % (steps // 10) == 0:
@@ -207,7 +207,7 @@ class _FourBit:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Inside, the weights are rounded; gradients taken there are applied to the full weights afterwards."""
+        """Inside, the weights are rounded; gradients taken there are applied to the full weights afterward."""
         with torch.no_grad():
             full = torch.cat([weight.flatten() for weight in self._weights])
             self._put(self._round(full))

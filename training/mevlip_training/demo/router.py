@@ -27,7 +27,7 @@ from mevlip_training.router import (
 logger = logging.getLogger(__name__)
 
 PAIRS = 63000  # templates give new ones without end, so one epoch of many teaches more than three of a third
-VOCABULARY = 900  # rarer words are spelt, so that spelling is learned too
+VOCABULARY = 900  # rarer words are spelled, so that spelling is learned too
 SEED = 20250
 TRAINING = RouterTraining(
     epochs=2,

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mevlip.checkpoint import Checkpoint
-from mevlip.routes import ROUTE_NAME, Route
-from mevlip.tasks import MULTI_TASK, TASKS, TaskType, adapter_names
+from mevlip.checkpoints.checkpoint import Checkpoint
+from mevlip.checkpoints.routes import ROUTE_NAME, Route
+from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.assembly import assemble
 from mevlip_training.shapes.layout import write_processor, write_tokenizer
 from mevlip_training.shapes.qwen import build_tokenizer, find_ranks
@@ -70,7 +70,7 @@ def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dic
             adapter=adapter,
             base_model=name,
             base_revision="random",
-            max_new_tokens=budgets if adapter == MULTI_TASK else {TaskType(adapter): budgets[TaskType(adapter)]},
+            max_new_tokens=budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]},
         )
         (own / ROUTE_NAME).write_text(route.model_dump_json(indent=1) + "\n", "utf-8")
 

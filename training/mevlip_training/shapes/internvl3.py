@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
 
-from mevlip.progress import Progress
+from mevlip.core.progress import Progress
 
 LOGITS = 151_674
 TILE_SIZE = 448

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip_training.shapes.layout import MEDIA_TOKENS, byte_level_tokenizer
 
 if TYPE_CHECKING:

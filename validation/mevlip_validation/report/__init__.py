@@ -10,9 +10,9 @@ from typing import Any
 
 from mevlip import __version__
 from mevlip.answers import STAGES
-from mevlip.errors import EnvironmentProblem
-from mevlip.tables import shorten
-from mevlip.tasks import MULTI_TASK, NO_ADAPTER, TASKS, adapter_names
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.tables import shorten
+from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, adapter_names
 from mevlip_validation.report.gallery import gallery
 from mevlip_validation.report.published import TABLE_3
 from mevlip_validation.scoring import analysis
@@ -147,7 +147,7 @@ def _routing(judged: Sequence[Judged]) -> Table | None:
         for task in TASKS.values()
         if any(one is task.type for one, _ in counts)
     ]
-    names = {MULTI_TASK: "generalist", NO_ADAPTER: "no adapter"}
+    names = {GENERALIST: "generalist", NO_ADAPTER: "no adapter"}
     return ("declared task", *(names.get(name, name) for name in adapters)), rows
 
 

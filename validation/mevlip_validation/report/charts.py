@@ -100,7 +100,7 @@ def _by_dataset(judged: Sequence[Judged]) -> Figure | None:
     axes.set_yticks(range(len(found)), [f"{one.dataset} ({one.questions})" for one in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("score of the task's measure, colours tell tasks")
+    axes.set_xlabel("score of the task's measure, colors tell tasks")
     return figure
 
 
@@ -113,7 +113,7 @@ def _scatter(judged: Sequence[Judged], task: TaskType) -> Figure | None:
     truth, said = [number_of(row.meant_truth) for row in mine], [number_of(row.meant) for row in mine]
     axes.plot(truth, said, "o", alpha=0.5, markersize=4, rasterized=len(mine) > 500)
     low, high = min(*truth, *said), max(*truth, *said)
-    axes.plot((low, high), (low, high), color="grey", linewidth=1)
+    axes.plot((low, high), (low, high), color="gray", linewidth=1)
     if high > 1000 and low >= 0:
         axes.set_xscale("symlog")
         axes.set_yscale("symlog")
@@ -125,7 +125,7 @@ def _scatter(judged: Sequence[Judged], task: TaskType) -> Figure | None:
 def _reliability(calibration: analysis.Calibration) -> Figure:
     figure = Figure(figsize=(4.2, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot((0, 1), (0, 1), color="grey", linewidth=1)
+    axes.plot((0, 1), (0, 1), color="gray", linewidth=1)
     for one in calibration.bins:
         axes.bar(one.low, one.accuracy, one.high - one.low, align="edge", color="C0", alpha=0.6, edgecolor="white")
         axes.annotate(str(one.count), ((one.low + one.high) / 2, 0.01), ha="center", fontsize=7)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError, find_image, load_image
-from mevlip.progress import Progress
 from mevlip.tasks import TASKS
 from mevlip_validation.scoring.analysis import Judged, Verdict
 from mevlip_validation.scoring.rows import Row

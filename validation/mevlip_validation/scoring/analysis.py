@@ -65,7 +65,7 @@ class Judged:
         recorded = self.row.explanation.get("stage")
         if recorded in STAGES:
             return str(recorded)
-        return read_answer(self.row.task, self.row.said or "", self.row.form).stage
+        return read_answer(self.row.task, self.row.said or "", self.row.spec).stage
 
     @property
     def empty(self) -> bool:

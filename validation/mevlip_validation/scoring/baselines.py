@@ -38,7 +38,7 @@ def constant_rows(rows: Sequence[Row], known: Iterable[Row]) -> list[Row]:
             said=constants.get((row.dataset, row.task), TASKS[row.task].fallback),
             later=(),
             explanation={},
-            judgements={},
+            judgments={},
         )
         for row in rows
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli import checkpoint_option, device_option, setting, start_logging
+from mevlip.cli.main import checkpoint_option, device_option, setting, start_logging
 from mevlip_validation.scoring import RESAMPLES, SEED
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: in
     Example: mevlip compare mt/predictions.json ts/predictions.json --truth examples/inputs
     """
     start_logging(quiet=True)
-    from mevlip.tables import table
+    from mevlip.core.tables import table
     from mevlip_validation.scoring import output
     from mevlip_validation.scoring.score import compare as compare_two
 
@@ -200,7 +200,7 @@ def ablate(
     Example: mevlip ablate examples/inputs --truth examples/inputs
     """
     start_logging(quiet)
-    from mevlip.config import Settings
+    from mevlip.run.settings import Settings
     from mevlip_validation import ablation
     from mevlip_validation.scoring import output
     from mevlip_validation.scoring.rows import read_truth
@@ -221,7 +221,7 @@ def _matched(predictions: Path, truth: Path, allow_partial: bool, by: By, explai
     Raises:
         OutputError: Rows are missing, double or surplus, and that is not allowed.
     """
-    from mevlip.errors import OutputError
+    from mevlip.core.errors import OutputError
     from mevlip_validation.scoring.rows import match, read_explanations, read_records, read_truth
 
     records = read_records(predictions)

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mevlip.errors import EnvironmentProblem
-from mevlip.tables import table, write_csv
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.tables import table, write_csv
 from mevlip.tasks import TASKS
 from mevlip_validation.scoring.analysis import Judged
 from mevlip_validation.scoring.bootstrap import Estimate

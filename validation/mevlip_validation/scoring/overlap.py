@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mevlip_validation.scoring.conventions.base import Instances, Numbers
 
-Labelled = tuple[str, Numbers]
+Labeled = tuple[str, Numbers]
 
 
 def overlap(first: Numbers, second: Numbers) -> float:
@@ -31,7 +31,7 @@ def by_truth(truth: Sequence[Numbers], said: Sequence[Numbers], threshold: float
     return found
 
 
-def by_overlap(truth: Sequence[Labelled], said: Sequence[Labelled], threshold: float, strictly: bool = False) -> int:
+def by_overlap(truth: Sequence[Labeled], said: Sequence[Labeled], threshold: float, strictly: bool = False) -> int:
     """Matches where the greatest overlap comes first, from the threshold on.
 
     Args:
@@ -58,7 +58,7 @@ def by_overlap(truth: Sequence[Labelled], said: Sequence[Labelled], threshold: f
     return len(used_truth)
 
 
-def labelled(instances: Instances) -> list[Labelled]:
+def labeled(instances: Instances) -> list[Labeled]:
     """Boxes with their identities."""
     return [(name, box) for name, boxes in instances.items() for box in boxes]
 

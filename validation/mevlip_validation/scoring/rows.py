@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from mevlip.answers import Answer, Form, answer_class
+from mevlip.answers import Answer, QuestionSpec, answer_class
 from mevlip.answers.base import Unparsable
-from mevlip.errors import InputError
+from mevlip.core.errors import InputError
 from mevlip.tasks import TaskType, parse_task_type
 
 By = Literal["question", "position"]
@@ -35,7 +35,7 @@ class Row:
         place: File and record number of the truth.
         folder: Folder of the question file, below which the images lie.
         explanation: How the answer came about, as `mevlip predict --explain` writes it; empty where that is not known.
-        judgements: Scores by model-based scorers, by the scorer's name.
+        judgments: Scores by model-based scorers, by the scorer's name.
     """
 
     dataset: str
@@ -49,7 +49,7 @@ class Row:
     folder: Path
     later: tuple[str, ...] = ()
     explanation: Mapping[str, Any] = field(default_factory=dict)
-    judgements: Mapping[str, float] = field(default_factory=dict)
+    judgments: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cluster(self) -> tuple[str, str]:
@@ -57,19 +57,19 @@ class Row:
         return self.dataset, self.images[0] if self.images else self.place
 
     @cached_property
-    def form(self) -> Form:
+    def spec(self) -> QuestionSpec:
         """What the question asks for."""
-        return Form(self.question)
+        return QuestionSpec(self.question)
 
     @cached_property
     def meant_truth(self) -> Answer | None:
         """The truth as a typed answer; None where it is none, which `mevlip data audit` tells of."""
-        return _parsed(self.task, self.truth, self.form, ("parse", "parse_tolerantly"))
+        return _parsed(self.task, self.truth, self.spec, ("parse", "parse_tolerantly"))
 
     @cached_property
     def meant(self) -> Answer | None:
         """What was said as a typed answer, read as tolerantly as the predictor reads its model; None where nothing."""
-        return _parsed(self.task, self.said or "", self.form, ("parse", "parse_tolerantly", "repair"))
+        return _parsed(self.task, self.said or "", self.spec, ("parse", "parse_tolerantly", "repair"))
 
 
 @dataclass(frozen=True)
@@ -252,11 +252,11 @@ def _row(truth: Truth, task: TaskType, said: Sequence[str], explanation: Record)
     )
 
 
-def _parsed(task: TaskType, text: str, form: Form, ways: tuple[str, ...]) -> Answer | None:
+def _parsed(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...]) -> Answer | None:
     kind = answer_class(task)
     for way in ways:
         try:
-            answer: Answer = getattr(kind, way)(text, form)
+            answer: Answer = getattr(kind, way)(text, spec)
             return answer
         except Unparsable:
             continue

@@ -134,7 +134,7 @@ def compare(first: Rows, second: Rows, resamples: int = RESAMPLES, seed: int = S
 def _applicable(rows: Rows) -> Iterator[tuple[TaskType, Measure, Rule, list[int]]]:
     """Every rule that has something to count, with the places of its rows."""
     present = {row.task for row in rows}
-    judged = {name for row in rows for name in row.judgements}
+    judged = {name for row in rows for name in row.judgments}
     for task in (task for task in TASKS if task in present):
         for measure in measures(task):
             for rule in measure.rules:

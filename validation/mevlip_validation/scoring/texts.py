@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip_validation.scoring.rows import Row
 from mevlip_validation.scoring.tallies import Scores, Values, Weights
 

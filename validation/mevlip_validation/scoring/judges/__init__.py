@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mevlip.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TaskType
 from mevlip_validation.scoring.rows import Row
 from mevlip_validation.scoring.rules import JUDGES
@@ -55,7 +55,7 @@ def judge_reports(rows: Sequence[Row], name: str, python: Path) -> tuple[list[Ro
         python: The Python of the environment that has it.
 
     Returns:
-        All rows, the reports with their judgement, and what the scorer said.
+        All rows, the reports with their judgment, and what the scorer said.
 
     Raises:
         EnvironmentProblem: It cannot be run, or its answer cannot be used.
@@ -65,7 +65,7 @@ def judge_reports(rows: Sequence[Row], name: str, python: Path) -> tuple[list[Ro
     verdicts = run_judge(name, pairs, python)
     judged = list(rows)
     for index, score in zip(places, verdicts.scores, strict=True):
-        judged[index] = replace(rows[index], judgements={**rows[index].judgements, name: score})
+        judged[index] = replace(rows[index], judgments={**rows[index].judgments, name: score})
     if verdicts.failed:
         logger.warning("%s gave no score for %d of %d reports; they are left out", name, verdicts.failed, len(places))
     return judged, verdicts

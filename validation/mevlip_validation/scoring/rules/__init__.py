@@ -134,7 +134,7 @@ def _own(name: str, how: str, tally: Callable[[Rows], Tally]) -> Measure:
 
 def _judged(name: str, convention: str, direction: Direction) -> Measure:
     def tally(rows: Rows) -> Values:
-        return Values(tuple(row.judgements.get(name, nan) for row in rows))
+        return Values(tuple(row.judgments.get(name, nan) for row in rows))
 
     rule = Rule(convention, f"{name.lower()}@judged,failed=left-out,mean", tally, frozenset({TaskType.REPORT}))
     return Measure(name, direction, (rule,))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import inf, nan
 
 from mevlip_validation.scoring.conventions import CONVENTIONS
-from mevlip_validation.scoring.overlap import by_overlap, by_truth, labelled
+from mevlip_validation.scoring.overlap import by_overlap, by_truth, labeled
 from mevlip_validation.scoring.rows import Row
 from mevlip_validation.scoring.rules.base import Rows, add_up, recalls
 from mevlip_validation.scoring.tallies import Overlaps, Recalls, Statistic, Values
@@ -65,7 +65,7 @@ def instances(threshold: float) -> Callable[[Rows], Overlaps]:
         truth, predicted = _READ.instances(row.truth), _READ.instances(said(row) or "")
         if truth is None or predicted is None:
             return _FREE
-        one, other = labelled(truth), labelled(predicted)
+        one, other = labeled(truth), labeled(predicted)
         return by_overlap(one, other, threshold), len(other), len(one)
 
     return lambda rows: add_up(map(count, rows))

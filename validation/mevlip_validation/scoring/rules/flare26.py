@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mevlip_validation.scoring.conventions import CONVENTIONS
-from mevlip_validation.scoring.overlap import by_overlap, labelled
+from mevlip_validation.scoring.overlap import by_overlap, labeled
 from mevlip_validation.scoring.rows import Row
 from mevlip_validation.scoring.rules.base import Rows, add_up, recalls
 from mevlip_validation.scoring.tallies import Overlaps, Recalls, Statistic, Values
@@ -40,7 +40,7 @@ def boxes(threshold: float) -> Callable[[Rows], Overlaps]:
     """The greatest overlap first, from the threshold on; identities are compared where both boxes have one."""
 
     def count(row: Row) -> tuple[int, int, int]:
-        truth, predicted = (labelled(_READ.instances(text) or {}) for text in (row.truth, row.said or ""))
+        truth, predicted = (labeled(_READ.instances(text) or {}) for text in (row.truth, row.said or ""))
         return by_overlap(truth, predicted, threshold), len(predicted), len(truth)
 
     return lambda rows: add_up(map(count, rows))

@@ -15,7 +15,7 @@ from mevlip.answers.choice import Choice
 from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
 from mevlip_validation.scoring.conventions import CONVENTIONS
-from mevlip_validation.scoring.overlap import Labelled, by_overlap, labelled
+from mevlip_validation.scoring.overlap import Labeled, by_overlap, labeled
 from mevlip_validation.scoring.rows import Row
 from mevlip_validation.scoring.rules.base import Rows, add_up, recalls
 from mevlip_validation.scoring.rules.flare26 import set_f1
@@ -80,13 +80,13 @@ def error_of(row: Row) -> float:
     return abs(number_of(row.meant_truth) - number_of(row.meant))
 
 
-def boxes_of(answer: Any) -> list[Labelled]:
+def boxes_of(answer: Any) -> list[Labeled]:
     """The boxes of a typed answer with their identities, empty ones for plain boxes."""
     match answer:
         case Boxes(boxes=found):
             return [("", tuple(map(float, box))) for box in found]
         case InstanceBoxes(instances=found):
-            return labelled({name: [tuple(map(float, box)) for box in some] for name, some in found})
+            return labeled({name: [tuple(map(float, box)) for box in some] for name, some in found})
     return []
 
 

@@ -1,0 +1,1 @@
+"""Checkpoint folders: their manifest, their routes, and the proof that nothing in them was altered."""

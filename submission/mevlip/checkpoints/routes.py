@@ -1,0 +1,126 @@
+"""Routes: everything that training and prediction must share for one adapter.
+
+Training writes one `route.json` next to each adapter; the predictor reads it and asks nobody else. A setting that both
+sides need is a field here or it does not exist.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mevlip.answers.question_spec import BoxSpace
+from mevlip.core.errors import CheckpointError
+from mevlip.tasks import GENERALIST, TASKS, TaskType
+
+ROUTE_NAME = "route.json"
+DEFAULT_RANGE = (0.0, 1000.0)
+"""Plausible measurements where training data say nothing: percentages, degrees and millimetres lie in it."""
+
+
+class FrozenModel(BaseModel):
+    """Base of the checked, frozen records in a checkpoint folder; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptSettings(FrozenModel):
+    """How a question becomes the user's turn."""
+
+    system: str = ""
+    """Text of the system turn; empty means no such turn at all."""
+    template: str = "{question}"
+    """The user's text; `{question}` is replaced by the question."""
+
+    @model_validator(mode="after")
+    def _has_place(self) -> PromptSettings:
+        if self.template.count("{question}") != 1:
+            raise ValueError("template holds {question} exactly once")
+        return self
+
+
+class ImageSettings(FrozenModel):
+    """How a question's images become pixels."""
+
+    max_count: int = Field(default=4, ge=1)
+    """At most this many images of a question are used, evenly spaced."""
+    min_pixels: int = Field(default=32 * 32, ge=1)
+    """Smaller images are enlarged to this area before the image processor, as LLaMA-Factory does."""
+    max_pixels: int = Field(default=768 * 768, ge=1)
+    """Larger images are shrunk to this area before the image processor, as LLaMA-Factory does."""
+    crop_to_patches: bool = False
+    """Whether an image is cut into tiles (InternVL); always passed on, because libraries differ in the default."""
+    max_patches: int = Field(default=12, ge=1)
+    """Most tiles per image where tiling is on."""
+
+
+class Quantization(FrozenModel):
+    """How the base model's linear layers are stored (bitsandbytes)."""
+
+    kind: Literal["nf4", "none"] = "nf4"
+    double: bool = True
+    """Whether the quantization constants are quantized too (equations 1 and 2 of the paper)."""
+
+
+class Route(FrozenModel):
+    """The contract of one adapter."""
+
+    version: Literal[2] = 2
+    """2 since `quantization` and the `generalist` have these names."""
+    adapter: str
+    """Folder name of the adapter: a task's name, or `generalist`."""
+    base_model: str
+    """Name of the base model that the adapter was trained on."""
+    base_revision: str
+    """Its revision: a commit of the hub, or the demo's version."""
+    prompt: PromptSettings = PromptSettings()
+    images: ImageSettings = ImageSettings()
+    box_space: BoxSpace = "norm1000"
+    value_range: tuple[float, float] = DEFAULT_RANGE
+    """Least and greatest plausible measurement; others are clamped."""
+    max_new_tokens: dict[TaskType, int]
+    """Token budget of each task that the adapter may be asked."""
+    quantization: Quantization = Quantization()
+
+    @model_validator(mode="after")
+    def _covers_its_tasks(self) -> Route:
+        expected = set(TASKS) if self.adapter == GENERALIST else {TaskType(self.adapter)}
+        if set(self.max_new_tokens) != expected:
+            raise ValueError(f"max_new_tokens covers exactly {sorted(expected)}")
+        if self.value_range[0] >= self.value_range[1]:
+            raise ValueError("value_range goes from a lower to a higher number")
+        if min(self.max_new_tokens.values()) < 1:
+            raise ValueError("every token budget is at least 1")
+        return self
+
+
+def read_route(adapter_folder: Path) -> Route:
+    """Reads the route beside an adapter.
+
+    Raises:
+        CheckpointError: The file is absent or breaks the contract.
+    """
+    path = adapter_folder / ROUTE_NAME
+    try:
+        route = Route.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(
+            f"adapter {adapter_folder.name!r}: {path} is no valid route ({first_error(error)})",
+            "Write it again with the training commands, or fetch the checkpoint again.",
+        ) from error
+    if route.adapter != adapter_folder.name:
+        raise CheckpointError(
+            f"adapter {adapter_folder.name!r}: its {ROUTE_NAME} belongs to {route.adapter!r}",
+            "Put each route beside the adapter it was written for.",
+        )
+    return route
+
+
+def first_error(error: OSError | ValidationError) -> str:
+    """The first cause of a failed read, in one line."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    detail = error.errors()[0]
+    return f"{'.'.join(str(part) for part in detail['loc']) or 'content'}: {detail['msg']}"

@@ -1,0 +1,44 @@
+"""Plain-text tables for the terminal, and tables as CSV files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mevlip.core.errors import EnvironmentProblem
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lays rows out in columns; columns whose cells are all numbers stand to the right."""
+    body = list(rows)
+    cells = [[str(cell) for cell in row] for row in body]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    right = [bool(body) and all(isinstance(row[i], int | float) for row in body) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True))
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(header), line(["-" * width for width in widths]), *(line(row) for row in cells)])
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Writes a table as a CSV file; its folder is made where it is absent.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another file.") from error
+
+
+def shorten(text: str, width: int) -> str:
+    """Cuts a text to a width, with an ellipsis where something was cut."""
+    return text if len(text) <= width else text[: width - 1] + "…"

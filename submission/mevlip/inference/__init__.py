@@ -1,0 +1,1 @@
+"""Prompts and images in, text out: batching, decoding, the model."""

@@ -1,0 +1,360 @@
+"""Holding a model to the answers that a question allows, and measuring how sure it is of the one it gives.
+
+Options and labels are walked through a trie of their tokens, by our own code, because the answer must be spelled as it
+was in training and is known as soon as one option is left; then nothing more is generated. Numbers, boxes and reports
+go through llguidance, which knows every way in which tokens can spell a text of a grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import exp
+from statistics import fmean
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
+from mevlip.core.errors import ModelFailure, describe
+
+Mask = NDArray[np.bool_]
+
+_UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that the checkpoint was made with."
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What one row of a batch said.
+
+    Attributes:
+        text: The answer where the grammar left one possibility; None where the tokens have to be decoded.
+        tokens: Tokens generated, the end token included.
+        probability: Of a closed choice the model's probability among what was allowed, else the geometric mean of the
+            tokens' probabilities.
+        options: Of a closed choice whose options differ in their first token, the probability of each.
+    """
+
+    text: str | None
+    tokens: int
+    probability: float
+    options: dict[str, float] = field(default_factory=dict)
+
+
+class Walk(Protocol):
+    """A position inside a grammar."""
+
+    closed: bool
+    """Whether probabilities are meant among what is allowed."""
+
+    def allowed(self) -> Mask:
+        """Which tokens may come next, ends included; (vocabulary,)."""
+
+    def take(self, token: int) -> None:
+        """Goes on by one allowed token."""
+
+    @property
+    def text(self) -> str | None:
+        """The whole answer as soon as nothing is left to decide."""
+
+    def starts(self) -> dict[str, int]:
+        """The first token of each option, where it tells them apart."""
+
+
+class Grammars:
+    """Grammars compiled for one tokenizer, each once.
+
+    Args:
+        tokenizer: The model's Hugging Face tokenizer.
+        size: Number of logits. It may be more than the tokenizer has tokens, or fewer: InternVL3-8B has 151,674 logits
+            and 151,675 tokens. A token without a logit is never allowed.
+        ends: Tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, size: int, ends: Iterable[int]) -> None:
+        self._tokenizer = tokenizer
+        self._size = size
+        # llguidance refuses a vocabulary that is smaller than the tokenizer's.
+        self._tokens = max(size, len(tokenizer))
+        self._ends = tuple(ends)
+        self._reserved = frozenset(tokenizer.get_added_vocab().values()) | frozenset(tokenizer.all_special_ids)
+        self._tries: dict[Grammar, _Tries | None] = {}
+        self._matchers: dict[Grammar, Any] = {}
+        self._library: Any = None
+
+    @property
+    def compiled(self) -> int:
+        """How many grammars have been compiled so far."""
+        return len(self._tries) + len(self._matchers)
+
+    def start(self, grammars: Sequence[Grammar | None]) -> Decoding:
+        """A decoding of one batch, one grammar per row; a row without one says what it likes."""
+        return Decoding([self._walk(grammar) if grammar else None for grammar in grammars], self._ends)
+
+    def prove(self, grammar: Grammar) -> None:
+        """Compiles a grammar and asks it for its first tokens.
+
+        Raises:
+            ModelFailure: It cannot be compiled for this tokenizer, or allows nothing.
+        """
+        if walk := self._walk(grammar):
+            try:
+                walk.allowed()
+            except RuntimeError as error:
+                raise _unfit(error) from error
+
+    def _walk(self, grammar: Grammar) -> Walk | None:
+        if isinstance(grammar, Lark):
+            if grammar not in self._matchers:
+                self._matchers[grammar] = self._compile(grammar)
+            return _LarkWalk(self._matchers[grammar].deep_copy(), self._size, self._tokens, self._ends)
+        if grammar not in self._tries:
+            self._tries[grammar] = self._grow(grammar)
+        tries = self._tries[grammar]
+        return _TrieWalk(tries, self._size, self._ends) if tries else None
+
+    def _compile(self, grammar: Lark) -> Any:
+        from llguidance import LLMatcher
+        from llguidance.hf import from_tokenizer
+
+        try:
+            if self._library is None:
+                self._library = from_tokenizer(self._tokenizer, n_vocab=self._tokens)
+            source = LLMatcher.grammar_from_lark(grammar.source)
+            problem = LLMatcher.validate_grammar(source, self._library)
+            if problem:
+                raise ValueError(problem)
+            return LLMatcher(self._library, source)
+        except Exception as error:
+            raise _unfit(error) from error
+
+    def _grow(self, grammar: OneOf | SomeOf) -> _Tries | None:
+        """Tries of the texts; None where one is spelled with added tokens, so that a question cannot plant them."""
+        separator = grammar.separator if isinstance(grammar, SomeOf) else ""
+        first, later = _Node(), _Node()
+        for text in grammar.texts:
+            for node, tokens in ((first, self._spell(text)), (later, self._spell(separator + text))):
+                if not tokens or not self._reserved.isdisjoint(tokens):
+                    return None
+                node.add(tokens, text)
+        return _Tries(first, later if separator else None, separator)
+
+    def _spell(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class Decoding:
+    """One batch on its way through its grammars, as a logits processor and a stopping criterion of `generate`.
+
+    Args:
+        walks: The walk of each row, or None where anything goes.
+        ends: Tokens that end an answer.
+    """
+
+    def __init__(self, walks: Sequence[Walk | None], ends: Sequence[int]) -> None:
+        self._walks = walks
+        self._ends = frozenset(ends)
+        self._done = [False] * len(walks)
+        self._sureness: list[list[float]] = [[] for _ in walks]  # log-probability of each token taken
+        self._options: list[dict[str, float]] = [{} for _ in walks]
+
+    def process(self, _tokens: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Forbids what the grammars forbid; scores are (rows, vocabulary) logits."""
+        held = self._hold(scores)
+        chosen = held.argmax(-1, keepdim=True)
+        among_all, among_allowed = (
+            one.float().log_softmax(-1).gather(-1, chosen).squeeze(-1).tolist() for one in (scores, held)
+        )
+        for row, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
+            if done:
+                continue
+            if walk is not None and not self._sureness[row]:
+                self._options[row] = _distribution(walk.starts(), held[row])
+            self._sureness[row].append((among_allowed if walk is not None and walk.closed else among_all)[row])
+        return held
+
+    def stop(self, tokens: torch.Tensor, _scores: Any) -> torch.Tensor:
+        """Takes the token just chosen in each row; returns which rows have said all there is to say, (rows,)."""
+        for row, token in enumerate(tokens[:, -1].tolist()):
+            if self._done[row]:
+                continue
+            walk = self._walks[row]
+            if walk is not None:
+                walk.take(token)
+            self._done[row] = token in self._ends or (walk is not None and walk.text is not None)
+        return torch.tensor(self._done, device=tokens.device)
+
+    def spoken(self) -> tuple[Spoken, ...]:
+        """What each row said."""
+        return tuple(
+            Spoken(
+                walk.text if walk is not None else None,
+                len(sureness),
+                exp(sum(sureness) if walk is not None and walk.closed else fmean(sureness)) if sureness else 0.0,
+                options,
+            )
+            for walk, sureness, options in zip(self._walks, self._sureness, self._options, strict=True)
+        )
+
+    def _hold(self, scores: torch.Tensor) -> torch.Tensor:
+        masks = np.ones(scores.shape, dtype=bool)
+        for row, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
+            if walk is not None and not done:
+                masks[row] = walk.allowed()
+        return scores.masked_fill(torch.from_numpy(~masks).to(scores.device), -torch.inf)
+
+
+def _unfit(error: Exception) -> ModelFailure:
+    return ModelFailure(f"llguidance cannot compile a grammar ({describe(error)})", _UNFIT)
+
+
+def _distribution(starts: dict[str, int], held: torch.Tensor) -> dict[str, float]:
+    """The probability of each option from the logits of their first tokens."""
+    if not starts:
+        return {}
+    chances = held[list(starts.values())].float().softmax(-1).tolist()
+    return dict(zip(starts, chances, strict=True))
+
+
+class _Node:
+    """A node of a trie of tokens."""
+
+    def __init__(self) -> None:
+        self.children: dict[int, _Node] = {}
+        self.texts: set[str] = set()
+        self.text: str | None = None
+
+    def add(self, tokens: Sequence[int], text: str) -> None:
+        """Adds a text by its tokens."""
+        self.texts.add(text)
+        if tokens:
+            self.children.setdefault(tokens[0], _Node()).add(tokens[1:], text)
+        else:
+            self.text = text
+
+
+@dataclass(frozen=True)
+class _Tries:
+    """The texts at the beginning, and where several may be said the texts after a separator."""
+
+    first: _Node
+    later: _Node | None
+    separator: str
+
+
+@dataclass(frozen=True)
+class _State:
+    """Texts said so far and where the next one stands."""
+
+    said: tuple[str, ...]
+    node: _Node
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer may end here."""
+        return self.node.text is not None and self.node.text not in self.said
+
+
+class _TrieWalk:
+    """A walk through options or labels. A separator may also begin a longer label, so there may be several states."""
+
+    closed = True
+
+    def __init__(self, tries: _Tries, size: int, ends: Sequence[int]) -> None:
+        self._tries = tries
+        self._size = size
+        self._ends = ends
+        self._states = [_State((), tries.first)]
+        self._text: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        return self._text
+
+    def allowed(self) -> Mask:
+        mask = np.zeros(self._size, dtype=bool)
+        mask[list(self._next())] = True
+        if any(state.complete for state in self._states):
+            mask[list(self._ends)] = True
+        return mask
+
+    def take(self, token: int) -> None:
+        if token in self._ends:
+            complete = next(state for state in self._states if state.complete)
+            self._text = self._join(complete)
+            return
+        self._states = self._next()[token]
+        if self._tries.later is None and len(self._states[0].node.texts) == 1:
+            self._text = next(iter(self._states[0].node.texts))  # one option is left, whatever its other tokens are
+        elif not self._next():
+            self._text = self._join(self._states[0])  # every label has been said
+
+    def starts(self) -> dict[str, int]:
+        first = self._tries.first.children
+        if self._tries.later is not None or any(len(node.texts) > 1 for node in first.values()):
+            return {}
+        return {next(iter(node.texts)): token for token, node in first.items()}
+
+    def _next(self) -> dict[int, list[_State]]:
+        """The states after each token that is no end."""
+        after: dict[int, list[_State]] = {}
+        for state in self._states:
+            for said, node in self._positions(state):
+                for token, child in node.children.items():
+                    if child.texts - set(said):
+                        after.setdefault(token, []).append(_State(said, child))
+        return after
+
+    def _positions(self, state: _State) -> list[tuple[tuple[str, ...], _Node]]:
+        """Where a state may go on: inside its text and, if that is complete, at the next separator."""
+        positions = [(state.said, state.node)]
+        if state.complete and self._tries.later is not None:
+            positions.append(((*state.said, str(state.node.text)), self._tries.later))
+        return positions
+
+    def _join(self, state: _State) -> str:
+        return self._tries.separator.join((*state.said, str(state.node.text)))
+
+
+class _LarkWalk:
+    """A walk through a context-free grammar."""
+
+    closed = False
+    text = None
+
+    def __init__(self, matcher: Any, size: int, tokens: int, ends: Sequence[int]) -> None:
+        self._matcher = matcher
+        self._size = size
+        self._ends = ends
+        self._bits = np.zeros((1, (tokens + 31) // 32), dtype=np.int32)
+
+    def allowed(self) -> Mask:
+        from llguidance.numpy import fill_next_token_bitmask
+
+        if self._matcher.is_stopped():
+            mask = np.zeros(self._size, dtype=bool)
+            mask[list(self._ends)] = True
+            return mask
+        fill_next_token_bitmask(self._matcher, self._bits)
+        self._check()
+        mask = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._size].astype(bool)
+        if self._matcher.is_accepting():
+            mask[list(self._ends)] = True
+        if not mask.any():
+            raise RuntimeError("llguidance: no token can come next")
+        return mask
+
+    def take(self, token: int) -> None:
+        if not self._matcher.is_stopped() and token not in self._ends:
+            self._matcher.consume_token(token)
+            self._check()
+
+    def _check(self) -> None:
+        """Raises RuntimeError where the library gave up; it would go on as if the answer were complete."""
+        if self._matcher.is_error():
+            raise RuntimeError(f"llguidance: {self._matcher.get_error()}")
+
+    def starts(self) -> dict[str, int]:
+        return {}

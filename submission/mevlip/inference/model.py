@@ -1,0 +1,395 @@
+"""The base model in four bits and its eight adapters.
+
+Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mevlip.answers import QuestionSpec, grammar_of
+from mevlip.answers.grammar import Grammar
+from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
+from mevlip.checkpoints.routes import Quantization, Route
+from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
+from mevlip.inference.decoding import Grammars
+from mevlip.inference.engine import Generation, OutOfMemory, Said
+from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.prompts import Prompt, build_prompt
+from mevlip.tasks import NO_ADAPTER
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_REFETCH = "Fetch the base model again."
+_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "_STATUS_ALLOC_FAILED")
+"""What libraries write where memory ran out, in errors that have no type of their own."""
+_RETRAIN = "Train or fetch this adapter again; prediction with a base that ignores it would be silently wrong."
+
+
+def choose_device(choice: str) -> torch.device:
+    """Turns `auto|cuda|cpu` into a device.
+
+    Raises:
+        EnvironmentProblem: CUDA was asked for and is not usable; there is no silent fall-back to the processor.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentProblem(
+            "--device cuda was asked for, but torch finds no usable GPU",
+            "Run the container with --gpus, check the driver with `mevlip doctor`, or choose --device cpu.",
+        )
+    if choice == "auto":
+        choice = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda", 0) if choice == "cuda" else torch.device("cpu")
+
+
+class VisionLanguageModel:
+    """A loaded checkpoint that answers prompts with one of its adapters.
+
+    Attributes:
+        encoder: The prompt encoder, which also knows the tokenizer's special tokens.
+        device: Where the weights are.
+        grammars: Grammars compiled for its tokenizer.
+    """
+
+    grammars: Grammars
+
+    def __init__(self, model: Any, encoder: PromptEncoder, device: torch.device) -> None:
+        self._model = model
+        self.encoder = encoder
+        self.device = device
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, device: torch.device) -> VisionLanguageModel:
+        """Loads base and adapters from a checkpoint folder and proves that each adapter and each grammar takes effect.
+
+        Raises:
+            CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero or changes nothing, or a
+                route's prompt holds a token that the base does not know.
+            EnvironmentProblem: It does not fit into the free memory.
+            ModelFailure: The device does not compute, or what may be said in answer to a task cannot be compiled for
+                the base's tokenizer.
+        """
+        model = load_base(checkpoint.base, checkpoint.quantization, device)
+        eos = model.generation_config.eos_token_id
+        with _loading(f"The tokenizer or image processor in {checkpoint.base}", _REFETCH):
+            encoder = PromptEncoder(model.config.model_type, checkpoint.base)
+        model = _load_adapters(model, checkpoint)
+        loaded = cls(model, encoder, device)
+        loaded._pin_decoding(eos)
+        with _first_forward():
+            loaded._prove_adapters(tuple(checkpoint.routes))
+        loaded._prove_routes(checkpoint.routes.values())
+        return loaded
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Strings that the tokenizer turns into special tokens."""
+        return self.encoder.reserved
+
+    def use(self, adapter: str) -> None:
+        """Selects the adapter of the next generate calls, or the base model alone."""
+        if adapter == NO_ADAPTER:
+            self._model.base_model.disable_adapter_layers()
+        else:
+            self._model.base_model.enable_adapter_layers()
+            self._model.set_adapter(adapter)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        images: Sequence[Sequence[Image.Image]],
+        route: Route,
+        max_new_tokens: int,
+        grammars: Sequence[Grammar | None],
+    ) -> Generation:
+        """Answers a batch of prompts greedily with the selected adapter.
+
+        Args:
+            prompts: One prompt per row.
+            images: The images of each row, 8-bit RGB.
+            route: The selected adapter's route.
+            max_new_tokens: Token budget of each row.
+            grammars: What each row may say; None for anything.
+
+        Raises:
+            OutOfMemory: The batch does not fit into memory.
+            CheckpointError: A prompt holds a token that the base does not know.
+        """
+        with _memory_that_runs_out(), torch.inference_mode():
+            inputs = self._encode(prompts, images, route).to(self.device)
+            decoding = self.grammars.start(grammars)
+            rows = self._model.generate(
+                **inputs,
+                max_new_tokens=max_new_tokens,
+                logits_to_keep=1,
+                logits_processor=[decoding.process],
+                stopping_criteria=[decoding.stop],
+            )
+        new = rows[:, inputs["input_ids"].shape[1] :]
+        decoded = self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)
+        spoken = decoding.spoken()
+        return Generation(
+            said=tuple(
+                Said(text if row.text is None else row.text, row.probability, row.options)
+                for text, row in zip(decoded, spoken, strict=True)
+            ),
+            generated_tokens=sum(row.tokens for row in spoken),
+            prefill_tokens=int(inputs["attention_mask"].sum()),
+            image_encodes=len(inputs["pixel_values"]) if "pixel_values" in inputs else 0,
+            forwards=new.shape[1],
+        )
+
+    def release_memory(self) -> None:
+        """Returns cached GPU memory, after a batch that broke.
+
+        Raises:
+            ModelFailure: The GPU no longer answers; after a device-side assert, for example, nothing works any more.
+        """
+        if self.device.type != "cuda":
+            return
+        try:
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            raise ModelFailure(
+                f"The GPU stopped working ({str(error).splitlines()[0]})",
+                "Finished answers are kept: run the same command again, on another GPU if it comes back.",
+            ) from error
+
+    def _encode(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route) -> Any:
+        """Encodes a batch, and refuses a token that has no embedding: on a GPU it would break the device for good."""
+        inputs = self.encoder.encode(prompts, images, route.images)
+        known = self._model.get_input_embeddings().weight.shape[0]
+        highest = int(inputs["input_ids"].max())
+        if highest >= known:
+            token = self.encoder.tokenizer.convert_ids_to_tokens(highest)
+            raise CheckpointError(
+                f"adapter {route.adapter!r}: a prompt holds the token {token!r} ({highest}), "
+                f"the base model knows {known} tokens",
+                "Take it out of the route's prompt, or use the tokenizer that belongs to the base.",
+            )
+        return inputs
+
+    def _pin_decoding(self, eos: int | list[int] | None) -> None:
+        """Fixes greedy decoding, whatever the base's generation_config.json asks for; only its end tokens are kept."""
+        from transformers import GenerationConfig
+
+        tokenizer = self.encoder.tokenizer
+        ends = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
+        pinned = GenerationConfig(
+            do_sample=False, num_beams=1, use_cache=True, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
+        )
+        self._model.generation_config = pinned
+        self._model.get_base_model().generation_config = pinned
+        head = self._model.get_base_model().get_output_embeddings()
+        # The last position of each row, cut from a batch of prompts, has strides for which torch multiplies row by row
+        # instead of once: at 151,674 logits and eight rows that takes a hundred times as long on a CPU.
+        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+        self.grammars = Grammars(tokenizer, head.weight.shape[0], pinned.eos_token_id)
+
+    def _prove_adapters(self, names: Sequence[str]) -> None:
+        """Raises CheckpointError for an adapter whose logits equal the base's."""
+        inputs = self.encoder.tokenizer(["Describe the image."], return_tensors="pt").to(self.device)
+        with torch.inference_mode():
+            with self._model.disable_adapter():
+                base = self._model(**inputs).logits
+            for name in names:
+                self.use(name)
+                if torch.equal(self._model(**inputs).logits, base):
+                    raise CheckpointError(f"adapter {name!r}: its logits equal the base model's", _RETRAIN)
+
+    def _prove_routes(self, routes: Iterable[Route]) -> None:
+        """Raises where a route's prompt, or the grammar of one of its tasks, does not fit the tokenizer."""
+        for route in routes:
+            self._encode([build_prompt("?", 0, route.prompt, self.reserved)], [[]], route)
+            for task in route.max_new_tokens:
+                grammar = grammar_of(task, QuestionSpec("?", None, route.box_space, route.value_range))
+                if grammar is not None:
+                    self.grammars.prove(grammar)
+
+
+def load_base(folder: Path, quantization: Quantization, device: torch.device) -> Any:
+    """Loads a base model in four bits, whether its files are quantized already or hold bfloat16.
+
+    Args:
+        folder: The base model's folder.
+        quantization: How the routes want it.
+        device: Where to.
+
+    Returns:
+        The transformers model, in evaluation mode.
+
+    Raises:
+        CheckpointError: The files are incomplete, do not belong together, or are quantized in another way.
+        EnvironmentProblem: It does not fit into the free memory.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    wanted = _bitsandbytes(quantization)
+    stored = stored_quantization(folder)
+    if stored is not None:
+        _check_stored(folder, stored, wanted.to_dict() if wanted else {})
+    if device.type == "cpu":
+        _keep_four_bit_exact_on_cpu()
+    with _loading(f"The base model in {folder}", _REFETCH):
+        model, loading = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=torch.bfloat16,
+            **({"quantization_config": wanted} if wanted and stored is None else {}),
+            # One explicit place for everything: nothing can be off-loaded unseen.
+            device_map={"": device},
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in loading.get(what) or ())
+        if keys:
+            raise CheckpointError(
+                f"The base model in {folder} has {len(keys)} {what.replace('_', ' ')}, such as {keys[0]}",
+                f"Its config.json and weights do not belong together. {_REFETCH}",
+            )
+    return model.eval()
+
+
+def _check_stored(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raises CheckpointError where a base is stored in other bits than its routes ask for."""
+    keys = (
+        "quant_method",
+        "load_in_4bit",
+        "bnb_4bit_quant_type",
+        "bnb_4bit_use_double_quant",
+        "bnb_4bit_compute_dtype",
+    )
+    for key in keys:
+        if stored.get(key) != wanted.get(key):
+            raise CheckpointError(
+                f"The base model in {folder} is stored with {key} {stored.get(key)!r}, its adapters' routes want "
+                f"{wanted.get(key)!r}",
+                "Assemble the checkpoint again from the unquantized base.",
+            )
+
+
+def _bitsandbytes(quantization: Quantization) -> Any:
+    if quantization.kind == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantization.kind,
+        bnb_4bit_use_double_quant=quantization.double,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _keep_four_bit_exact_on_cpu() -> None:
+    """Turns off bitsandbytes' in-place repacking on CPUs with AVX512-BF16, which makes results differ by machine."""
+    import bitsandbytes.nn.modules
+
+    bitsandbytes.nn.modules.has_avx512bf16 = lambda: False
+
+
+def _load_adapters(model: Any, checkpoint: Checkpoint) -> Any:
+    from peft import PeftModel
+
+    wrapped = None
+    for name in checkpoint.routes:
+        folder = checkpoint.adapter(name)
+        with _loading(f"adapter {name!r}", _RETRAIN):
+            if wrapped is None:
+                wrapped = PeftModel.from_pretrained(model, folder, adapter_name=name, autocast_adapter_dtype=False)
+            else:
+                wrapped.load_adapter(folder, adapter_name=name, autocast_adapter_dtype=False)
+        _check_weights(wrapped, name, folder)
+    assert wrapped is not None, "a checkpoint has eight routes"  # noqa: S101 - by open_checkpoint
+    for parameter_name, parameter in wrapped.named_parameters():
+        if "lora_" in parameter_name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return wrapped.eval()
+
+
+def _check_weights(model: Any, name: str, folder: Path) -> None:
+    """Raises CheckpointError unless the adapter's file and the model want the same keys and every B is non-zero."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        stored = set(file.keys())
+        zero = sorted(key for key in stored if "lora_B" in key and not file.get_tensor(key).any())
+    wanted = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
+    for problem, keys in (("does not know", stored - wanted), ("misses", wanted - stored)):
+        if keys:
+            raise CheckpointError(
+                f"adapter {name!r}: its weights and the base model differ in {len(keys)} keys; "
+                f"the {'model' if keys <= stored else 'file'} {problem} {min(keys)}",
+                _RETRAIN,
+            )
+    if zero:
+        raise CheckpointError(f"adapter {name!r}: {zero[0]} is all zero, so it was never trained", _RETRAIN)
+
+
+@contextmanager
+def _loading(what: str, remedy: str) -> Iterator[None]:
+    """Names what could not be loaded; each library has errors of its own for a damaged file."""
+    try:
+        yield
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise _no_room(what) from error
+        raise CheckpointError(f"{what} cannot be loaded ({_describe(error)})", remedy) from error
+
+
+@contextmanager
+def _first_forward() -> Iterator[None]:
+    """Names what keeps a loaded model from computing, such as a driver too old for the kernels."""
+    try:
+        yield
+    except MevlipError:
+        raise
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise _no_room("What the model computes") from error
+        raise ModelFailure(
+            f"The loaded model cannot compute ({_describe(error)})",
+            "Check the GPU, its driver and the packages with `mevlip doctor`, or choose --device cpu.",
+        ) from error
+
+
+@contextmanager
+def _memory_that_runs_out() -> Iterator[None]:
+    """Raises OutOfMemory for the errors by which libraries say so."""
+    try:
+        yield
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise OutOfMemory(str(error)) from error
+        raise
+
+
+def _no_room(what: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"{what} does not fit into the free memory",
+        "End other programs: InternVL3-8B needs about 9 GB of a GPU, or 12 GB of main memory without one. "
+        "`mevlip doctor` shows what is free.",
+    )
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, of the GPU or of the host; libraries wrap that error while they load weights."""
+    while error is not None:
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,57 @@
+"""The one prompt builder. Training and prediction both call it, so that a model is asked as it was taught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mevlip.checkpoints.routes import PromptSettings
+
+IMAGE_MARK = "<image>"
+"""LLaMA-Factory's place-holder for an image in a ShareGPT record."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One user's turn, before a model's own chat template is applied.
+
+    Attributes:
+        text: The user's text without images.
+        system: The system text; empty for no system turn.
+        image_count: Number of images, which all come before the text.
+    """
+
+    text: str
+    system: str
+    image_count: int
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The turn as transformers' chat templates take it: each content is a list of typed blocks."""
+        blocks: list[dict[str, str]] = [{"type": "image"}] * self.image_count
+        user = {"role": "user", "content": [*blocks, {"type": "text", "text": self.text}]}
+        if not self.system:
+            return [user]
+        return [{"role": "system", "content": [{"type": "text", "text": self.system}]}, user]
+
+    def sharegpt(self) -> str:
+        """The turn as the human's value in a LLaMA-Factory ShareGPT record.
+
+        InternVL's chat template writes a line break after each image; LLaMA-Factory's does not, so it stands here.
+        """
+        return f"{IMAGE_MARK}\n" * self.image_count + self.text
+
+
+def build_prompt(question: str, image_count: int, settings: PromptSettings, reserved: Iterable[str]) -> Prompt:
+    """Builds the prompt of one question.
+
+    Args:
+        question: The question's text.
+        image_count: Number of images shown with it.
+        settings: The route's prompt settings.
+        reserved: The tokenizer's special tokens. A question that spells one would otherwise forge a turn or an image.
+    """
+    for token in sorted({IMAGE_MARK, *reserved}, key=len, reverse=True):
+        question = question.replace(token, " ")
+    text = settings.template.replace("{question}", " ".join(question.split()))
+    return Prompt(text, settings.system, image_count)

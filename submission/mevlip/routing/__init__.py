@@ -1,0 +1,1 @@
+"""Which adapter answers a question."""

@@ -1,0 +1,154 @@
+"""The task classifier: which task a question asks for, and how sure that is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from mevlip.checkpoints.routes import FrozenModel, first_error
+from mevlip.core.errors import CheckpointError
+from mevlip.tasks import TASKS, TaskType
+
+ROUTER_NAME = "router.json"
+
+
+class RouterSettings(FrozenModel):
+    """Content of router.json: what the classifier was trained with."""
+
+    version: Literal[1] = 1
+    labels: dict[TaskType, str]
+    """The words that stand for each task, as in training."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Least confidence for a task-specific adapter; 0.3 is the authors' released value (chance is 1/7)."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the logits before the softmax; 1 leaves them as they are."""
+    max_length: Annotated[int, Field(ge=16)] = 512
+    """Longest input in tokens, labels included."""
+
+    @model_validator(mode="after")
+    def _labels_every_task(self) -> RouterSettings:
+        if set(self.labels) != set(TASKS) or len(set(self.labels.values())) != len(TASKS):
+            raise ValueError("labels gives each of the seven tasks words of its own")
+        return self
+
+
+@dataclass(frozen=True)
+class TaskPrediction:
+    """The task that the classifier finds most likely for one question.
+
+    Attributes:
+        task: The most likely task.
+        confidence: Its probability among the seven, 0 to 1.
+    """
+
+    task: TaskType
+    confidence: float
+
+
+class Router:
+    """A GLiClass model, loaded once.
+
+    Attributes:
+        settings: What it was trained with.
+        forwards: Batches run so far.
+    """
+
+    def __init__(self, pipeline: Any, settings: RouterSettings) -> None:
+        self._pipeline = pipeline
+        self.settings = settings
+        self.forwards = 0
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Router:
+        """Loads the classifier from a local folder.
+
+        Raises:
+            CheckpointError: The folder holds no complete classifier.
+        """
+        settings = _read_settings(folder)
+        from gliclass import GLiClassModel
+        from transformers import AutoTokenizer
+
+        try:
+            model = GLiClassModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # each library has errors of its own for a damaged file
+            raise CheckpointError(
+                f"The router in {folder} cannot be loaded ({type(error).__name__})", "Fetch or train the router again."
+            ) from error
+        return cls(input_pipeline(model, tokenizer, settings, device), settings)
+
+    def classify(self, questions: Iterable[str], batch_size: int = 32) -> dict[str, TaskPrediction]:
+        """Classifies questions, each distinct one once.
+
+        Args:
+            questions: Question texts with blanks collapsed.
+            batch_size: Distinct questions per forward.
+
+        Returns:
+            The prediction for each distinct question.
+        """
+        # Neighbors of like length waste least padding; ties by text keep batches the same from run to run.
+        distinct = sorted(set(questions), key=lambda text: (len(text), text))
+        predictions: dict[str, TaskPrediction] = {}
+        for start in range(0, len(distinct), batch_size):
+            batch = distinct[start : start + batch_size]
+            predictions.update(zip(batch, self._classify_batch(batch), strict=True))
+        return predictions
+
+    def _classify_batch(self, batch: Sequence[str]) -> list[TaskPrediction]:
+        import torch
+
+        tasks = list(self.settings.labels)
+        logits = score_texts(self._pipeline, self.settings, batch)
+        best = torch.softmax(logits / self.settings.temperature, dim=-1).max(dim=-1)
+        self.forwards += 1
+        return [TaskPrediction(tasks[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+
+
+def score_texts(pipeline: Any, settings: RouterSettings, batch: Sequence[str]) -> Any:
+    """Scores a batch of texts; prediction and calibration both do it here.
+
+    Returns:
+        A float32 tensor of logits, shape (texts, tasks), columns in the order of `settings.labels`.
+    """
+    import torch
+
+    labels = list(settings.labels.values())
+    # A question that spells a mark of the classifier's own would forge a label.
+    texts = [text.replace("<<", "< <") for text in batch]
+    with torch.inference_mode():
+        inputs = pipeline.prepare_inputs(texts, labels, same_labels=True)
+        return pipeline.model(**inputs, max_num_classes=len(labels)).logits[:, : len(labels)].float()
+
+
+def input_pipeline(model: Any, tokenizer: Any, settings: RouterSettings, device: str) -> Any:
+    """GLiClass's own pipeline, whose `prepare_inputs` writes the labels and the question in training and prediction."""
+    from gliclass import ZeroShotClassificationPipeline
+
+    with contextlib.redirect_stdout(io.StringIO()):  # the library prints its choice of pipeline
+        pipeline = ZeroShotClassificationPipeline(
+            model,
+            tokenizer,
+            max_length=settings.max_length,
+            classification_type="single-label",
+            device=device,
+            progress_bar=False,
+        )
+    return pipeline.pipe
+
+
+def _read_settings(folder: Path) -> RouterSettings:
+    path = folder / ROUTER_NAME
+    try:
+        return RouterSettings.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(
+            f"{path} is no valid router setting ({first_error(error)})", "Fetch or train the router again."
+        ) from error

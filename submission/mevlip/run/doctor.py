@@ -1,0 +1,163 @@
+"""Examining a machine and a checkpoint before a long run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from mevlip.checkpoints.checkpoint import find_checkpoint, read_checkpoint
+from mevlip.core.errors import MevlipError
+from mevlip.core.offline import go_offline
+from mevlip.run.settings import Device
+
+_INSTALL = "Install the package again with the versions in constraints/predict.txt."
+_GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        subject: What was looked at.
+        status: `ok`, `note` where it limits what can be run, `FAIL` where a run would fail.
+        detail: What was found.
+        remedy: What to do about a failure.
+    """
+
+    subject: str
+    status: Literal["ok", "note", "FAIL"]
+    detail: str
+    remedy: str = ""
+
+
+def examine(checkpoint: str | None, device: Device) -> Iterator[Finding]:
+    """Yields findings one by one, the cheap ones first."""
+    go_offline()
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+    packages = list(_packages())
+    yield from packages
+    if any(finding.status == "FAIL" for finding in packages):
+        return
+    yield _four_bit()
+    yield _gpu()
+    yield _memory()
+    yield from _checkpoint(checkpoint, device)
+
+
+def _packages() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    try:
+        required = metadata.requires("me-vlip") or []
+    except metadata.PackageNotFoundError:
+        yield Finding("packages", "note", "me-vlip runs from an unpacked folder; package versions are not checked")
+        return
+    found = []
+    for requirement in map(Requirement, required):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            yield Finding(requirement.name, "FAIL", "is not installed", _INSTALL)
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield Finding(requirement.name, "FAIL", f"{version} is not {requirement.specifier}", _INSTALL)
+        found.append(f"{requirement.name} {version}")
+    yield Finding("packages", "ok", ", ".join(found))
+
+
+def _four_bit() -> Finding:
+    """Quantizes a small matrix and looks at the error: the native library is there and works."""
+    try:
+        import torch
+        from bitsandbytes import functional
+
+        weights = torch.linspace(-1, 1, 64 * 64).reshape(64, 64)
+        places = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+        for place in places:
+            packed, state = functional.quantize_4bit(weights.to(place), quant_type="nf4")
+            error = (functional.dequantize_4bit(packed, state).cpu() - weights).abs().max().item()
+            if error > 0.2:  # half the widest gap between NF4's levels is 0.15
+                return Finding("bitsandbytes", "FAIL", f"NF4 on {place} is off by {error:.2f}", _INSTALL)
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        return Finding("bitsandbytes", "FAIL", f"the 4-bit kernels do not run ({error})", _INSTALL)
+    return Finding("bitsandbytes", "ok", f"NF4 works on {' and '.join(places)}")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    driver = _driver_version()
+    if not torch.cuda.is_available():
+        built = torch.version.cuda or "none"
+        return Finding("gpu", "note", f"none usable (driver {driver}, torch built for CUDA {built}); runs on the CPU")
+    free, total = torch.cuda.mem_get_info()
+    major, minor = torch.cuda.get_device_capability()
+    detail = (
+        f"{torch.cuda.get_device_name()}, capability {major}.{minor}, driver {driver}, CUDA {torch.version.cuda}, "
+        f"{free / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB free"
+    )
+    return Finding("gpu", "ok", detail)
+
+
+def _driver_version() -> str:
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return "not found"
+    query = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - fixed words
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else "not answering"
+
+
+def _memory() -> Finding:
+    page = os.sysconf("SC_PAGE_SIZE")
+    free, total = page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
+    return Finding("memory", "ok", f"{free / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB free, {os.cpu_count()} CPUs")
+
+
+def _checkpoint(choice: str | None, device: Device) -> Iterator[Finding]:
+    try:
+        checkpoint = read_checkpoint(find_checkpoint(choice))
+        dry_run = _dry_run(checkpoint.folder, device)  # it verifies every file first
+    except MevlipError as error:
+        yield Finding("checkpoint", "FAIL", error.cause, error.remedy)
+        return
+    manifest = checkpoint.manifest
+    detail = f"{checkpoint.folder}: {len(manifest.files)} files, {manifest.size / _GIGABYTE:.3f} GB, checksums match"
+    yield Finding("checkpoint", "ok", detail)
+    yield dry_run
+
+
+def _dry_run(checkpoint: Path, device: Device) -> Finding:
+    """Answers one question about a gray square; loading proves every adapter on the way."""
+    from PIL import Image
+
+    from mevlip.predictor import predict
+    from mevlip.run.settings import Settings
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        Image.new("RGB", (64, 64), (128, 128, 128)).save(folder / "square.png")
+        record = {"Question": "Is the square gray? A: No, B: Yes", "ImageName": "square.png"}
+        (folder / "doctor_questions_dry.json").write_text(json.dumps([record]))
+        settings = Settings(input=folder, output=folder / "out", checkpoint=str(checkpoint), device=device)
+        report = predict(settings, quiet=True)
+    [result] = report.results
+    if result.failed:
+        return Finding("dry run", "FAIL", result.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")
+    seconds = sum(report.seconds.values())
+    return Finding(
+        "dry run", "ok", f"8 adapters and every task's grammar proven; one question answered in {seconds:.1f} s"
+    )

@@ -1,0 +1,123 @@
+"""How each answer came about, one JSON object per line: `mevlip predict --explanations FILE`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from mevlip.answers import QuestionSpec, Stage
+from mevlip.checkpoints.routes import first_error
+from mevlip.core.errors import EnvironmentProblem, InputError
+from mevlip.flare.questions import Question
+from mevlip.inference.engine import Result
+from mevlip.tasks import TaskType
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How one answer came about.
+
+    Attributes:
+        question: File and number of the record, such as `a/b_questions_val.json[3]`.
+        images: Its image names.
+        task: The kind of answer.
+        adapter: The adapter that answered.
+        router_confidence: The router's confidence, 0 to 1.
+        answer: The Answer string.
+        stage: How the model's text was read; see `mevlip.answers.ParsedAnswer`.
+        reason: Why it was not strict; empty otherwise.
+        problems: What was wrong with the images.
+        probability: How sure the model was, 0 to 1; see `mevlip.inference.engine.Said`. None where it said nothing.
+        option_probabilities: The probability of each option, where the first token decides.
+        options: The options that the question was understood to offer.
+        several: Whether it was understood to allow more than one.
+        separator: What stands between several labels.
+        shape: How it asks for boxes: as a list, an object, or not at all.
+        unit: The unit of the number that it asks for; empty where it names none.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    question: str
+    images: tuple[str, ...]
+    task: TaskType
+    adapter: str
+    router_confidence: float
+    answer: str
+    stage: Stage
+    reason: str
+    problems: tuple[str, ...]
+    probability: float | None
+    option_probabilities: dict[str, float]
+    options: tuple[str, ...]
+    several: bool
+    separator: str
+    shape: str
+    unit: str
+
+
+_EXPLANATION = TypeAdapter(Explanation)
+
+
+def explain(question: Question, result: Result) -> Explanation:
+    """Explains one result; probabilities are rounded to six decimals."""
+    spec = QuestionSpec(question.text)
+    return Explanation(
+        question=question.where,
+        images=question.image_names,
+        task=result.task,
+        adapter=result.adapter,
+        router_confidence=round(result.confidence, 6),
+        answer=result.answer,
+        stage=result.stage,
+        reason=result.reason,
+        problems=result.problems,
+        probability=None if result.probability is None else round(result.probability, 6),
+        option_probabilities={text: round(value, 6) for text, value in result.options.items()},
+        options=tuple(spec.options) or spec.labels,
+        several=spec.several,
+        separator=spec.separator,
+        shape=spec.shape,
+        unit=spec.unit,
+    )
+
+
+def write_explanations(path: Path, explanations: Iterable[Explanation]) -> None:
+    """Writes a JSON Lines file; its folder is made where it is absent.
+
+    Raises:
+        EnvironmentProblem: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(one)) + "\n" for one in explanations)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path} cannot be written ({error.strerror})",
+            "Name another file for --explanations; the predictions are there.",
+        ) from error
+
+
+def read_explanations(path: Path) -> tuple[Explanation, ...]:
+    """Reads what `write_explanations` wrote.
+
+    Raises:
+        InputError: The file cannot be read, or a line is not an explanation.
+    """
+    remedy = "Name a file that `mevlip predict --explanations` wrote."
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error})", remedy) from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(_EXPLANATION.validate_json(line))
+        except ValidationError as error:
+            raise InputError(f"{path}, line {number} is not an explanation ({first_error(error)})", remedy) from error
+    return tuple(found)

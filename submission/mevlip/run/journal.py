@@ -1,0 +1,114 @@
+"""An append-only record of finished answers, so that an interrupted run loses nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from pydantic import TypeAdapter
+
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.flare.images import ImageError, find_image
+from mevlip.flare.questions import Question
+from mevlip.inference.engine import Result
+
+JOURNAL_NAME = ".mevlip-journal.jsonl"
+
+_LINE = TypeAdapter(tuple[str, Result])
+
+
+def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The output folder {folder} cannot be written ({error.strerror})",
+        "Make it writable for the user that runs the program, or free space on the disk.",
+    )
+
+
+def _line(key: str, result: Result) -> str:
+    return json.dumps([key, asdict(result)]) + "\n"
+
+
+class Journal:
+    """The journal of one output folder.
+
+    Args:
+        folder: The output folder; made where it is absent.
+        run: What the answers depend on besides the question: checkpoint, settings and program version.
+
+    Attributes:
+        done: Answers of an earlier run of the same kind, by question key.
+
+    Raises:
+        EnvironmentProblem: The folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self._path = folder / JOURNAL_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.done = _read(self._path, run)
+            draft = self._path.with_suffix(".tmp")
+            draft.write_text(f"{json.dumps(run)}\n" + "".join(_line(*pair) for pair in self.done.items()), "utf-8")
+            draft.replace(self._path)
+            self._file: IO[str] = self._path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        self._empty = not self.done
+
+    def append(self, results: Iterable[tuple[str, Result]]) -> None:
+        """Records finished answers; returns when they are on the disk.
+
+        Questions that failed are left out: a resumed run tries them again.
+        """
+        lines = [_line(key, one) for key, one in results if not one.failed]
+        self._empty = self._empty and not lines
+        try:
+            self._file.writelines(lines)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _unwritable(self._path.parent, error) from error
+
+    def close(self) -> None:
+        """Closes the file and keeps it for the next run, if there is anything in it."""
+        self._file.close()
+        if self._empty:
+            self._path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Removes the file, once the predictions are written."""
+        self._empty = True
+        self.close()
+
+
+def question_key(question: Question, root: Path) -> str:
+    """A digest of a record and of the state of its image files, so that an edited image is answered anew."""
+    parts = [json.dumps(question.record, sort_keys=True), str(question.position)]
+    for name in question.image_names:
+        try:
+            state = find_image(root, question.folder, name).stat()
+            parts.append(f"{name}:{state.st_size}:{state.st_mtime_ns}")
+        except (ImageError, OSError):
+            parts.append(f"{name}:unreadable")
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _read(path: Path, run: str) -> dict[str, Result]:
+    """Answers of an earlier journal of the same run, by question key; a line cut off by a crash ends them."""
+    if not path.is_file():
+        return {}
+    header, *lines = path.read_text("utf-8", errors="replace").split("\n")
+    done: dict[str, Result] = {}
+    if header == json.dumps(run):
+        for line in lines:
+            try:
+                key, result = _LINE.validate_python(json.loads(line))
+            except ValueError:  # what json and pydantic raise alike
+                break
+            done[key] = result
+    return done

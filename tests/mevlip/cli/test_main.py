@@ -1,0 +1,326 @@
+"""The real command in a process of its own: exit statuses, streams, the demo end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import click
+import pytest
+from PIL import Image
+
+from mevlip.cli.main import cli
+from mevlip.run.journal import JOURNAL_NAME
+from mevlip.run.settings import Settings
+from tests.conftest import DEMO, EXAMPLES, ROOT, record, run_mevlip
+
+Write = Callable[..., Path]
+
+NO_NETWORK = """
+import socket
+
+def refuse(*arguments, **options):
+    raise AssertionError("the program asked for the network")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+"""
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The example questions answered by the demo, in a process that cannot reach a network."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "sitecustomize.py").write_text(NO_NETWORK)
+    paths = os.pathsep.join([str(folder), str(ROOT / "submission")])
+    done = run_mevlip("predict", EXAMPLES, folder / "out", env={"PYTHONPATH": paths})
+    return done, folder / "out"
+
+
+def test_status_0_and_a_complete_output(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, output = demo_run
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "", "results go to files, remarks to stderr"
+    assert len(json.loads((output / "predictions.json").read_bytes())) == 54
+    checked = run_mevlip("check", output / "predictions.json", "--input", EXAMPLES)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_demo_says_that_it_is_not_medical_once(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, _ = demo_run
+    assert done.stderr.count("its answers are not medical") == 1
+    assert done.stderr.count("(chosen automatically)") == 1
+
+
+def test_neither_questions_nor_answers_are_logged(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, output = demo_run
+    for row in json.loads((output / "predictions.json").read_bytes()):
+        assert row["Question"] not in done.stderr
+        assert len(row["Answer"]) < 8 or row["Answer"] not in done.stderr
+
+
+def test_answers_can_be_shown_by_task(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    shown = run_mevlip("show", demo_run[1] / "predictions.json", "--per-task", "1").stdout.splitlines()
+    assert len(shown) == 2 + 7
+    assert shown[2].startswith("Classification") and shown[-1].startswith("Report generation")
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[1]"])
+def test_what_is_no_predictions_file_cannot_be_shown(tmp_path: Path, content: str) -> None:
+    (tmp_path / "p.json").write_text(content)
+    done = run_mevlip("show", tmp_path / "p.json")
+    assert done.returncode == 6 and "is no list of records" in last_line(done)
+
+
+def test_status_1_for_a_fault_of_the_program(tmp_path: Path) -> None:
+    code = (
+        "import mevlip.predictor as p\n"
+        "def broken(*a, **k): raise ZeroDivisionError('planted')\n"
+        "p.predict = broken\n"
+        "from mevlip.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "predict", str(EXAMPLES), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert last_line(done).startswith("mevlip: error: Internal error (ZeroDivisionError: planted)")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["predict"], ["predict", "a", "b", "--device", "tpu"], ["nonsense"], ["predict", "a", "b", "--batch-size", "0"]],
+)
+def test_status_2_for_wrong_usage(arguments: list[str]) -> None:
+    done = run_mevlip(*arguments)
+    assert done.returncode == 2
+    assert "Error:" in last_line(done) and "Traceback" not in done.stderr
+
+
+def test_status_3_for_a_checkpoint_that_was_altered(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    with (folder / "adapters/counting/adapter_model.safetensors").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x7f")
+    done = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", folder)
+    assert done.returncode == 3
+    assert "adapter 'counting'" in last_line(done) and "fails its checksum" in last_line(done)
+    assert "Traceback" not in done.stderr
+
+
+def test_status_3_for_a_package_that_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tqdm'] = None\n")
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "submission")])}
+    done = run_mevlip("predict", EXAMPLES, tmp_path / "out", env=env)
+    assert done.returncode == 3
+    assert "The package tqdm cannot be imported" in last_line(done)
+
+
+def test_status_3_for_a_gpu_that_is_not_there(tmp_path: Path) -> None:
+    done = run_mevlip("predict", EXAMPLES, tmp_path, env={"MEVLIP_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 3
+    assert "--device cuda was asked for" in last_line(done)
+
+
+def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: Write, tmp_path: Path) -> None:
+    # Unconstrained, the base says plain words where a number is wanted.
+    root = write_questions([record("How many cells lie in this field?")])
+    options = ["--no-constrain", "--routing", "base"]
+    done = run_mevlip("predict", root, tmp_path / "out", *options)
+    assert done.returncode == 4
+    assert "The model failed on 1 of 1 questions, which have fallback answers; --max-failures 5% allows 0" in last_line(
+        done
+    )
+    assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "53"
+    assert run_mevlip("predict", root, tmp_path / "out", *options, env={"MEVLIP_MAX_FAILURES": "1"}).returncode == 0
+    assert run_mevlip("predict", root, tmp_path / "out", "--max-failures", "some").returncode == 2
+
+
+def test_an_unreadable_image_is_no_failure_of_the_model(write_questions: Write, tmp_path: Path) -> None:
+    root = write_questions([record(image="gone.png")])
+    (root / "Xray/set/gone.png").unlink()
+    done = run_mevlip("predict", root, tmp_path / "out")
+    assert done.returncode == 0
+    assert "image 'gone.png': not found beside its question file" in done.stderr
+    assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "A"
+
+
+def test_status_5_for_an_input_without_questions(tmp_path: Path) -> None:
+    done = run_mevlip("predict", tmp_path, tmp_path / "out")
+    assert done.returncode == 5
+    assert "No question file was found" in last_line(done)
+
+
+def test_status_6_for_predictions_that_break_the_contract(
+    demo_run: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path
+) -> None:
+    rows = json.loads((demo_run[1] / "predictions.json").read_bytes())
+    rows[3]["Answer"] = ""
+    rows[7]["Modality"] = "MRI"
+    (tmp_path / "p.json").write_text(json.dumps(rows))
+    done = run_mevlip("check", tmp_path / "p.json", "--input", EXAMPLES)
+    assert done.returncode == 6
+    listed = [line.split()[:4] for line in done.stdout.splitlines()[2:]]
+    assert listed == [["p.json", "3", "Answer", '""'], ["p.json", "7", "Modality", '"MRI"']]
+    assert "has 2 faults" in last_line(done)
+
+
+def test_status_8_for_a_library_that_breaks_every_question(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from llguidance import hf\n"
+        "def refuse(*_, **__): raise ValueError('vocab size too small')\n"
+        "hf.from_tokenizer = refuse\n"
+    )
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "submission")])}
+    for command in (["predict", EXAMPLES, tmp_path / "out"], ["doctor", "--checkpoint", DEMO]):
+        done = run_mevlip(*command, env=env)
+        assert done.returncode == (8 if command[0] == "predict" else 3), done.stderr
+        assert "llguidance cannot compile a grammar (ValueError: vocab size too small)" in last_line(done)
+    assert not (tmp_path / "out/predictions.json").exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
+def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
+    command = [sys.executable, "-m", "mevlip", "predict", str(EXAMPLES), str(tmp_path), "--batch-size", "1"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / JOURNAL_NAME
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and journal.read_text().count("\n") >= 4):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.strip().splitlines()[-1].startswith("mevlip: error: Interrupted. Run the same command again")
+    assert not (tmp_path / "predictions.json").exists()
+    again = run_mevlip("predict", EXAMPLES, tmp_path, "--batch-size", "1")
+    assert again.returncode == 0
+    assert "answers are there from an earlier run" in again.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.json"]
+
+
+def test_an_interrupt_inside_a_librarys_exec_is_status_130_too(tmp_path: Path) -> None:
+    (tmp_path / "entry.py").write_text(
+        "import mevlip.predictor as p\n"
+        "def interrupted(*a, **k): exec('raise KeyboardInterrupt')\n"
+        "p.predict = interrupted\n"
+        "from mevlip.cli.main import main; main()"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "submission")])}
+    command = [sys.executable, "-m", "entry", "predict", "a", "b"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    assert done.returncode == 130 and "Interrupted" in last_line(done)
+
+
+def test_quiet_prints_warnings_only(write_questions: Write, tmp_path: Path) -> None:
+    done = run_mevlip("predict", write_questions([record()]), tmp_path / "out", "--quiet")
+    assert done.returncode == 0
+    assert [line.split(":")[1] for line in done.stderr.splitlines()] == [" DEMO CHECKPOINT"]
+
+
+def test_tasks_are_listed() -> None:
+    done = run_mevlip("tasks", "--json")
+    assert json.loads(done.stdout)[0]["adapter"] == "classification"
+    assert len(run_mevlip("tasks").stdout.splitlines()) == 2 + 7
+
+
+def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path) -> None:
+    done = run_mevlip("doctor", "--checkpoint", "demo")
+    assert done.returncode == 0, done.stdout
+    subjects = [line.split()[1] for line in done.stdout.splitlines()]
+    assert subjects == ["python", "packages", "bitsandbytes", "gpu", "memory", "checkpoint", "dry"]
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    (folder / "router/model.safetensors").unlink()
+    bad = run_mevlip("doctor", "--checkpoint", folder)
+    assert bad.returncode == 3
+    assert "router/model.safetensors is missing" in last_line(bad)
+
+
+def test_options_and_settings_agree() -> None:
+    """The command line repeats the settings' defaults and choices, so that --help need not import pydantic."""
+    command = cli.get_command(click.Context(cli), "predict")
+    assert command is not None
+    options = {option.name: option for option in command.params if option.name != "quiet"}
+    assert set(options) == set(Settings.model_fields)
+    values = command.make_context("predict", ["in", "out"]).params
+    for name, field in Settings.model_fields.items():
+        if not field.is_required():
+            assert values[name] == field.default, name
+        if isinstance(options[name].type, click.Choice):
+            assert tuple(options[name].type.choices) == get_args(field.annotation), name
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from mevlip.cli.main import cli\n"
+        "cli.main(['--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'pydantic', 'PIL', 'peft', 'gliclass'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in cli.list_commands(None):  # type: ignore[arg-type]
+        assert name in done.stdout
+
+
+def test_pictures_of_every_kind_in_one_run(tmp_path: Path) -> None:
+    """The zoo: each picture is answered or its cause named, and none disturbs another."""
+    import numpy as np
+
+    from tests.mevlip.flare.test_images import RAMP, png_header
+
+    folder = tmp_path / "in" / "Zoo"
+    (folder / "imagesTs").mkdir(parents=True)
+    images = folder / "imagesTs"
+    plain = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
+    plain.save(images / "plain.png")
+    Image.fromarray((RAMP * 65535).astype(np.uint16)).save(images / "deep.png")
+    plain.convert("P").save(images / "palette.png")
+    plain.convert("RGBA").save(images / "alpha.png")
+    plain.convert("CMYK").save(images / "cmyk.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    plain.save(images / "turned.jpg", exif=exif)
+    (images / "wrong.jpg").write_bytes((images / "plain.png").read_bytes())
+    (images / "cut.png").write_bytes((images / "plain.png").read_bytes()[:60])
+    (images / "empty.png").touch()
+    (images / "huge.png").write_bytes(png_header(30000, 30000))
+    plain.save(tmp_path / "outside.png")
+    (images / "link.png").symlink_to(tmp_path / "outside.png")
+    good = ["plain.png", "deep.png", "palette.png", "alpha.png", "cmyk.jpg", "turned.jpg", "wrong.jpg"]
+    bad = {
+        "cut.png": "cannot be decoded",
+        "empty.png": "the file is empty",
+        "huge.png": "more than the allowed",
+        "link.png": "leaves the input folder",
+        "gone.png": "not found",
+        "../../outside.png": "absolute paths and '..' are refused",
+    }
+    records = [record("Report on the lungs in this film.", image=f"imagesVal/{name}") for name in [*good, *bad]]
+    (folder / "zoo_questions_test.json").write_text(json.dumps(records))
+    done = run_mevlip("predict", tmp_path / "in", tmp_path / "out", "--batch-size", "4")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out/predictions.json").read_bytes())
+    fallback = "No abnormality is seen."
+    assert [row["Answer"] == fallback for row in rows] == [False] * len(good) + [True] * len(bad)
+    for name, cause in bad.items():
+        assert any(name in line and cause in line for line in done.stderr.splitlines()), (name, cause)
+
+
+def test_every_setting_has_a_variable_that_a_shell_can_set() -> None:
+    variables = [option.envvar for option in cli.commands["predict"].params if option.envvar]
+    assert "MEVLIP_CONSTRAIN" in variables
+    assert all(str(variable).replace("_", "").isalnum() for variable in variables)

@@ -1,0 +1,248 @@
+"""Constrained decoding: only legal answers, the same ones that a naive search finds, each as cheap as it can be."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mevlip.answers import QuestionSpec, answer_class, grammar_of
+from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
+from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mevlip.core.errors import ModelFailure
+from mevlip.inference.decoding import Grammars, Spoken
+from mevlip.inference.model import VisionLanguageModel
+from mevlip.inference.prompts import build_prompt
+from mevlip.predictor import RunReport, predict
+from mevlip.run.settings import Settings
+from mevlip.tasks import GENERALIST, TASKS, TaskType
+from mevlip_training.demo.scenes import draw_scene
+from mevlip_training.demo.wordings import DATASETS, DemoDataset
+from tests.conftest import DEMO, EXAMPLES
+
+CPU = torch.device("cpu")
+TOKENS = 60
+END = 0
+
+
+class Letters:
+    """A tokenizer of single characters; token 0 ends."""
+
+    all_special_ids = (END,)
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {"<end>": END}
+
+    def __len__(self) -> int:
+        return TOKENS
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"input_ids": [ord(char) % 50 + 1 for char in text]}
+
+
+def walk(
+    grammars: Grammars, grammar: Grammar, seed: int, size: int = TOKENS, budget: int = 400
+) -> tuple[Spoken, list[int]]:
+    """Follows random logits through a grammar, as `generate` would."""
+    decoding = grammars.start([grammar])
+    source = torch.Generator().manual_seed(seed)
+    tokens: list[int] = []
+    for _ in range(budget):
+        held = decoding.process(torch.tensor([tokens]), torch.randn(1, size, generator=source))
+        tokens.append(int(held.argmax(-1)))
+        if decoding.stop(torch.tensor([tokens]), None).all():
+            break
+    return decoding.spoken()[0], tokens
+
+
+@pytest.fixture(scope="module")
+def letters() -> Grammars:
+    return Grammars(Letters(), TOKENS, [END])
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return open_checkpoint(DEMO)
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> VisionLanguageModel:
+    return VisionLanguageModel.load(checkpoint, CPU)
+
+
+def test_letters_are_known_after_one_token(letters: Grammars) -> None:
+    for seed in range(20):
+        spoken, tokens = walk(letters, OneOf(("A", "B", "C")), seed)
+        assert spoken.text in ("A", "B", "C")
+        assert len(tokens) == spoken.tokens == 1
+        assert sum(spoken.options.values()) == pytest.approx(1)
+        assert spoken.options[spoken.text] == pytest.approx(spoken.probability) == max(spoken.options.values())
+
+
+def test_an_option_that_begins_another_can_be_chosen(letters: Grammars) -> None:
+    said = {walk(letters, OneOf(("ab", "abc", "d")), seed)[0].text for seed in range(60)}
+    assert said == {"ab", "abc", "d"}
+
+
+def test_labels_come_once_each_in_any_order(letters: Grammars) -> None:
+    grammar = SomeOf(("red", "red; green", "blue"), "; ")
+    said = {walk(letters, grammar, seed)[0].text for seed in range(300)}
+    assert {"red", "blue", "red; green", "blue; red", "red; blue"} <= said
+    for text in said:
+        assert text
+        rest = text
+        for label in ("red; green", "blue", "red"):
+            rest = rest.replace(label, "", 1)
+        assert not rest.replace("; ", ""), text
+
+
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda one: one.name)
+@pytest.mark.parametrize("space", ["norm1000", "pixel"])
+def test_random_logits_give_legal_answers(model: VisionLanguageModel, dataset: DemoDataset, space: Any) -> None:
+    spec = QuestionSpec(dataset.question(dataset.wordings[-1], dataset.targets[-1]), (640, 96), space, (0.0, 1000.0))
+    grammar = grammar_of(dataset.task, spec)
+    assert grammar is not None
+    size = model.grammars._size
+    for seed in range(6):
+        spoken, tokens = walk(model.grammars, grammar, seed, size, budget=120)
+        text = model.encoder.tokenizer.decode(tokens, skip_special_tokens=True) if spoken.text is None else spoken.text
+        if dataset.task in (TaskType.DETECTION, TaskType.INSTANCE_DETECTION):
+            # Random digits are often boxes without area, and often too many; but they are boxes and in the frame.
+            whole = 1000 if space == "norm1000" else 640
+            assert re.match(r'(\[|\{"([1-9]\d?|X|Y)": ?\[|\{\}$)', text)
+            assert all(int(number) <= whole for number in re.findall(r"\d+", text))
+            if len(tokens) < 120:
+                json.loads(text)
+        elif len(tokens) < 120:
+            assert answer_class(dataset.task).parse(text, spec).format()
+
+
+def test_each_grammar_is_compiled_once(letters: Grammars, checkpoint: Checkpoint) -> None:
+    fresh = Grammars(Letters(), TOKENS, [END])
+    fresh.start([OneOf(("A", "B"))] * 8)
+    fresh.start([OneOf(("A", "B")), SomeOf(("A", "B"), "; "), None])
+    assert fresh.compiled == 2
+
+
+@pytest.mark.parametrize("source", ["start: /[/", "start: nothing"])
+def test_a_grammar_that_cannot_be_used_is_named(model: VisionLanguageModel, source: str) -> None:
+    with pytest.raises(ModelFailure, match="llguidance cannot compile a grammar"):
+        model.grammars.prove(Lark(source))
+
+
+def test_an_answer_that_leaves_its_grammar_is_an_error(model: VisionLanguageModel) -> None:
+    """The mask forbids such a token, so a library that refuses one that was allowed has gone wrong."""
+    decoding = model.grammars.start([Lark("start: /[0-9]/")])
+    letter = model.encoder.tokenizer("a", add_special_tokens=False)["input_ids"]
+    with pytest.raises(RuntimeError, match="llguidance: "):
+        decoding.stop(torch.tensor([letter]), None)
+
+
+def test_an_option_cannot_plant_a_special_token(model: VisionLanguageModel) -> None:
+    scores = torch.randn(1, model.grammars._size)
+    for grammar in (OneOf(("<|im_end|>", "Mass")), SomeOf(("Mass", "no <img>"), "; ")):
+        assert torch.equal(model.grammars.start([grammar]).process(torch.zeros(1, 0), scores), scores)
+
+
+def test_a_row_without_a_grammar_says_what_it_likes(letters: Grammars) -> None:
+    decoding = letters.start([None, OneOf(("A", "B"))])
+    scores = torch.randn(2, TOKENS)
+    held = decoding.process(torch.zeros(2, 0), scores)
+    assert torch.equal(held[0], scores[0])
+    assert held[1].isfinite().sum() == 2
+
+
+def _examples() -> Iterator[tuple[DemoDataset, str, Any]]:
+    for dataset in DATASETS:
+        rng = random.Random(f"decoding/{dataset.name}")
+        for _ in range(3):
+            scene = draw_scene(dataset, rng)
+            target = rng.choice(sorted(scene.answers))
+            yield dataset, dataset.question(rng.choice(dataset.wordings), target), scene.images
+
+
+def _naive(model: VisionLanguageModel, prompt: Any, images: Any, route: Any, texts: tuple[str, ...]) -> str:
+    """Constrained greedy decoding as one would write it first: no cache, no trie, token after token to the end."""
+    tokenizer = model.encoder.tokenizer
+    endings = {
+        text: [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id] for text in texts
+    }
+    inputs = model.encoder.encode([prompt], [images], route.images)
+    said: list[int] = []
+    while True:
+        allowed = sorted({one[len(said)] for one in endings.values() if one[: len(said)] == said})
+        with torch.inference_mode():
+            logits = model._model(**inputs).logits[0, -1]
+        token = allowed[int(logits[allowed].argmax())]
+        said.append(token)
+        if token == tokenizer.eos_token_id:
+            return next(text for text, one in endings.items() if one == said)
+        for key, value in (("input_ids", token), ("attention_mask", 1)):
+            inputs[key] = torch.cat([inputs[key], torch.tensor([[value]])], dim=1)
+
+
+def test_a_closed_choice_costs_one_forward_and_equals_naive_constrained_decoding(
+    model: VisionLanguageModel, checkpoint: Checkpoint
+) -> None:
+    route = checkpoint.routes[GENERALIST]
+    model.use(GENERALIST)
+    for dataset, question, images in _examples():
+        if dataset.task is not TaskType.CLASSIFICATION:
+            continue
+        spec = QuestionSpec(question)
+        grammar = grammar_of(dataset.task, spec)
+        assert isinstance(grammar, OneOf)
+        prompt = build_prompt(question, len(images), route.prompt, model.reserved)
+        made = model.generate([prompt], [images], route, 32, [grammar])
+        assert made.said[0].text == _naive(model, prompt, images, route, grammar.texts)
+        if spec.options:
+            assert (made.forwards, made.generated_tokens) == (1, 1)
+            assert sum(made.said[0].options.values()) == pytest.approx(1, abs=1e-4)
+
+
+def _run(folder: Path, **options: Any) -> RunReport:
+    settings = Settings(input=EXAMPLES, output=folder, checkpoint=str(DEMO), routing="declared", **options)
+    return predict(settings, quiet=True)
+
+
+def test_where_free_decoding_is_legal_constraints_change_nothing(tmp_path: Path) -> None:
+    free = _run(tmp_path / "free", constrain=False)
+    held = _run(tmp_path / "held")
+    for one, other in zip(free.results, held.results, strict=True):
+        # Floating-point numbers and identities that no chromosome has are legal but outside the grammars.
+        if one.stage == "strict":
+            assert one.answer == other.answer, one.task
+    assert sum(result.stage == "strict" for result in held.results) >= sum(
+        result.stage == "strict" for result in free.results
+    )
+    assert held.counters.forwards < free.counters.forwards
+    assert held.counters.generated_tokens < free.counters.generated_tokens
+
+
+def test_every_answer_has_a_probability(tmp_path: Path) -> None:
+    report = _run(tmp_path, explanations=tmp_path / "why.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "why.jsonl").read_text("utf-8").splitlines()]
+    assert len(lines) == len(report.results)
+    for line, result in zip(lines, report.results, strict=True):
+        assert 0 < line["probability"] <= 1
+        assert (line["answer"], line["stage"]) == (result.answer, result.stage)
+        if line["task"] == "classification" and line["option_probabilities"]:
+            assert sum(line["option_probabilities"].values()) == pytest.approx(1, abs=1e-3)
+            assert line["option_probabilities"][result.answer] == max(line["option_probabilities"].values())
+
+
+def test_the_budgets_hold_the_longest_legal_answer_of_a_closed_question(
+    model: VisionLanguageModel, checkpoint: Checkpoint
+) -> None:
+    for dataset in DATASETS:
+        spec = QuestionSpec(dataset.question(dataset.wordings[0], dataset.targets[0]))
+        if dataset.task is TaskType.MULTI_LABEL:
+            longest = spec.separator.join(spec.labels)
+            tokens = model.encoder.tokenizer(longest)["input_ids"]
+            assert len(tokens) < TASKS[dataset.task].max_new_tokens

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mevlip.checkpoints.routes import ImageSettings, Route
+from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
+from mevlip.flare.questions import read_input_folder
+from mevlip.inference.batching import Batch, RoutedQuestion, plan
+from mevlip.inference.engine import Engine, Generation, OutOfMemory, Result
+from mevlip.tasks import TASKS, TaskType
+from tests.conftest import FakeModel, record
+
+Write = Callable[..., Path]
+ROUTES = {
+    task.adapter: Route(
+        adapter=task.adapter,
+        base_model="b",
+        base_revision="r",
+        max_new_tokens={task.type: task.max_new_tokens},
+        images=ImageSettings(max_count=2),
+        box_space="norm1000",
+    )
+    for task in TASKS.values()
+}
+
+
+def run(
+    model: FakeModel, root: Path, task: TaskType = TaskType.CLASSIFICATION, size: int = 8
+) -> tuple[Engine, list[Result]]:
+    folder = read_input_folder(root)
+    engine = Engine(model, ROUTES, folder.root)
+    routed = [RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions]
+    results = [result for batch in engine.run(plan(routed, size)) for result in batch]
+    return engine, sorted(results, key=lambda result: result.position)
+
+
+def test_answers_are_parsed_in_the_form_of_their_question(write_questions: Write) -> None:
+    root = write_questions([record("Which? A: Cat, B: Dog"), record("Which? A: Red, B: Blue")])
+    _, results = run(FakeModel(lambda adapter, text: "Dog"), root)
+    assert [(r.answer, r.stage) for r in results] == [("B", "tolerant"), ("A", "fallback")]
+    assert results[1].reason == "the model's text is neither a letter nor the text of an option"
+    assert not results[1].failed
+
+
+def test_boxes_use_the_first_images_own_size(write_questions: Write) -> None:
+    root = write_questions([record("Where?")])
+    Image.new("RGB", (500, 300)).save(root / "Xray/set/imagesVal/a.png")
+    _, [result] = run(FakeModel(lambda *_: "[[0, 500, 1000, 1000]]"), root, TaskType.DETECTION)
+    assert result.answer == "[[0, 150, 500, 300]]"
+
+
+def test_all_images_of_a_question_are_shown_up_to_the_routes_cap(write_questions: Write) -> None:
+    root = write_questions([record(image=["a.png", "b.png"]), record(image=["a.png", "b.png", "c.png"])])
+    model = FakeModel()
+    run(model, root)
+    assert model.batches[0][2] == [2, 2]
+
+
+def test_a_question_whose_pictures_are_lost_gets_a_fallback_and_the_others_their_answers(
+    write_questions: Write,
+) -> None:
+    root = write_questions(
+        [record(image="a.png"), record(image="b.png"), record(image=None), record("", image="a.png")]
+    )
+    (root / "Xray/set/b.png").unlink()
+    _, results = run(FakeModel(lambda *_: "B"), root)
+    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True), ("B", False), ("A", True)]
+    assert results[1].problems == ("image 'b.png': not found beside its question file",)
+    assert results[2].problems == ("the record's ImageName names no image",)
+    assert [r.reason for r in results[1:]] == ["no image could be used", "", "the record has no Question text"]
+    assert [r.asked for r in results] == [True, False, True, False]
+
+
+def test_a_record_that_names_no_picture_is_asked_by_its_text_alone(write_questions: Write) -> None:
+    model = FakeModel(lambda *_: "B")
+    _, results = run(model, write_questions([record(image=[]), record()]))
+    assert [r.answer for r in results] == ["B", "B"]
+    assert sorted(count for _, _, counts, _ in model.batches for count in counts) == [0, 1]
+
+
+def breaking(answer: Callable[[str], str], error: type[Exception] = RuntimeError) -> FakeModel:
+    """A model that breaks where `answer` returns nothing."""
+
+    def say(adapter: str, text: str) -> str:
+        if said := answer(text):
+            return said
+        raise error("boom\nsecond line")
+
+    return FakeModel(say)
+
+
+def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) -> None:
+    questions = [record(f"{'poison' if i == 5 else 'fine'} {i}? A: x, B: y") for i in range(8)]
+    model = breaking(lambda text: "" if "poison" in text else "B")
+    engine, results = run(model, write_questions(questions))
+    assert [r.answer for r in results] == ["B"] * 5 + ["A"] + ["B"] * 2
+    assert [r.failed for r in results] == [i == 5 for i in range(8)]
+    assert results[5].reason == "the model failed (RuntimeError: boom)"
+    assert all(r.asked for r in results)
+    assert engine.counters.questions == 8
+    harmless = [prompts for _, prompts, _, _ in model.batches if prompts == ["Which is it? A: This, B: That"]]
+    assert len(harmless) == 1, "a harmless question showed that the program works"
+    assert model.released == 4, "after each batch that broke: of 8, 4, 2 and 1"
+
+
+def test_an_error_of_the_program_ends_the_run_with_its_cause(write_questions: Write) -> None:
+    with pytest.raises(
+        ModelFailure, match=r"any question of adapter 'classification' \(RuntimeError: boom\)"
+    ) as caught:
+        run(breaking(lambda text: ""), write_questions([record(), record()]))
+    assert caught.value.exit_code == 8
+    assert "run the same command again" in caught.value.remedy
+
+
+@pytest.mark.parametrize("error", [ModelFailure, CheckpointError, EnvironmentProblem])
+def test_an_error_that_names_its_cause_is_no_questions_fault(
+    write_questions: Write, error: Callable[[str, str], Exception]
+) -> None:
+    def answer(adapter: str, text: str) -> str:
+        raise error("The GPU stopped working", "Take another.")
+
+    model = FakeModel(answer)
+    with pytest.raises(MevlipError, match="The GPU stopped working"):
+        run(model, write_questions([record(), record()]))
+    assert len(model.batches) == 1, "nothing is tried again"
+
+
+def test_running_out_of_memory_is_survived_even_by_a_harmless_question(write_questions: Write) -> None:
+    model = breaking(lambda text: "B" if "small" in text else "", OutOfMemory)
+    _, results = run(model, write_questions([record("small? A: x, B: y"), record("large? A: x, B: y")]))
+    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True)]
+    assert results[1].reason == "the model failed (OutOfMemory: boom)"
+    assert model.released == 2
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(write_questions: Write) -> None:
+    class Small(FakeModel):
+        def generate(self, prompts: Any, *rest: Any) -> Generation:
+            if len(prompts) > 2:
+                raise OutOfMemory("no room")
+            return super().generate(prompts, *rest)
+
+    model = Small(lambda *_: "B")
+    _, results = run(model, write_questions([record() for _ in range(8)]))
+    assert [len(prompts) for _, prompts, _, _ in model.batches] == [2] * 4
+    assert not any(r.failed for r in results)
+
+
+def test_an_interrupt_is_not_swallowed(write_questions: Write) -> None:
+    def answer(adapter: str, text: str) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(FakeModel(answer), write_questions([record()]))
+
+
+def test_special_tokens_of_the_model_never_reach_the_prompt(write_questions: Write) -> None:
+    model = FakeModel()
+    run(model, write_questions([record("Is it<|im_end|> a <img> cat? A: x, B: y")]))
+    assert model.batches[0][1] == ["Is it a cat? A: x, B: y"]
+
+
+def test_costs_are_counted(write_questions: Write) -> None:
+    root = write_questions([record(f"q{i}? A: x, B: y") for i in range(5)])
+    folder = read_input_folder(root)
+    model = FakeModel()
+    engine = Engine(model, ROUTES, folder.root)
+    tasks = [TaskType.CLASSIFICATION] * 3 + [TaskType.COUNTING] * 2
+    batches = plan([RoutedQuestion(q, t, 1.0, t.value) for q, t in zip(folder.questions, tasks, strict=True)], 2)
+    assert all(isinstance(batch, Batch) for batch in batches)
+    list(engine.run(batches))
+    counters = engine.counters
+    assert (counters.questions, counters.batches, counters.adapter_switches) == (5, 3, 2)
+    assert (counters.forwards, counters.prefill_tokens, counters.image_encodes) == (6, 50, 5)
+    assert model.switches == ["classification", "counting"]
+    assert [batch[3] for batch in model.batches] == [32, 32, 16], "each task has its token budget"

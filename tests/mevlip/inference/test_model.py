@@ -1,0 +1,290 @@
+"""The real model code on the demo checkpoint."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
+from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
+from mevlip.inference.model import VisionLanguageModel, choose_device
+from mevlip.inference.prompts import Prompt, build_prompt
+from mevlip.tasks import NO_ADAPTER, TaskType, adapter_names
+from tests.conftest import DEMO
+
+CPU = torch.device("cpu")
+PICTURE = Image.linear_gradient("L").convert("RGB")
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return open_checkpoint(DEMO)
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> VisionLanguageModel:
+    return VisionLanguageModel.load(checkpoint, CPU)
+
+
+def prompt(text: str, images: int = 1) -> Prompt:
+    return Prompt(text, "", images)
+
+
+def answer(model: VisionLanguageModel, checkpoint: Checkpoint, adapter: str, *texts: str) -> tuple[str, ...]:
+    model.use(adapter)
+    route = checkpoint.routes[adapter]
+    made = model.generate([prompt(t) for t in texts], [[PICTURE]] * len(texts), route, 12, [None] * len(texts))
+    return tuple(said.text for said in made.said)
+
+
+def test_linear_layers_are_four_bit_and_adapters_bf16(model: VisionLanguageModel) -> None:
+    import bitsandbytes as bnb
+
+    layers = [m for m in model._model.modules() if isinstance(m, bnb.nn.Linear4bit)]
+    # Language model, vision tower and projector; the output head stays in bf16, as LLaMA-Factory leaves it.
+    assert len(layers) == 4 * 7 + 3 * 6 + 2
+    assert {layer.weight.quant_type for layer in layers} == {"nf4"}
+    assert {layer.compute_dtype for layer in layers} == {torch.bfloat16}
+    assert all(layer.weight.quant_state.nested for layer in layers), "double quantization, as the route asks"
+    kinds = {p.dtype for name, p in model._model.named_parameters() if "lora_" in name}
+    assert kinds == {torch.bfloat16}
+
+
+def test_each_adapter_answers_in_its_own_way_and_switching_back_is_exact(
+    model: VisionLanguageModel, checkpoint: Checkpoint
+) -> None:
+    first = {name: answer(model, checkpoint, name, "What is it?") for name in adapter_names()}
+    again = {name: answer(model, checkpoint, name, "What is it?") for name in reversed(adapter_names())}
+    assert first == again
+    inputs = model.encoder.tokenizer(["What is it?"], return_tensors="pt")
+    logits = []
+    for name in adapter_names():
+        model.use(name)
+        with torch.inference_mode():
+            logits.append(model._model(**inputs).logits)
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(logits, 2))
+
+
+def test_the_base_alone_is_the_model_without_any_adapter(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    inputs = model.encoder.tokenizer(["What is it?"], return_tensors="pt")
+    with torch.inference_mode():
+        with model._model.disable_adapter():
+            plain = model._model(**inputs).logits
+        model.use("counting")
+        tuned = model._model(**inputs).logits
+        model.use(NO_ADAPTER)
+        assert torch.equal(model._model(**inputs).logits, plain)
+        model.use("counting")
+        assert torch.equal(model._model(**inputs).logits, tuned)
+    assert not torch.equal(plain, tuned)
+
+
+def test_only_the_chosen_adapter_is_active(model: VisionLanguageModel) -> None:
+    for name in adapter_names():
+        model.use(name)
+        assert model._model.get_model_status().active_adapters == [name]
+
+
+def test_decoding_is_greedy_whatever_the_base_asks_for(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    path = folder / "base/generation_config.json"
+    wild = {"do_sample": True, "temperature": 2.0, "num_beams": 3, "repetition_penalty": 5.0, "top_k": 3}
+    path.write_text(json.dumps(json.loads(path.read_text()) | wild))
+    reseal(folder)
+    tampered = VisionLanguageModel.load(open_checkpoint(folder), CPU)
+    plain = VisionLanguageModel.load(checkpoint, CPU)
+    for name in ("counting", "generalist"):
+        assert answer(tampered, checkpoint, name, "What is it?") == answer(plain, checkpoint, name, "What is it?")
+
+
+def test_the_output_layer_multiplies_a_batch_at_once(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    seen: list[tuple[bool, tuple[int, ...]]] = []
+    head = model._model.get_base_model().get_output_embeddings()
+    hook = head.register_forward_hook(lambda _, args, __: seen.append((args[0].is_contiguous(), tuple(args[0].shape))))
+    answer(model, checkpoint, "generalist", "One?", "Two?", "And a third one?")
+    hook.remove()
+    assert {shape for _, shape in seen} == {(3, 1, 192)}, "one position of each row"
+    assert all(contiguous for contiguous, _ in seen)
+
+
+def test_costs_of_a_call(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    route = checkpoint.routes["generalist"]
+    model.use("generalist")
+    rows = [prompt("Short?"), prompt("A longer question, is it not?", images=2)]
+    made = model.generate(rows, [[PICTURE], [PICTURE, PICTURE]], route, 3, [None, None])
+    ids = model.encoder.encode(rows, [[PICTURE], [PICTURE, PICTURE]], route.images)
+    assert made.image_encodes == 3
+    assert made.prefill_tokens == int(ids["attention_mask"].sum())
+    assert 1 <= made.forwards <= 3
+    image_token = model.encoder.tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
+    assert (ids["input_ids"] == image_token).sum(dim=1).tolist() == [16, 32], "one tile of 16 tokens per image"
+
+
+def test_the_prompt_is_what_training_writes(model: VisionLanguageModel) -> None:
+    route_prompt = build_prompt("What is it?", 1, open_checkpoint(DEMO).routes["counting"].prompt, model.reserved)
+    assert model.encoder.render(route_prompt) == (
+        "<|im_start|>user\n<IMG_CONTEXT>\nWhat is it?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_special_tokens_are_all_reserved(model: VisionLanguageModel) -> None:
+    assert {"<img>", "</img>", "<IMG_CONTEXT>", "<|im_start|>", "<|im_end|>", "<video>"} <= model.reserved
+
+
+def reseal(folder: Path) -> None:
+    """Writes the manifest anew, so that only the damage under test is there."""
+    write_manifest(folder, name="copy", kind="demo", notice="", base=read_manifest(folder)[0].base)
+
+
+def rename_keys(tensors: Tensors) -> Tensors:
+    return {key.replace("language_model", "text_model"): value for key, value in tensors.items()}
+
+
+def lose_a_key(tensors: Tensors) -> Tensors:
+    return dict(list(tensors.items())[1:])
+
+
+def zero_one_b(tensors: Tensors) -> Tensors:
+    key = next(key for key in tensors if "lora_B" in key)
+    return tensors | {key: torch.zeros_like(tensors[key])}
+
+
+def wrong_shape(tensors: Tensors) -> Tensors:
+    return {key: value[:4] if "lora_A" in key else value for key, value in tensors.items()}
+
+
+@pytest.mark.parametrize("adapter", ["generalist", "regression"])
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        (rename_keys, "differ in 56 keys"),
+        (lose_a_key, "differ in 1 keys; the file misses"),
+        (zero_one_b, "all zero, so it was never trained"),
+        (wrong_shape, "cannot be loaded"),
+    ],
+)
+def test_an_adapter_that_would_be_ignored_is_named(
+    tmp_path: Path, adapter: str, damage: Callable[[Tensors], Tensors], cause: str
+) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    path = folder / "adapters" / adapter / "adapter_model.safetensors"
+    save_file(damage(load_file(path)), path, {"format": "pt"})
+    reseal(folder)
+    with pytest.raises(CheckpointError, match=f"adapter '{adapter}'.*{cause}"):
+        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+
+
+def test_an_adapter_that_changes_nothing_is_named(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    path = folder / "adapters/counting/adapter_model.safetensors"
+    # Too small to move a bf16 logit, but not zero.
+    save_file({k: v * 1e-20 if "lora_B" in k else v for k, v in load_file(path).items()}, path, {"format": "pt"})
+    reseal(folder)
+    with pytest.raises(CheckpointError, match="adapter 'counting': its logits equal the base model's"):
+        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+
+
+def test_a_base_whose_weights_do_not_fit_is_named(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    path = folder / "base/model.safetensors"
+    save_file(lose_a_key(load_file(path)), path, {"format": "pt"})
+    reseal(folder)
+    with pytest.raises(CheckpointError, match="The base model .* missing keys"):
+        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    (folder / "base/tokenizer.json").write_text("{")
+    reseal(folder)
+    with pytest.raises(CheckpointError, match="The tokenizer or image processor in .* cannot be loaded"):
+        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+
+
+def test_weights_that_are_no_safetensors_are_named(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    (folder / "base/model.safetensors").write_bytes(b"no weights")
+    reseal(folder)
+    with pytest.raises(CheckpointError, match="The base model in .* cannot be loaded"):
+        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+
+
+def full_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def full_host() -> None:
+    torch.empty(1 << 50)
+
+
+@pytest.mark.parametrize("run_out", [full_gpu, full_host])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
+def test_a_device_without_room_is_an_environment_problem(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, run_out: Callable[[], None], wrapped: bool
+) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    def full(*_: object, **__: object) -> None:
+        try:
+            run_out()
+        except Exception as error:
+            if wrapped:  # as transformers does where quantizing a weight fails
+                raise RuntimeError("We encountered some issues during automatic conversion of the weights") from error
+            raise
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", full)
+    with pytest.raises(EnvironmentProblem, match="does not fit into the free memory"):
+        VisionLanguageModel.load(checkpoint, CPU)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "cause"),
+    [
+        (RuntimeError("CUDA error: no kernel image is available"), ModelFailure, "cannot compute .*no kernel image"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), EnvironmentProblem, "does not fit"),
+        (torch.OutOfMemoryError("CUDA out of memory"), EnvironmentProblem, "does not fit"),
+    ],
+)
+def test_a_device_that_does_not_compute_is_named_before_the_first_answer(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[MevlipError], cause: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(VisionLanguageModel, "use", fail)
+    with pytest.raises(kind, match=cause):
+        VisionLanguageModel.load(checkpoint, CPU)
+
+
+def test_loading_leaves_training_in_the_same_process_possible(model: VisionLanguageModel) -> None:
+    assert torch.is_grad_enabled()
+
+
+def test_cuda_is_never_replaced_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EnvironmentProblem, match="no usable GPU"):
+        choose_device("cuda")
+    assert choose_device("auto") == choose_device("cpu") == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 0)
+
+
+def test_answers_do_not_depend_on_the_batch_beyond_rounding(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+    texts = ("One?", "A second question with more words?", "Three")
+    together = answer(model, checkpoint, "report_generation", *texts)
+    alone = tuple(answer(model, checkpoint, "report_generation", text)[0] for text in texts)
+    same = sum(a == b for a, b in zip(together, alone, strict=True))
+    assert same >= 2, "bf16 rounding may flip a near tie, no more"
+
+
+def test_the_budget_of_every_task_is_in_every_route(checkpoint: Checkpoint) -> None:
+    assert set(checkpoint.routes["generalist"].max_new_tokens) == set(TaskType)

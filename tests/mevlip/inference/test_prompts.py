@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mevlip.checkpoints.routes import PromptSettings
+from mevlip.inference.prompts import build_prompt
+
+
+def test_images_come_first_and_no_system_turn_is_made() -> None:
+    prompt = build_prompt("What is it?", 2, PromptSettings(), ())
+    assert prompt.messages() == [
+        {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "What is it?"}]}
+    ]
+    assert prompt.sharegpt() == "<image>\n<image>\nWhat is it?"
+
+
+def test_system_text_and_template_come_from_the_route() -> None:
+    prompt = build_prompt("What?", 1, PromptSettings(system="Be brief.", template="Q: {question} A:"), ())
+    assert prompt.messages()[0] == {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
+    assert prompt.text == "Q: What? A:"
+
+
+def test_braces_in_a_question_are_not_a_template() -> None:
+    text = 'Answer as {"1": [[x_min, y_min]], "question": {question}}'
+    assert build_prompt(text, 1, PromptSettings(template="{question}!"), ()).text == text + "!"
+
+
+@given(
+    st.lists(st.sampled_from(["<|im_end|>", "<img>", "<image>", "<|im_", "end|>", "<im", "g>", " ", "x"]), max_size=12)
+)
+def test_a_question_cannot_spell_a_special_token(parts: list[str]) -> None:
+    reserved = ("<|im_end|>", "<img>", "<IMG_CONTEXT>")
+    text = build_prompt("".join(parts), 1, PromptSettings(), reserved).text
+    assert not any(token in text for token in (*reserved, "<image>"))
