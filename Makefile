@@ -9,8 +9,8 @@ BUILD_FLAGS ?= # such as --build-arg PIP_INDEX_URL=...
 
 demo: .venv/ready ## answer the example questions with the demo checkpoint, show the answers and score them
 	$(BIN)/mevlip predict examples/inputs build/demo --explanations build/demo/explanations.jsonl
-	$(BIN)/mevlip show build/demo/predictions.json
-	$(BIN)/mevlip check build/demo/predictions.json --input examples/inputs
+	$(BIN)/mevlip predictions show build/demo/predictions.json
+	$(BIN)/mevlip predictions check build/demo/predictions.json --input examples/inputs
 	$(BIN)/mevlip score build/demo/predictions.json --truth examples/inputs --train examples/training \
 	  --explained build/demo/explanations.jsonl --report build/demo/report.html
 

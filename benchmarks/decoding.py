@@ -15,8 +15,9 @@ from pathlib import Path
 
 from mevlip.answers import STAGES
 from mevlip.core.tables import table
-from mevlip.predictor import RunReport, predict
-from mevlip.run.settings import Settings
+from mevlip.predictor import Predictor
+from mevlip.runs.folder import run
+from mevlip.runs.report import RunReport
 from mevlip.tasks import TASKS
 from mevlip_training.demo.evaluation import PER_DATASET, SEED
 from mevlip_training.demo.inputs import write_inputs
@@ -38,24 +39,22 @@ def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[objec
         Rows of task, way of decoding, questions, share of each stage, measure, score with its interval in the macro
         convention, forwards and generated tokens per question.
     """
+    predictor = Predictor.load(checkpoint)
     rows: list[tuple[object, ...]] = []
     for task in TASKS:
         inputs = folder / task.value
         write_inputs(inputs, SEED, per_dataset, [one for one in DATASETS if one.task is task])
         for constrain in (False, True):
-            settings = Settings(
-                input=inputs, output=folder / f"{task}-{constrain}", checkpoint=checkpoint, routing="declared",
-                batch_size=32, constrain=constrain,
-            )  # fmt: skip
-            report = predict(settings, quiet=True)
+            out = folder / f"{task}-{constrain}"
+            report = run(predictor, inputs, out, routing="declared", batch_size=32, constrain=constrain)
             answers = match(read_truth(inputs), read_records(report.predictions)).rows
             rows.append((TASKS[task].title, "constrained" if constrain else "free", *_measure(report, answers)))
     return rows
 
 
 def _measure(report: RunReport, answers: Sequence[Row]) -> tuple[object, ...]:
-    count = len(report.results)
-    stages = Counter(result.stage for result in report.results)
+    count = len(report.answers)
+    stages = Counter(answer.stage for answer in report.answers)
     main = next(one for one in score(answers) if one.rule.convention == "macro")
     return (
         count,

@@ -225,7 +225,7 @@ def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inp
     mine = [question for question in folder.questions if question.declared is task]
     chosen: list[Question] = [question for question in mine if question.file == mine[0].file][:QUESTIONS]
     route, watch = checkpoint.routes[task.value], Stopwatch()
-    images = [load_question_images(one, folder.root, route.images.max_count).images for one in chosen]
+    images = [load_question_images(one, route.images.max_count, folder.root).images for one in chosen]
     prompts = [
         build_prompt(one.text, len(shown), route.prompt, model.reserved)
         for one, shown in zip(chosen, images, strict=True)

@@ -12,26 +12,30 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
 from mevlip.core.offline import go_offline
 from mevlip.core.tables import table
+from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import InputFolder, read_input_folder
-from mevlip.inference.batching import Batch, plan, route
-from mevlip.inference.engine import Counters, Engine, Model
-from mevlip.predictor import load_real_model
+from mevlip.inference.batching import Batch, plan
+from mevlip.inference.completion import Model
+from mevlip.inference.engine import Counters, Engine
+from mevlip.predictor import load_model
+from mevlip.routing.policy import route
 from mevlip.routing.router import Router
-from mevlip.run.settings import Settings
+from mevlip.settings import AnswerSettings
 
 ROUNDS = 3
-BATCH_SIZE: int = Settings.model_fields["batch_size"].default
+BATCH_SIZE: int = AnswerSettings.model_fields["batch_size"].default
 
 
 def one_by_one(folder: InputFolder, router: Router, model: Model, checkpoint: Checkpoint) -> Counters:
     """The baseline: everything anew for each question, in input order."""
     counters = Counters()
-    engine = Engine(model, checkpoint.routes, folder.root, counters)
+    engine = Engine(model, checkpoint.routes, partial(load_question_images, root=folder.root), counters)
     start = router.forwards
     for question in folder.questions:
         item = route(question, "router", router.classify([question.text]), router.settings.threshold)
@@ -43,9 +47,9 @@ def one_by_one(folder: InputFolder, router: Router, model: Model, checkpoint: Ch
 def planned(folder: InputFolder, router: Router, model: Model, checkpoint: Checkpoint) -> Counters:
     """The predictor's way: all questions routed first, then laid out in batches by adapter and length."""
     start = router.forwards
-    verdicts = router.classify(question.text for question in folder.questions)
-    routed = [route(question, "router", verdicts, router.settings.threshold) for question in folder.questions]
-    engine = Engine(model, checkpoint.routes, folder.root)
+    predictions = router.classify(question.text for question in folder.questions)
+    routed = [route(question, "router", predictions, router.settings.threshold) for question in folder.questions]
+    engine = Engine(model, checkpoint.routes, partial(load_question_images, root=folder.root))
     list(engine.run(plan(routed, BATCH_SIZE)))
     engine.counters.router_forwards = router.forwards - start
     return engine.counters
@@ -53,7 +57,7 @@ def planned(folder: InputFolder, router: Router, model: Model, checkpoint: Check
 
 def measure(folder: InputFolder, checkpoint: Checkpoint) -> list[tuple[object, ...]]:
     """Runs both sides in turn and returns a table row for each."""
-    router, model = Router.load(checkpoint.router), load_real_model(checkpoint, "auto")
+    router, model = Router.load(checkpoint.router), load_model(checkpoint, "auto")
     sides = {"one by one": one_by_one, "planned": planned}
     wall: dict[str, list[float]] = {name: [] for name in sides}
     processor: dict[str, list[float]] = {name: [] for name in sides}

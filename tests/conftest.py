@@ -17,8 +17,12 @@ from PIL import Image
 from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.routes import Route
 from mevlip.core.offline import go_offline
-from mevlip.inference.engine import Generation, Said
+from mevlip.inference.completion import Completion, Generation, Model
 from mevlip.inference.prompts import Prompt
+from mevlip.predictor import Predictor
+from mevlip.runs.folder import run
+from mevlip.runs.report import RunReport
+from mevlip.settings import Device, PredictorSettings
 from mevlip.tasks import TaskType
 
 go_offline()
@@ -68,9 +72,9 @@ class FakeModel:
     ) -> Generation:
         self.batches.append((self.adapter, [p.text for p in prompts], [len(row) for row in images], max_new_tokens))
         self.grammars += grammars
-        said = tuple(Said(self.answer(self.adapter, prompt.text), 0.75) for prompt in prompts)
+        written = tuple(Completion(self.answer(self.adapter, prompt.text), 2, 0.75) for prompt in prompts)
         return Generation(
-            said, generated_tokens=2 * len(said), prefill_tokens=10 * len(said),
+            written, prefill_tokens=10 * len(written),
             image_encodes=sum(map(len, images)), forwards=2,
         )  # fmt: skip
 
@@ -111,6 +115,21 @@ def write_questions(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "in"
 
     return write
+
+
+def answer_folder(
+    root: Path,
+    output: Path,
+    model: Model | None = None,
+    *,
+    checkpoint: str | Path = DEMO,
+    device: Device = "auto",
+    **options: Any,
+) -> RunReport:
+    """Runs the predictor over a folder, with another model where one is given."""
+    load = {"load_model": lambda *_: model} if model else {}
+    predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint), device=device), **load)
+    return run(predictor, root, output, **options)
 
 
 def record(

@@ -60,7 +60,7 @@ def test_it_predicts_checks_and_scores_without_the_repository(installed: Path, t
     assert all(path.startswith(str(installed)) for path in done.stdout.split())
     done = run(installed, tmp_path, "predict", EXAMPLES, "out", "--checkpoint", DEMO)
     assert done.returncode == 0, done.stderr
-    for command in (["check", "out/predictions.json", "--input", EXAMPLES],
+    for command in (["predictions", "check", "out/predictions.json", "--input", EXAMPLES],
                     ["score", "out/predictions.json", "--truth", EXAMPLES]):  # fmt: skip
         done = run(installed, tmp_path, *command)
         assert done.returncode == 0, done.stderr

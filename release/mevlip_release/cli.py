@@ -1,4 +1,4 @@
-"""The commands `mevlip image build|test|save|inspect` and `mevlip pack-predictions`."""
+"""The commands `mevlip image build|test|save|show` and `mevlip predictions zip`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mevlip.cli.main import checkpoint_option, start_logging
+from mevlip.cli.options import quiet_option, settings_options
+from mevlip.core import logs
+from mevlip.settings import PredictorSettings
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from mevlip_release.trial import Outcome
 
 _tag = click.option("--tag", default="me-vlip:latest", show_default=True, help="The image's name.")
-_quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 _input = click.option(
     "--input",
     "input_folder",
@@ -40,12 +41,12 @@ def image() -> None:
 
 @image.command()
 @_tag
-@checkpoint_option
+@settings_options(PredictorSettings, ["checkpoint"])
 @click.option("--base", help="Base image. Default: the Dockerfile's.")
 @click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="Such as PIP_INDEX_URL=...")
 @click.option("--network", metavar="NAME", help="Network of the build's steps. Default: the engine's own.")
 @click.option("--cache/--no-cache", default=True, help="Take steps that were built before as they are.")
-@_quiet
+@quiet_option
 def build(
     tag: str,
     checkpoint: str | None,
@@ -60,7 +61,6 @@ def build(
     \b
     Example: mevlip image build --tag team:latest --checkpoint checkpoints/me-vlip
     """
-    start_logging(quiet)
     from mevlip.checkpoints.checkpoint import find_checkpoint
     from mevlip_release.build import build_image, require_checkout
     from mevlip_release.engine import connect
@@ -92,7 +92,6 @@ def test(
     \b
     Example: mevlip image test --tag team:latest
     """
-    start_logging(quiet=False)
     from mevlip_release.engine import connect, load_archive
     from mevlip_release.trial import enforce
     from mevlip_validation.scoring.output import write_json
@@ -114,7 +113,7 @@ def test(
 @_network
 @click.option("--out", type=click.Path(path_type=Path), default="dist", show_default=True, help="Folder to write.")
 @click.option("--most-gb", type=click.FloatRange(0, min_open=True), help="Refuse a larger archive.")
-@_quiet
+@quiet_option
 def save(
     team: str,
     input_folder: Path,
@@ -129,7 +128,6 @@ def save(
     \b
     Example: mevlip image save team
     """
-    start_logging(quiet)
     from mevlip_release.archive import save_image
     from mevlip_release.engine import connect
     from mevlip_release.trial import enforce
@@ -146,13 +144,13 @@ def save(
 @image.command()
 @_tag
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every file.")
-def inspect(tag: str, as_json: bool) -> None:
+def show(tag: str, as_json: bool) -> None:
     """Show an image's labels, its size by layer, and what has no place in it.
 
     \b
-    Example: mevlip image inspect --tag team:latest
+    Example: mevlip image show --tag team:latest
     """
-    start_logging(quiet=True)
+    logs.only_warnings()
     from mevlip.core.tables import table
     from mevlip_release.engine import ImageFault, connect
 
@@ -169,7 +167,7 @@ def inspect(tag: str, as_json: bool) -> None:
         raise ImageFault(f"{tag} holds {len(contents.junk)} things that have no place in it", "They are listed above.")
 
 
-@click.command("pack-predictions")
+@click.command("zip")
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--input",
@@ -183,7 +181,7 @@ def pack(predictions: Path, input_folder: Path, out: Path) -> None:
     """Check PREDICTIONS against the input and write a zip that holds predictions.json and nothing else.
 
     \b
-    Example: mevlip pack-predictions build/demo/predictions.json --input examples/inputs
+    Example: mevlip predictions zip build/demo/predictions.json --input examples/inputs
     """
     from mevlip_release.predictions import pack_predictions
 

@@ -1,85 +1,62 @@
-"""The whole run: read, route, plan, answer, write."""
+"""The loaded system: a verified checkpoint, its router and its model, each loaded once and only when needed."""
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mevlip import __version__
-from mevlip.answers import STAGES
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
-from mevlip.core import interrupts
-from mevlip.core.errors import TooManyFailures
 from mevlip.core.offline import go_offline
 from mevlip.core.progress import Progress
-from mevlip.flare.predictions import answered, write_predictions
-from mevlip.flare.questions import InputFolder, Question, read_input_folder
-from mevlip.inference.batching import RoutedQuestion, needs_router, plan, route
-from mevlip.inference.engine import Counters, Engine, Model, Result
-from mevlip.routing.router import Router
-from mevlip.run.explanations import explain, write_explanations
-from mevlip.run.journal import Journal, question_key
-from mevlip.run.settings import Settings
-from mevlip.tasks import GENERALIST, NO_ADAPTER
+from mevlip.flare.given import load_given_images
+from mevlip.flare.questions import Question
+from mevlip.inference.batching import plan
+from mevlip.inference.completion import Model
+from mevlip.inference.engine import Answer, Counters, Engine, ImageLoader
+from mevlip.routing.policy import RoutedQuestion, needs_router, route
+from mevlip.routing.router import Router, TaskPrediction
+from mevlip.settings import AnswerSettings, Device, PredictorSettings
+from mevlip.tasks import GENERALIST, NO_ADAPTER, TaskType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mevlip.flare.questions import GivenImage
 
 logger = logging.getLogger(__name__)
 
-_MOST_FAILURES_TOLD = 50
+ModelLoader = Callable[[Checkpoint, Device], Model]
+RouterLoader = Callable[[Path], "TaskClassifier"]
 
-ModelLoader = Callable[[Checkpoint, str], Model]
 
+class TaskClassifier(Protocol):
+    """What the predictor needs of a router; `mevlip.routing.router.Router` is the real one."""
 
-@dataclass(frozen=True)
-class RunReport:
-    """What a run did.
-
-    Attributes:
-        predictions: The file written.
-        results: The result of each question, in output order.
-        resumed: How many answers came from an earlier run's journal.
-        counters: Machine-independent cost.
-        seconds: Wall time by phase.
-    """
-
-    predictions: Path
-    results: tuple[Result, ...]
-    resumed: int
-    counters: Counters
-    seconds: dict[str, float]
+    forwards: int
+    """Batches run so far."""
 
     @property
-    def fallbacks(self) -> int:
-        """Number of answers that are legal stand-ins."""
-        return sum(result.stage == "fallback" for result in self.results)
+    def threshold(self) -> float:
+        """Least confidence for a task's own adapter."""
 
-    @property
-    def failures(self) -> tuple[Result, ...]:
-        """Fallbacks of questions that the model was asked: it broke, or said nothing of use."""
-        return tuple(result for result in self.results if result.stage == "fallback" and result.asked)
-
-    @property
-    def reasons(self) -> Counter[str]:
-        """How often each reason led to a fallback."""
-        return Counter(result.reason for result in self.results if result.stage == "fallback")
-
-    def by_task(self) -> list[tuple[str | int, ...]]:
-        """Rows of task, questions, answered by its own adapter, by the generalist, and by each of `STAGES`."""
-        rows: list[tuple[str | int, ...]] = []
-        for task in dict.fromkeys(sorted(result.task for result in self.results)):
-            mine = [result for result in self.results if result.task == task]
-            own = sum(result.adapter == task.value for result in mine)
-            stages = Counter(result.stage for result in mine)
-            rows.append((task.value, len(mine), own, len(mine) - own, *(stages[stage] for stage in STAGES)))
-        return rows
+    def classify(self, questions: Iterable[str]) -> dict[str, TaskPrediction]:
+        """Classifies questions, each distinct one once."""
 
 
-def load_real_model(checkpoint: Checkpoint, device: str) -> Model:
+@dataclass
+class Loads:
+    """How often a predictor did what is costly and needed only once; tests assert these numbers."""
+
+    verifications: int = 0
+    routers: int = 0
+    models: int = 0
+
+
+def load_model(checkpoint: Checkpoint, device: Device) -> Model:
     """Loads the checkpoint's model; the heavy imports happen here."""
     from mevlip.inference.model import VisionLanguageModel, choose_device
 
@@ -88,135 +65,168 @@ def load_real_model(checkpoint: Checkpoint, device: str) -> Model:
     return VisionLanguageModel.load(checkpoint, chosen)
 
 
-def predict(settings: Settings, load_model: ModelLoader = load_real_model, quiet: bool = False) -> RunReport:
-    """Answers every question of an input folder.
+class Predictor:
+    """Owns a checkpoint's router and model and answers questions with them.
 
     Args:
-        settings: What to do.
-        load_model: Loads the model; tests hand in another one.
+        checkpoint: The checkpoint; its files are verified before the first of them is loaded.
+        device: Where the model runs.
+        load_model: Loads the model; tests and other model families hand in another.
+        load_router: Loads the task classifier; likewise.
         quiet: Whether to show no progress.
 
-    Raises:
-        InputError: There is nothing to answer.
-        CheckpointError: The checkpoint is incomplete or altered.
-        EnvironmentProblem: The output folder or the device cannot be used.
-        ModelFailure: The model, its device or a library broke; finished answers are in the journal.
-        OutputError: The predictions would break the contract; nothing was written.
+    Attributes:
+        loads: How often checkpoint, router and model were loaded.
     """
-    go_offline()
-    clock = _Clock()
-    with clock("read"):
-        folder = read_input_folder(settings.input, settings.output)
-        questions = _select(folder, settings.limit)
-        keys = {question.position: question_key(question, folder.root) for question in questions}
-    checkpoint = read_checkpoint(find_checkpoint(settings.checkpoint))
-    with closing(Journal(settings.output, _run_identity(settings, checkpoint.digest))) as journal:
-        with clock("verify"):
-            _verify(checkpoint, quiet)
-        results = {position: journal.done[key] for position, key in keys.items() if key in journal.done}
-        waiting = [question for question in questions if question.position not in results]
-        resumed = len(results)
-        if resumed:
-            logger.info("resuming: %d answers are there from an earlier run", resumed)
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: Device = "auto",
+        *,
+        load_model: ModelLoader = load_model,
+        load_router: RouterLoader = Router.load,
+        quiet: bool = True,
+    ) -> None:
+        go_offline()
+        self.checkpoint = checkpoint
+        self.device = device
+        self.loads = Loads()
+        self._load_model = load_model
+        self._load_router = load_router
+        self._quiet = quiet
+
+    @classmethod
+    def find(cls, settings: PredictorSettings | None = None, **options: Any) -> Predictor:
+        """A predictor that loads nothing yet; `options` are those of the class.
+
+        Raises:
+            CheckpointError: There is no such checkpoint, or its manifest or a route breaks its contract.
+        """
+        chosen = settings or PredictorSettings()
+        go_offline()
+        return cls(read_checkpoint(find_checkpoint(chosen.checkpoint)), chosen.device, **options)
+
+    @classmethod
+    def load(cls, checkpoint: str | Path | None = None, device: Device = "auto", **options: Any) -> Predictor:
+        """Verifies a checkpoint and loads its router and model.
+
+        Args:
+            checkpoint: Its folder or name; None for the medical one if it is there, else the demo.
+            device: Where the model runs.
+            options: Those of the class.
+
+        Raises:
+            CheckpointError: The checkpoint is absent, incomplete or altered.
+            EnvironmentProblem: The device cannot be used, or memory does not suffice.
+            ModelFailure: The model, its device or a library broke.
+        """
+        name = None if checkpoint is None else str(checkpoint)
+        predictor = cls.find(PredictorSettings(checkpoint=name, device=device), **options)
+        predictor.verify()
+        _ = predictor.router, predictor.model
+        return predictor
+
+    def verify(self) -> None:
+        """Compares every file of the checkpoint with its manifest, once.
+
+        Raises:
+            CheckpointError: A file is missing, altered, unlisted or of a refused kind.
+        """
+        if self.loads.verifications:
+            return
+        manifest = self.checkpoint.manifest
+        with Progress("verifying the checkpoint", manifest.size, "B", self._quiet) as progress:
+            verify_files(self.checkpoint.folder, manifest, progress.advance)
+        self.loads.verifications += 1
+        logger.info("checkpoint: %s (%s)", self.checkpoint.folder, manifest.kind)
+        if manifest.notice:
+            logger.warning("%s", manifest.notice)
+
+    @cached_property
+    def router(self) -> TaskClassifier:
+        """The task classifier."""
+        self.verify()
+        self.loads.routers += 1
+        return self._load_router(self.checkpoint.router)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model with its adapters."""
+        self.verify()
+        self.loads.models += 1
+        return self._load_model(self.checkpoint, self.device)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What answers depend on besides the question and the settings."""
+        return {"checkpoint": self.checkpoint.digest, "device": self.device}
+
+    def ask(
+        self,
+        question: str,
+        images: Sequence[GivenImage] = (),
+        *,
+        task: TaskType | str | None = None,
+        constrain: bool = True,
+    ) -> Answer:
+        """Answers one question.
+
+        Args:
+            question: Its text.
+            images: Its images: paths, files' bytes or Pillow images.
+            task: What kind of answer it wants; None lets the router decide.
+            constrain: Whether the model may only say what the question allows.
+        """
+        asked = Question.given_as(question, images, TaskType(task) if task is not None else None)
+        return self.answer(
+            [asked], AnswerSettings(routing="router" if task is None else "declared", constrain=constrain)
+        )[0]
+
+    def answer(
+        self,
+        questions: Sequence[Question],
+        settings: AnswerSettings | None = None,
+        load: ImageLoader = load_given_images,
+    ) -> tuple[Answer, ...]:
+        """Answers questions together: routed, and in batches of one adapter.
+
+        Args:
+            questions: The questions.
+            settings: How to answer them.
+            load: Loads a question's images; questions made by `Question.given_as` carry their own.
+
+        Returns:
+            The answers in the order of the questions.
+
+        Raises:
+            ModelFailure: The model, its device or a library broke.
+        """
+        chosen = settings or AnswerSettings()
+        placed = [replace(question, position=place) for place, question in enumerate(questions)]
         counters = Counters()
-        with clock("route"):
-            routed = _route_all(settings, checkpoint, waiting, counters)
-        if routed:
-            with clock("load"):
-                # Without an adapter the base is asked as the generalist is.
-                routes = {**checkpoint.routes, NO_ADAPTER: checkpoint.routes[GENERALIST]}
-                model = load_model(checkpoint, settings.device)
-                engine = Engine(model, routes, folder.root, counters, settings.constrain)
-            with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
-                for batch in engine.run(plan(routed, settings.batch_size)):
-                    journal.append((keys[result.position], result) for result in batch)
-                    results |= {result.position: result for result in batch}
-                    progress.advance(len(batch))
-                    interrupts.check()
-        with clock("write"):
-            ordered = tuple(results[question.position] for question in questions)
-            _tell_failures(questions, ordered)
-            rows = [answered(q, result.answer) for q, result in zip(questions, ordered, strict=True)]
-            path = write_predictions(rows, questions, settings.output)
-            if settings.explanations:
-                write_explanations(settings.explanations, map(explain, questions, ordered))
-        journal.discard()
-    return RunReport(path, ordered, resumed, counters, clock.seconds)
+        batches = self.answer_batches(self.route(placed, chosen, counters), chosen, load, counters)
+        found = {answer.position: answer for batch in batches for answer in batch}
+        return tuple(found[place] for place in range(len(placed)))
 
+    def route(
+        self, questions: Sequence[Question], settings: AnswerSettings, counters: Counters
+    ) -> list[RoutedQuestion]:
+        """Chooses task and adapter of each question; the router is loaded only where one has to be read."""
+        texts = {question.text for question in questions if needs_router(question, settings.routing)}
+        if not texts:
+            return [route(question, settings.routing, {}, 0.0) for question in questions]
+        before = self.router.forwards
+        predictions = self.router.classify(texts)
+        counters.router_forwards += self.router.forwards - before
+        threshold = self.router.threshold if settings.threshold is None else settings.threshold
+        return [route(question, settings.routing, predictions, threshold) for question in questions]
 
-def enforce(report: RunReport, settings: Settings) -> None:
-    """Raises TooManyFailures where the model failed on more questions than the settings allow; the output stays."""
-    failures, total = report.failures, len(report.results)
-    allowed = settings.allowed_failures(total)
-    if len(failures) > allowed:
-        [(cause, _)] = Counter(result.reason for result in failures).most_common(1)
-        raise TooManyFailures(
-            f"The model failed on {len(failures)} of {total} questions, which have fallback answers; "
-            f"--max-failures {settings.max_failures} allows {allowed}; most frequent cause: {cause}",
-            f"{report.predictions} is complete and valid; fix the cause and run again, or raise --max-failures.",
-        )
-
-
-def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:
-    for problem in folder.problems:
-        logger.warning("%s", problem)
-    questions = folder.questions[:limit]
-    logger.info("%d questions in %d files", len(questions), len({question.file for question in questions}))
-    if len(questions) < len(folder.questions):
-        logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
-    return questions
-
-
-def _tell_failures(questions: tuple[Question, ...], results: tuple[Result, ...]) -> None:
-    """Logs each question that had a bad image or broke the model, with its place."""
-    lines = [
-        f"{question.where}: {'; '.join([*result.problems, *([result.reason] if result.failed else [])])}"
-        for question, result in zip(questions, results, strict=True)
-        if result.problems or result.failed
-    ]
-    for line in lines[:_MOST_FAILURES_TOLD]:
-        logger.warning("%s", line)
-    if len(lines) > _MOST_FAILURES_TOLD:
-        logger.warning("... and %d more such questions", len(lines) - _MOST_FAILURES_TOLD)
-
-
-def _route_all(
-    settings: Settings, checkpoint: Checkpoint, questions: list[Question], counters: Counters
-) -> list[RoutedQuestion]:
-    texts = {question.text for question in questions if needs_router(question, settings.routing)}
-    if not texts:
-        return [route(question, settings.routing, {}, 0.0) for question in questions]
-    router = Router.load(checkpoint.router)
-    threshold = router.settings.threshold if settings.threshold is None else settings.threshold
-    predictions = router.classify(texts)
-    counters.router_forwards = router.forwards
-    return [route(question, settings.routing, predictions, threshold) for question in questions]
-
-
-def _verify(checkpoint: Checkpoint, quiet: bool) -> None:
-    with Progress("verifying the checkpoint", checkpoint.manifest.size, "B", quiet) as progress:
-        verify_files(checkpoint.folder, checkpoint.manifest, progress.advance)
-    logger.info("checkpoint: %s (%s)", checkpoint.folder, checkpoint.manifest.kind)
-    if checkpoint.manifest.notice:
-        logger.warning("%s", checkpoint.manifest.notice)
-
-
-def _run_identity(settings: Settings, checkpoint_digest: str) -> str:
-    """What answers depend on besides the question; answers of a run with another identity are not reused."""
-    relevant = settings.model_dump(include={"routing", "threshold", "device", "batch_size", "constrain"}, mode="json")
-    return json.dumps({"version": __version__, "checkpoint": checkpoint_digest, **relevant}, sort_keys=True)
-
-
-class _Clock:
-    """Wall seconds by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+    def answer_batches(
+        self, routed: Sequence[RoutedQuestion], settings: AnswerSettings, load: ImageLoader, counters: Counters
+    ) -> Iterator[tuple[Answer, ...]]:
+        """Yields the answers of each batch as soon as it is done; every question gets one."""
+        # Without an adapter the base is asked as the generalist is.
+        routes = {**self.checkpoint.routes, NO_ADAPTER: self.checkpoint.routes[GENERALIST]}
+        engine = Engine(self.model, routes, load, counters, settings.constrain)
+        return engine.run(plan(routed, settings.batch_size))

@@ -14,7 +14,7 @@ from typing import Literal
 GENERALIST = "generalist"
 """Name of the generalist adapter, used when the router is unsure."""
 
-NO_ADAPTER = "base"
+NO_ADAPTER = "none"
 """Stands where an adapter's name would, when the base model answers alone."""
 
 AnswerType = Literal["choice", "label_set", "boxes", "instance_boxes", "count", "measurement", "report"]

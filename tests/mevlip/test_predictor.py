@@ -9,12 +9,14 @@ import pytest
 from pydantic import ValidationError
 
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError, ModelFailure, TooManyFailures
-from mevlip.predictor import RunReport, enforce, predict
-from mevlip.run.journal import JOURNAL_NAME
-from mevlip.run.settings import Settings
+from mevlip.predictor import Predictor
+from mevlip.runs.folder import run_folder
+from mevlip.runs.journal import JOURNAL_NAME
+from mevlip.runs.report import RunReport, check_failures
+from mevlip.settings import PredictorSettings, RunSettings
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
-from tests.conftest import EXAMPLES, FLARE_DATA, FakeModel, needs_flare_data, record
+from tests.conftest import EXAMPLES, FLARE_DATA, FakeModel, answer_folder, needs_flare_data, record
 
 Write = Callable[..., Path]
 
@@ -35,8 +37,7 @@ def legal_model() -> FakeModel:
 
 
 def run(root: Path, output: Path, model: FakeModel | None = None, **options: Any) -> RunReport:
-    settings = Settings(input=root, output=output, checkpoint="demo", **options)
-    return predict(settings, lambda checkpoint, device: model or legal_model(), quiet=True)
+    return answer_folder(root, output, model or legal_model(), **options)
 
 
 def rows(output: Path) -> list[dict[str, Any]]:
@@ -63,18 +64,18 @@ def test_the_question_decides_where_task_types_are_hidden_or_wrong(write_questio
         [record(text, TaskType=kind) for text, kind in zip(texts, ("", "Classification", 5), strict=True)]
     )
     report = run(root, tmp_path / "out")
-    assert [result.adapter for result in report.results] == ["counting", "regression", "report_generation"]
+    assert [result.adapter for result in report.answers] == ["counting", "regression", "report_generation"]
 
 
 def test_folder_modality_and_file_names_play_no_part(write_questions: Write, tmp_path: Path) -> None:
     text = "How many cells lie in this field?"
-    a = run(write_questions([record(text)], folder="Xray/a"), tmp_path / "1").results[0]
+    a = run(write_questions([record(text)], folder="Xray/a"), tmp_path / "1").answers[0]
     misleading = record(text, image="detection/report.png", Modality="Ultrasound", TaskType="detection")
     (tmp_path / "in/Xray/a/set_questions_val.json").unlink()
     b = run(
         write_questions([misleading], folder="Detection/boxes", name="boxes_questions_test.json"), tmp_path / "2"
-    ).results[0]
-    assert (a.task, a.adapter, a.confidence, a.answer) == (b.task, b.adapter, b.confidence, b.answer)
+    ).answers[0]
+    assert (a.task, a.adapter, a.confidence, a.text) == (b.task, b.adapter, b.confidence, b.text)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_folder_modality_and_file_names_play_no_part(write_questions: Write, tmp
 )
 def test_routing_modes(write_questions: Write, tmp_path: Path, options: dict[str, Any], adapters: set[str]) -> None:
     root = write_questions([record("How many cells lie in this field?", TaskType="regression")])
-    assert {result.adapter for result in run(root, tmp_path / "out", **options).results} == adapters
+    assert {result.adapter for result in run(root, tmp_path / "out", **options).answers} == adapters
 
 
 def test_one_adapter_switch_per_adapter_and_one_router_run_per_distinct_question(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp
 
 def test_two_runs_of_the_real_model_are_byte_identical(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        predict(Settings(input=EXAMPLES, output=tmp_path / name, checkpoint="demo", device="cpu"), quiet=True)
+        answer_folder(EXAMPLES, tmp_path / name, device="cpu")
     first, second = ((tmp_path / name / "predictions.json").read_bytes() for name in ("first", "second"))
     assert first == second
 
@@ -138,20 +139,20 @@ def test_a_finished_journal_needs_no_model(
         raise EnvironmentProblem("disk full", "Free some.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mevlip.predictor.write_predictions", no_disk)
+        patch.setattr("mevlip.runs.folder.write_predictions", no_disk)
         with pytest.raises(EnvironmentProblem):
             run(root, tmp_path / "out")
 
     def no_model(*_: object) -> FakeModel:
         raise AssertionError("the model is not needed")
 
-    settings = Settings(input=root, output=tmp_path / "out", checkpoint="demo")
-    assert predict(settings, no_model, quiet=True).resumed == 1
+    predictor = Predictor.find(PredictorSettings(checkpoint="demo"), load_model=no_model)
+    assert run_folder(predictor, RunSettings(input=root, output=tmp_path / "out"), quiet=True).resumed == 1
 
 
 def test_the_limit_is_loud(write_questions: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_questions([record(f"{i}? A: x, B: y") for i in range(5)])
-    assert len(run(root, tmp_path / "out", limit=2).results) == 2
+    assert len(run(root, tmp_path / "out", limit=2).answers) == 2
     assert "PARTIAL OUTPUT: --limit leaves 3 questions out" in caplog.text
 
 
@@ -181,14 +182,14 @@ def test_too_many_failures_of_the_model_leave_a_valid_output(
     write_questions: Write, tmp_path: Path, nonsense: int, limit: str, passes: bool
 ) -> None:
     root = write_questions([record(f"Number {i}? A: x, B: y", image=f"{i}.png") for i in range(40)])
-    settings = Settings(input=root, output=tmp_path / "out", checkpoint="demo", routing="declared", max_failures=limit)
-    report = predict(settings, lambda *_: mostly_legal(nonsense), quiet=True)
+    settings = RunSettings(input=root, output=tmp_path / "out", max_failures=limit)
+    report = run(root, settings.output, mostly_legal(nonsense), routing="declared")
     assert len(report.failures) == nonsense
     if passes:
-        enforce(report, settings)
+        check_failures(report, settings)
     else:
         with pytest.raises(TooManyFailures, match=f"failed on {nonsense} of 40.*neither a letter") as caught:
-            enforce(report, settings)
+            check_failures(report, settings)
         assert caught.value.exit_code == 4
     assert len(rows(tmp_path / "out")) == 40
 
@@ -198,18 +199,18 @@ def test_unusable_records_are_no_failures_of_the_model(write_questions: Write, t
     (root / "Xray/set/b.png").unlink()
     report = run(root, tmp_path / "out")
     assert (report.fallbacks, report.failures) == (2, ())
-    enforce(report, Settings(input=root, output=tmp_path, max_failures="0"))
+    check_failures(report, RunSettings(input=root, output=tmp_path, max_failures="0"))
 
 
 def test_five_percent_may_fail_by_default() -> None:
-    settings = Settings(input=Path("in"), output=Path("out"))
+    settings = RunSettings(input=Path("in"), output=Path("out"))
     assert [settings.allowed_failures(total) for total in (1, 19, 20, 54, 1000)] == [0, 0, 1, 2, 50]
 
 
 @pytest.mark.parametrize("limit", ["", "-1", "5 %", "five", "1.5", "%"])
 def test_a_limit_is_a_number_or_a_percentage(limit: str) -> None:
     with pytest.raises(ValidationError, match="max_failures"):
-        Settings(input=Path("in"), output=Path("out"), max_failures=limit)
+        RunSettings(input=Path("in"), output=Path("out"), max_failures=limit)
 
 
 def test_an_error_of_the_program_keeps_the_journal(write_questions: Write, tmp_path: Path) -> None:
@@ -238,14 +239,13 @@ def test_the_output_is_tried_before_the_checkpoint_is_read(write_questions: Writ
 def test_missing_input_and_checkpoint_are_named(write_questions: Write, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         run(tmp_path / "absent", tmp_path / "out")
-    settings = Settings(input=write_questions([record()]), output=tmp_path / "out", checkpoint="absent")
     with pytest.raises(CheckpointError, match="No checkpoint 'absent'"):
-        predict(settings, quiet=True)
+        answer_folder(write_questions([record()]), tmp_path / "out", checkpoint="absent")
 
 
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(ValidationError, match="surprise"):
-        Settings.model_validate({"input": "i", "output": "o", "surprise": 1})
+        RunSettings.model_validate({"input": "i", "output": "o", "surprise": 1})
 
 
 def test_every_demo_task_has_examples() -> None:
@@ -277,7 +277,7 @@ def test_the_challenges_own_questions(tmp_path: Path, hidden: bool) -> None:
     assert [{k: v for k, v in row.items() if k != "Answer"} for row in answers] == kept
     spelled = {spelling: task.type for task in TASKS.values() for spelling in task.spellings}
     right = 0
-    for result, one in zip(report.results, asked, strict=True):
+    for result, one in zip(report.answers, asked, strict=True):
         declared: TaskType = spelled[one["TaskType"].lower().replace("_", " ").replace("-", " ")]
         right += result.task == declared
     assert right / len(asked) >= 0.95

@@ -14,12 +14,11 @@ import pytest
 
 from mevlip.answers import QuestionSpec, read_answer
 from mevlip.core.errors import ModelFailure
-from mevlip.inference.engine import OutOfMemory
-from mevlip.predictor import RunReport, predict
-from mevlip.run.journal import JOURNAL_NAME
-from mevlip.run.settings import Settings
+from mevlip.inference.completion import OutOfMemory
+from mevlip.runs.journal import JOURNAL_NAME
+from mevlip.runs.report import RunReport
 from mevlip.tasks import TASKS, TaskType, parse_task_type
-from tests.conftest import FakeModel, record
+from tests.conftest import FakeModel, answer_folder, record
 
 Write = Callable[..., Path]
 CELLS = "How many cells lie in this field?"
@@ -32,8 +31,7 @@ INST, COUNT, REG, REPORT = TaskType.INSTANCE_DETECTION, TaskType.COUNTING, TaskT
 
 
 def answered(root: Path, output: Path, answer: Callable[[str, str], str], **options: Any) -> RunReport:
-    settings = Settings(input=root, output=output, checkpoint="demo", **options)
-    return predict(settings, lambda checkpoint, device: FakeModel(answer), quiet=True)
+    return answer_folder(root, output, FakeModel(answer), **options)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +74,7 @@ def test_texts_that_were_misread(task: TaskType, spec: QuestionSpec, text: str, 
 def test_3_the_routed_task_decides_how_an_answer_is_read(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(CELLS, TaskType=""), record(CELLS, TaskType="Classification")])
     report = answered(root, tmp_path / "out", lambda adapter, text: "12 cells")
-    assert [(result.task, result.answer) for result in report.results] == [(COUNT, "12")] * 2
+    assert [(result.task, result.text) for result in report.answers] == [(COUNT, "12")] * 2
 
 
 def test_5_the_router_reads_each_distinct_question_once(write_questions: Write, tmp_path: Path) -> None:
@@ -88,7 +86,7 @@ def test_6_and_15_every_view_of_a_question_is_shown(write_questions: Write, tmp_
     views = ["imagesVal/a-1.png", "imagesVal/a-2.png", "imagesVal/a-3.png"]
     report = answered(write_questions([record(CELLS, image=views)]), tmp_path / "out", lambda adapter, text: "12")
     assert report.counters.image_encodes == 3
-    assert report.results[0].answer == "12"
+    assert report.answers[0].text == "12"
     assert json.loads(report.predictions.read_bytes())[0]["ImageName"] == views, "a list stays a list"
 
 
@@ -108,8 +106,8 @@ def test_11_an_error_is_never_an_answer(write_questions: Write, tmp_path: Path) 
         return answer
 
     report = answered(root, tmp_path / "out", breaks(OutOfMemory))
-    assert [result.answer for result in report.results] == [TASKS[COUNT].fallback] * 2
-    assert all(result.failed for result in report.results)
+    assert [result.text for result in report.answers] == [TASKS[COUNT].fallback] * 2
+    assert all(result.failed for result in report.answers)
     with pytest.raises(ModelFailure, match="no room"):
         answered(root, tmp_path / "broken", breaks(RuntimeError))
     assert not (tmp_path / "broken/predictions.json").exists()
@@ -133,7 +131,7 @@ def test_13_truth_and_broken_files_are_no_questions(write_questions: Write, tmp_
     write_questions([record(CELLS, Answer="99")], name="set_questions_val_withGT.json")
     (root / "Xray/set/other_questions_val.json").write_text("{broken", "utf-8")
     report = answered(root, tmp_path / "out", lambda adapter, text: "12")
-    assert [result.answer for result in report.results] == ["12"]
+    assert [result.text for result in report.answers] == ["12"]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,8 @@ from mevlip.checkpoints.routes import ImageSettings
 from mevlip.flare.images import fit_pixel_budget, load_image
 from mevlip.inference.processors import PromptEncoder
 from mevlip.inference.prompts import Prompt
-from mevlip.predictor import predict
-from mevlip.run.settings import Settings
 from mevlip.tasks import TASKS, TaskType
-from tests.conftest import DEMO
+from tests.conftest import DEMO, answer_folder
 from tests.mevlip.real_pictures import PICTURES, Picture, dicom, sizes
 
 QUESTIONS = {
@@ -89,14 +87,13 @@ def test_every_task_is_answered_about_real_pictures(size: str, thin_checkpoint: 
     records.append(several)
     (folder / "real_questions_val.json").write_text(json.dumps(records), "utf-8")
     checkpoint = thin_checkpoint if size == "thin" else DEMO
-    settings = Settings(input=folder, output=tmp_path / "out", checkpoint=str(checkpoint), routing="declared")
-    report = predict(settings, quiet=True)
-    assert {result.task for result in report.results} == set(TASKS)
-    assert not [result for result in report.results if result.failed or result.problems]
+    report = answer_folder(folder, tmp_path / "out", checkpoint=checkpoint, routing="declared")
+    assert {result.task for result in report.answers} == set(TASKS)
+    assert not [result for result in report.answers if result.failed or result.problems]
     assert report.counters.image_encodes == len(names) * 2 + 4
     extent = {name: (width, height) for name, width, height in sizes()}
     rows = json.loads((tmp_path / "out/predictions.json").read_bytes())
-    for row, result in zip(rows, report.results, strict=True):
+    for row, result in zip(rows, report.answers, strict=True):
         if result.task is TaskType.DETECTION:
             width, height = extent[row["ImageName"]]
             for x_min, y_min, x_max, y_max in json.loads(row["Answer"]):

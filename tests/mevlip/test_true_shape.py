@@ -18,16 +18,16 @@ from mevlip.answers import QuestionSpec, answer_class, grammar_of
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings
 from mevlip.core.errors import CheckpointError, ModelFailure
+from mevlip.inference.completion import OutOfMemory
 from mevlip.inference.decoding import Grammars
-from mevlip.inference.engine import OutOfMemory
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.processors import PromptEncoder
 from mevlip.inference.prompts import Prompt, build_prompt
-from mevlip.predictor import RunReport, predict
-from mevlip.run.doctor import examine
-from mevlip.run.settings import Settings
+from mevlip.runs.doctor import examine
+from mevlip.runs.report import RunReport
+from mevlip.settings import PredictorSettings
 from mevlip.tasks import GENERALIST, TaskType
-from tests.conftest import EXAMPLES, FLARE_DATA, needs_flare_data
+from tests.conftest import EXAMPLES, FLARE_DATA, answer_folder, needs_flare_data
 
 CPU = torch.device("cpu")
 LOGITS, TOKENS = 151_674, 151_675
@@ -51,18 +51,17 @@ def encoder(checkpoint: Checkpoint) -> PromptEncoder:
 
 
 def answer(checkpoint: Path, folder: Path, out: Path, **options: Any) -> RunReport:
-    settings = Settings(input=folder, output=out, checkpoint=str(checkpoint), **options)
-    return predict(settings, quiet=True)
+    return answer_folder(folder, out, checkpoint=checkpoint, **options)
 
 
 @pytest.mark.parametrize("constrain", [True, False], ids=["constrained", "free"])
 def test_all_seven_tasks_are_answered_without_a_failure(thin_checkpoint: Path, tmp_path: Path, constrain: bool) -> None:
     report = answer(thin_checkpoint, EXAMPLES, tmp_path, routing="declared", constrain=constrain)
-    assert {result.task for result in report.results} == set(TaskType)
-    assert len(report.results) == 54
-    assert not [result for result in report.results if result.failed]
+    assert {result.task for result in report.answers} == set(TaskType)
+    assert len(report.answers) == 54
+    assert not [result for result in report.answers if result.failed]
     if constrain:
-        unreadable = [result for result in report.results if result.stage == "fallback"]
+        unreadable = [result for result in report.answers if result.stage == "fallback"]
         assert {result.task for result in unreadable} <= {TaskType.DETECTION}, "random boxes may have no area"
     assert report.counters.image_encodes == 63
 
@@ -84,7 +83,7 @@ def test_the_challenges_own_wordings_are_answered_without_a_failure(thin_checkpo
     (tmp_path / "real_questions_val.json").write_text(json.dumps(rows), "utf-8")
     for constrain in (True, False):
         report = answer(thin_checkpoint, tmp_path, tmp_path / "out", constrain=constrain)
-        assert not [result.reason for result in report.results if result.failed]
+        assert not [result.reason for result in report.answers if result.failed]
 
 
 def test_masks_are_as_wide_as_the_logits_and_never_allow_a_token_without_one(model: VisionLanguageModel) -> None:
@@ -146,7 +145,7 @@ def test_a_grammar_that_cannot_be_compiled_is_no_questions_fault(
         answer(thin_checkpoint, EXAMPLES, tmp_path)
     assert caught.value.exit_code == 8
     assert not (tmp_path / "predictions.json").exists()
-    found = list(examine(str(thin_checkpoint), "cpu"))
+    found = list(examine(PredictorSettings(checkpoint=str(thin_checkpoint), device="cpu")))
     assert (found[-1].status, "vocab size too small" in found[-1].detail) == ("FAIL", True)
 
 
@@ -251,5 +250,5 @@ def test_four_images_and_pictures_of_odd_sizes_are_answered(model: VisionLanguag
     grammar = grammar_of(TaskType.COUNTING, QuestionSpec("How many?"))
     made = model.generate([Prompt("How many?", "", 4), Prompt("How many?", "", 1)], [images, images[:1]], route, 4,
                           [grammar] * 2)  # fmt: skip
-    assert all(said.text.isdigit() for said in made.said)
+    assert all(one.text.isdigit() for one in made.completions)
     assert made.prefill_tokens > 256 * made.image_encodes > 256 * 5

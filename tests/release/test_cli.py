@@ -10,7 +10,7 @@ from tests.conftest import DEMO, run_mevlip
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
-@pytest.mark.parametrize("command", [["build", "--checkpoint", DEMO], ["test", "--input", DEMO], ["inspect"]])
+@pytest.mark.parametrize("command", [["build", "--checkpoint", DEMO], ["test", "--input", DEMO], ["show"]])
 def test_without_an_engine_the_status_is_its_own(command: list[str | Path]) -> None:
     done = run_mevlip("image", *command, env=NOWHERE)
     assert done.returncode == 7, done.stderr

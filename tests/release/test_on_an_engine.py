@@ -161,7 +161,7 @@ def test_nothing_is_in_the_image_that_should_not_be(client: Any, image: str, tmp
         if "http://" in one.get("created_by", "") and "FIND_LINKS" in one["created_by"]
     ]
     assert contents.labels["org.opencontainers.image.version"]
-    done = run_mevlip("image", "inspect", "--tag", image)
+    done = run_mevlip("image", "show", "--tag", image)
     print(done.stdout)
     assert done.returncode == 0 and "COPY dir" in done.stdout
 

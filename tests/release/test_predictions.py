@@ -44,8 +44,8 @@ def test_a_place_that_cannot_be_written_is_named(write_questions: Write, tmp_pat
 def test_the_command(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record()])
     (tmp_path / "p.json").write_text(json.dumps([record(Answer="A")]))
-    done = run_mevlip("pack-predictions", tmp_path / "p.json", "--input", root, "--out", tmp_path / "p.zip")
+    done = run_mevlip("predictions", "zip", tmp_path / "p.json", "--input", root, "--out", tmp_path / "p.zip")
     assert done.returncode == 0 and done.stdout.startswith(f"{tmp_path}/p.zip: ")
     (tmp_path / "p.json").write_text("[]")
-    done = run_mevlip("pack-predictions", tmp_path / "p.json", "--input", root)
+    done = run_mevlip("predictions", "zip", tmp_path / "p.json", "--input", root)
     assert done.returncode == 6 and "mevlip check" in done.stderr

@@ -30,7 +30,7 @@ def test_parts_become_a_checkpoint_that_the_predictor_opens(tmp_path: Path) -> N
     made = open_checkpoint(tmp_path / "made")
     assert made.manifest.notice == "Hi"
     assert made.routes == open_checkpoint(DEMO).routes
-    verified = run_mevlip("checkpoint", "verify", tmp_path / "made")
+    verified = run_mevlip("checkpoint", "check", tmp_path / "made")
     assert verified.returncode == 0
     assert ": verified, " in verified.stdout.splitlines()[-1]
 
@@ -139,7 +139,7 @@ def test_an_altered_file_fails_verification(tmp_path: Path) -> None:
     shutil.copytree(DEMO, tmp_path / "copy")
     with (tmp_path / "copy" / "router" / "router.json").open("a") as file:
         file.write(" ")
-    done = run_mevlip("checkpoint", "verify", tmp_path / "copy")
+    done = run_mevlip("checkpoint", "check", tmp_path / "copy")
     assert done.returncode == 3
     assert "router/router.json" in done.stderr.splitlines()[-1]
 

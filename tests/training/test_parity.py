@@ -105,7 +105,7 @@ class Rows:
     def asked(self, row: dict[str, Any], route: Route, encoder: PromptEncoder) -> Any:
         """The predictor's model inputs for a row's question."""
         question: Question = self.questions[row["id"]]
-        loaded = load_question_images(question, self.root, route.images.max_count)
+        loaded = load_question_images(question, route.images.max_count, self.root)
         prompt = build_prompt(question.text, len(loaded.images), route.prompt, encoder.reserved)
         return encoder.encode([prompt], [loaded.images], route.images)
 

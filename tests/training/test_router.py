@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mevlip.core.errors import EnvironmentProblem, InputError
+from mevlip.core.errors import EnvironmentProblem, InputError, TrainingFailed
 from mevlip.flare.questions import read_input_folder
 from mevlip.routing.router import Router
 from mevlip.tasks import TASKS, TaskType
@@ -21,7 +21,6 @@ from mevlip_training.router import (
     DEFAULT,
     PAPER,
     Pair,
-    RouterNotLearned,
     RouterTraining,
     default_settings,
     distinct_pairs,
@@ -150,7 +149,7 @@ def test_a_loss_that_does_not_fall_is_an_error(encoder_folder: Path, rate: float
             model.model.text_projector.linear_1.weight.fill_(rate)
     plan = replace(TINY, learning_rate=1e-12, shuffle_labels=False)
     model.model.text_projector.dropout.p = model.model.classes_projector.dropout.p = model.model.dropout.p = 0.0
-    with pytest.raises(RouterNotLearned, match=told):
+    with pytest.raises(TrainingFailed, match=told):
         train_router(model, tokenizer, pairs, default_settings(), plan)
 
 
@@ -323,7 +322,7 @@ def test_the_papers_preset_ends_in_an_error_that_says_why(
 ) -> None:
     options = ("--preset", "paper", "--epochs", 20, "--learning-rate", 2e-3, "--device", "cpu", "--quiet")
     result = run(question_tree, "--out", tmp_path / "router", "--encoder", encoder_folder, *options)
-    assert isinstance(result.exception, RouterNotLearned)
+    assert isinstance(result.exception, TrainingFailed)
     assert "--focal-alpha" in str(result.exception)
     assert not (tmp_path / "router").exists()
 

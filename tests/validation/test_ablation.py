@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.checkpoints.checkpoint import Checkpoint
-from mevlip.inference.engine import Model
-from mevlip.run.settings import Settings
+from mevlip.predictor import Loads, Predictor
+from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, render
 from mevlip_validation.scoring.rows import Row, read_truth
 from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
@@ -15,30 +14,20 @@ from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
 PART = EXAMPLES / "Mammography"
 
 
-class Loader:
-    """Counts how often the model is loaded."""
-
-    def __init__(self) -> None:
-        self.models: list[FakeModel] = []
-
-    def __call__(self, checkpoint: Checkpoint, device: str) -> Model:
-        self.models.append(FakeModel(lambda adapter, text: adapter))
-        return self.models[-1]
-
-
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[Row]], FakeModel, Path]:
-    out, load = tmp_path_factory.mktemp("ablation"), Loader()
-    settings = Settings(input=PART, output=out, checkpoint=str(DEMO), constrain=False)
-    found = answer_all(settings, read_truth(PART), load_model=load, quiet=True)
-    [model] = load.models
+    out, model = tmp_path_factory.mktemp("ablation"), FakeModel(lambda adapter, text: adapter)
+    predictor = Predictor.find(PredictorSettings(checkpoint=str(DEMO)), load_model=lambda *_: model)
+    settings = RunSettings(input=PART, output=out, constrain=False)
+    found = answer_all(predictor, settings, read_truth(PART), quiet=True)
+    assert predictor.loads == Loads(verifications=1, routers=1, models=1)
     return found, model, out
 
 
 def test_the_model_is_loaded_once_for_all_systems(answered: tuple[dict[str, list[Row]], FakeModel, Path]) -> None:
     found, model, out = answered
     assert list(found) == [system.name for system in SYSTEMS]
-    assert model.switches == ["base", "generalist", *["classification"] * 4]
+    assert model.switches == ["none", "generalist", *["classification"] * 4]
     assert sorted(path.parent.name for path in out.glob("*/predictions.json")) == sorted(
         system.name.replace(" ", "-") for system in SYSTEMS
     )
@@ -48,9 +37,9 @@ def test_every_system_answers_the_same_questions(answered: tuple[dict[str, list[
     found, model, _ = answered
     assert {tuple(row.place for row in rows) for rows in found.values()} == {tuple(r.place for r in found["base"])}
     assert all(row.said is not None for rows in found.values() for row in rows)
-    adapters = {name: {row.explanation["adapter"] for row in rows} for name, rows in found.items()}
+    adapters = {name: {row.explanation.adapter for row in rows} for name, rows in found.items()}
     assert (
-        adapters["base"] == {"base"}
+        adapters["base"] == {"none"}
         and adapters["MT"] == {"generalist"}
         and adapters["TS declared"] == {"classification"}
     )

@@ -1,4 +1,4 @@
-"""The commands `mevlip checkpoint assemble|verify|fetch`."""
+"""The commands `mevlip checkpoint assemble|check|fetch`."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def assemble(
 
 @checkpoint.command()
 @click.argument("folder", type=_FOLDER)
-def verify(folder: Path) -> None:
+def check(folder: Path) -> None:
     """Compare every file of a checkpoint FOLDER with its manifest, and its routes with one another.
 
     Whether its adapters take effect is what `mevlip doctor --checkpoint FOLDER` shows.
 
     \b
-    Example: mevlip checkpoint verify checkpoints/demo
+    Example: mevlip checkpoint check checkpoints/demo
     """
     from mevlip.checkpoints.checkpoint import open_checkpoint
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mevlip.cli.main import start_logging
+from mevlip.cli.options import quiet_option
 from mevlip.tasks import adapter_names
 from mevlip_training.router_cli import router
 
@@ -16,7 +16,6 @@ _FOLDER = click.Path(path_type=Path)
 @click.group()
 def train() -> None:
     """Train the adapters (with LLaMA-Factory) and the task classifier."""
-    start_logging(quiet=False)
 
 
 train.add_command(router)
@@ -42,7 +41,7 @@ train.add_command(router)
 @click.option("--base", help="Folder or hub name of the base model. Default: the one in the YAML.")
 @click.option("--out", type=_FOLDER, default=Path("runs"), show_default=True, help="Where the runs go.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show what would be trained.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 def adapters(
     data: Path,
     adapters: tuple[str, ...],

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem, TrainingFailed
 
 COMMAND = "llamafactory-cli"
 LOG_NAME = "train.log"
@@ -51,7 +51,8 @@ def run_training(config: Path, output: Path, tell: Callable[[int, int], object])
         tell: Called with the finished and the total number of steps.
 
     Raises:
-        EnvironmentProblem: LLaMA-Factory is absent, or ended with an error; its last lines are in the message.
+        EnvironmentProblem: LLaMA-Factory is not installed.
+        TrainingFailed: It ended with an error; its last lines are in the message.
     """
     command = [str(find_command()), "train", str(config)]
     output.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,7 @@ def run_training(config: Path, output: Path, tell: Callable[[int, int], object])
             process.terminate()
     if process.returncode:
         lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-        raise EnvironmentProblem(
+        raise TrainingFailed(
             f"{COMMAND} ended with status {process.returncode} on {config}: {' / '.join(lines[-_LINES_SHOWN:])}",
             f"Read {log}; the same command goes on from the last saved step.",
         )

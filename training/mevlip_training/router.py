@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mevlip.core.errors import EnvironmentProblem, InputError, MevlipError
+from mevlip.core.errors import EnvironmentProblem, InputError, TrainingFailed
 from mevlip.core.progress import Progress
 from mevlip.flare.questions import Question
 from mevlip.routing.router import ROUTER_NAME, RouterSettings, input_pipeline
@@ -30,10 +30,6 @@ _TOKENIZER_REMEDY = (
     "pip install sentencepiece protobuf."
 )
 _POOL = 8  # batches whose pairs are sorted by length together
-
-
-class RouterNotLearned(MevlipError):
-    """A training run ended without a usable classifier."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ PAPER = RouterTraining(head_learning_rate=None, focal_alpha=1.0)
 """The settings as the paper prints them.
 
 An alpha of 1 gives every wrong label the weight 1 - alpha = 0, so the loss is least where all labels score 1.0: such a
-run ends in `RouterNotLearned`. It is kept to show just that.
+run ends in `TrainingFailed`. It is kept to show just that.
 """
 
 PRESETS = {"default": DEFAULT, "paper": PAPER}
@@ -274,7 +270,7 @@ def train_router(
         The mean loss of each epoch.
 
     Raises:
-        RouterNotLearned: The loss was no number, or did not fall.
+        TrainingFailed: The loss was no number, or did not fall.
     """
     torch.manual_seed(plan.seed)
     rng = random.Random(plan.seed)  # noqa: S311 - shuffling, not secrets
@@ -318,7 +314,7 @@ class _Step:
             loss = self._model(**inputs, max_num_classes=len(TASKS)).loss
         value: float = loss.item()
         if not math.isfinite(value):
-            raise RouterNotLearned(
+            raise TrainingFailed(
                 f"The router's training loss became {value}",
                 "Train with a lower --learning-rate, and on a GPU with --no-fp16.",
             )
@@ -344,7 +340,7 @@ def _check_fall(losses: Sequence[float]) -> None:
     part = max(1, len(losses) // 4)
     first, last = sum(losses[:part]) / part, sum(losses[-part:]) / part
     if not last < first:
-        raise RouterNotLearned(
+        raise TrainingFailed(
             f"The router's training loss did not fall ({first:.4f} at first, {last:.4f} at the end)",
             "Train for more --epochs or with another --learning-rate (1e-5 suits a pretrained encoder).",
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.main import start_logging
+from mevlip.cli.options import quiet_option
 
 if TYPE_CHECKING:
     from mevlip_training.calibration import Calibration
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--report", type=click.Path(path_type=Path), help="Folder for the reliability plot (PNG and SVG).")
-@click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
+@quiet_option
 def router(data: Path, out: Path, report: Path | None, quiet: bool, **options: Any) -> None:
     """Train the task classifier on the questions below DATA_DIR and calibrate it on wordings that it never saw.
 
@@ -58,7 +58,6 @@ def router(data: Path, out: Path, report: Path | None, quiet: bool, **options: A
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise click.UsageError(f"--out {out} is not empty; name a new folder.")
-    start_logging(quiet)
     _quieten(local=Path(options["encoder"]).is_dir())
     split = _read(data, options["held_out"], options["seed"])
     calibration = _train(split, out, options, quiet)
@@ -110,11 +109,11 @@ def _read(data: Path, share: float, seed: int) -> Split:
 
 
 def _train(split: Split, out: Path, options: dict[str, Any], quiet: bool) -> Calibration:
+    from mevlip.core.errors import TrainingFailed
     from mevlip.inference.model import choose_device
     from mevlip_training.calibration import calibrate, router_logits, write_calibration
     from mevlip_training.off_topic import held_out_off_topic, off_topic_for
     from mevlip_training.router import (
-        RouterNotLearned,
         default_settings,
         new_router,
         open_encoder,
@@ -133,7 +132,7 @@ def _train(split: Split, out: Path, options: dict[str, Any], quiet: bool) -> Cal
     logits = router_logits(model, tokenizer, settings, [text for text, _ in measured], device)
     calibration = calibrate(logits, [task for _, task in measured])
     if calibration.accuracy < LEAST_ACCURACY:
-        raise RouterNotLearned(
+        raise TrainingFailed(
             f"The router is right on only {calibration.accuracy:.3f} of the held-out wordings, so it was not written",
             "With --focal-alpha 1 no label is ever pushed down: leave it at -1. Else train for more --epochs.",
         )

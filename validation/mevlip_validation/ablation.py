@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.core.tables import table
-from mevlip.inference.engine import Model
-from mevlip.predictor import ModelLoader, load_real_model, predict
-from mevlip.run.settings import Routing, Settings
+from mevlip.flare.images import load_question_images
+from mevlip.flare.predictions import answered
+from mevlip.flare.questions import read_input_folder
+from mevlip.predictor import Predictor
+from mevlip.routing.policy import Routing
+from mevlip.runs.folder import run_folder
+from mevlip.settings import RunSettings
 from mevlip.tasks import TASKS
-from mevlip_validation.controls import Control, write_control
+from mevlip_validation.perturbations import PERTURBATIONS, perturbed
 from mevlip_validation.scoring import RESAMPLES, SEED
 from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
 from mevlip_validation.scoring.output import NONE, number, show
-from mevlip_validation.scoring.rows import By, Row, Truth, match, read_explanations, read_records
+from mevlip_validation.scoring.rows import Row, Truth, match
 from mevlip_validation.scoring.score import Comparison, Score, compare, score
 
 
@@ -26,21 +30,21 @@ class System:
     Attributes:
         name: Its name, and its folder's.
         routing: How a question finds its adapter.
-        control: What is done to the images; None for nothing.
+        perturbation: What is done to the images, a name in `PERTURBATIONS`; None for nothing.
     """
 
     name: str
     routing: Routing
-    control: Control | None = None
+    perturbation: str | None = None
 
 
 SYSTEMS = (
-    System("base", "base"),
+    System("base", "none"),
     System("MT", "generalist"),
     System("TS by router", "router"),
     System("TS declared", "declared"),
-    System("blank images", "router", "blank"),
-    System("question only", "router", "question-only"),
+    System("blank images", "router", "blank images"),
+    System("question only", "router", "question only"),
 )
 PAIRS = (("base", "MT"), ("MT", "TS by router"), ("TS by router", "TS declared"), ("blank images", "TS by router"))
 """Systems to compare: whether the second is better than the first."""
@@ -60,39 +64,33 @@ class Ablation:
 
 
 def answer_all(
-    settings: Settings,
+    predictor: Predictor,
+    settings: RunSettings,
     truths: Sequence[Truth],
     systems: Sequence[System] = SYSTEMS,
-    load_model: ModelLoader = load_real_model,
     quiet: bool = False,
 ) -> dict[str, list[Row]]:
-    """Has every system answer the same questions; the model is loaded once.
+    """Has every system answer the same questions, with one predictor and one reading of the folder.
 
     Args:
-        settings: Input, output folder, checkpoint, device and batch size; the routing is each system's own.
-        truths: The true answers, in the order of the input's questions.
+        predictor: The loaded checkpoint.
+        settings: Input, output folder and batch size; the routing is each system's own.
+        truths: The true answers.
         systems: Which systems.
-        load_model: Loads the model.
         quiet: Whether to show no progress.
 
     Returns:
-        Each system's rows, in the same order.
+        Each system's rows, in the same order; its predictions are in a folder of its own below the output folder.
     """
-    load = _Once(load_model)
+    folder = read_input_folder(settings.input, settings.output)
+    load = partial(load_question_images, root=folder.root)
     found = {}
     for system in systems:
-        out = settings.output / system.name.replace(" ", "-")
-        source = settings.input
-        if system.control:
-            source = out / "inputs"
-            write_control(settings.input, source, system.control)
-        explained = out / "explanations.jsonl"
-        mine = {"input": source, "output": out, "routing": system.routing, "explanations": explained}
-        report = predict(settings.model_copy(update=mine), load, quiet)
-        predictions = read_records(report.predictions)
-        # A control's image names may differ, its order does not.
-        by: By = "position" if system.control else "question"
-        found[system.name] = list(match(truths, predictions, read_explanations(explained, predictions), by).rows)
+        own = {"output": settings.output / system.name.replace(" ", "-"), "routing": system.routing}
+        loader = perturbed(load, PERTURBATIONS[system.perturbation]) if system.perturbation else load
+        report = run_folder(predictor, settings.model_copy(update=own), quiet, folder, loader)
+        predictions = [answered(*pair) for pair in zip(folder.questions, (a.text for a in report.answers), strict=True)]
+        found[system.name] = list(match(truths, predictions, report.explanations).rows)
     return found
 
 
@@ -151,16 +149,3 @@ def _same(scores: Sequence[Score], one: Score) -> Score | None:
         (other for other in scores if (other.task, other.measure, other.rule) == (one.task, one.measure, one.rule)),
         None,
     )
-
-
-class _Once:
-    """Loads a model at the first call and gives the same one at the next."""
-
-    def __init__(self, load: ModelLoader) -> None:
-        self._load = load
-        self._model: Model | None = None
-
-    def __call__(self, checkpoint: Checkpoint, device: str) -> Model:
-        if self._model is None:
-            self._model = self._load(checkpoint, device)
-        return self._model

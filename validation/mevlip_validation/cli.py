@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from mevlip.cli.options import quiet_option
+
 
 @click.command()
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -21,7 +23,7 @@ def check(predictions: Path, input_folder: Path) -> None:
     """Check a PREDICTIONS file against the schema and the inputs, and list every fault.
 
     \b
-    Example: mevlip check build/demo/predictions.json --input examples/inputs
+    Example: mevlip predictions check build/demo/predictions.json --input examples/inputs
     """
     from mevlip.core.errors import OutputError
     from mevlip.core.tables import table
@@ -43,7 +45,7 @@ def check(predictions: Path, input_folder: Path) -> None:
 @click.command("check-input")
 @click.argument("input_folder", metavar="INPUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write all.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
     """Look at every question and image below INPUT before a run, and warn of what may spoil an answer.
 
@@ -52,11 +54,9 @@ def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
     \b
     Example: mevlip check-input examples/inputs
     """
-    from mevlip.cli.main import start_logging
     from mevlip.core.tables import table, write_csv
     from mevlip_validation.inputs import Notice, check_inputs, summary
 
-    start_logging(quiet)
     folder, notices = check_inputs(input_folder, quiet)
     for problem in folder.problems:
         click.echo(problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
 from mevlip.answers.grammar import Grammar
@@ -18,17 +18,17 @@ from mevlip.tasks import TASKS, AnswerType, TaskType
 __all__ = [
     "ANSWER_CLASSES",
     "STAGES",
-    "Answer",
     "ParsedAnswer",
     "QuestionSpec",
     "Stage",
+    "TypedAnswer",
     "answer_class",
     "fallback_answer",
     "grammar_of",
     "read_answer",
 ]  # fmt: skip
 
-ANSWER_CLASSES: dict[AnswerType, type[Answer]] = {
+ANSWER_CLASSES: dict[AnswerType, type[TypedAnswer]] = {
     "choice": Choice,
     "label_set": LabelSet,
     "boxes": Boxes,
@@ -60,7 +60,7 @@ class ParsedAnswer:
     reason: str = ""
 
 
-def answer_class(task: TaskType) -> type[Answer]:
+def answer_class(task: TaskType) -> type[TypedAnswer]:
     """The class of a task's answers."""
     return ANSWER_CLASSES[TASKS[task].answer_type]
 

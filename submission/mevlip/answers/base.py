@@ -13,7 +13,7 @@ class Unparsable(ValueError):
     """A model's text that is no answer of the wanted type; says why, without quoting it."""
 
 
-class Answer(ABC):
+class TypedAnswer(ABC):
     """A typed answer. Subclasses are frozen dataclasses."""
 
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.grammar import Grammar, Lark, up_to
 from mevlip.answers.question_spec import QuestionSpec
 
@@ -29,7 +29,7 @@ class Box(NamedTuple):
     y_max: int
 
 
-class _BoxAnswer(Answer):
+class _BoxAnswer(TypedAnswer):
     """What both kinds of box answers read alike."""
 
     @classmethod

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.clean import one_line, unwrap
 from mevlip.answers.grammar import Grammar, OneOf
 from mevlip.answers.matching import closest, contained, fold_label
@@ -20,7 +20,7 @@ _LONGEST_FREE_TEXT = 100
 
 
 @dataclass(frozen=True)
-class Choice(Answer):
+class Choice(TypedAnswer):
     """A chosen option: its letter where the question letters its options, else its text."""
 
     value: str

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.clean import one_line, unwrap
 from mevlip.answers.grammar import Grammar, SomeOf
 from mevlip.answers.matching import closest, contained, same
@@ -18,7 +18,7 @@ _MOST_FREE_LABELS = 20
 
 
 @dataclass(frozen=True)
-class LabelSet(Answer):
+class LabelSet(TypedAnswer):
     """Chosen labels, without repetition, in the question's order where it has one, and what stands between them."""
 
     labels: tuple[str, ...]

@@ -8,7 +8,7 @@ from decimal import Decimal
 from math import ceil
 from typing import Self
 
-from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.clean import unwrap
 from mevlip.answers.grammar import Grammar, Lark, up_to
 from mevlip.answers.question_spec import GREATEST, QuestionSpec
@@ -48,7 +48,7 @@ _WORD = re.compile(rf"\b(?:{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True)
 
 
 @dataclass(frozen=True)
-class Count(Answer):
+class Count(TypedAnswer):
     """A number of things, below a million."""
 
     value: int
@@ -84,7 +84,7 @@ class Count(Answer):
 
 
 @dataclass(frozen=True)
-class Measurement(Answer):
+class Measurement(TypedAnswer):
     """A measured quantity without its unit, within the question's plausible range."""
 
     value: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.clean import is_wrapped, one_line, unwrap
 from mevlip.answers.grammar import Grammar, Lark
 from mevlip.answers.question_spec import QuestionSpec
@@ -16,7 +16,7 @@ _GRAMMAR = Lark(f"start: /{_WORD}( {_WORD})*/")
 
 
 @dataclass(frozen=True)
-class Report(Answer):
+class Report(TypedAnswer):
     """A report on one line."""
 
     text: str

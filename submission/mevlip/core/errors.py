@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     INVALID_OUTPUT = 6
     NO_ENGINE = 7
     MODEL_FAILED = 8
+    TRAINING_FAILED = 9
     INTERRUPTED = 130
 
 
@@ -32,7 +33,7 @@ class MevlipError(Exception):
         remedy: What the reader can do about it.
     """
 
-    exit_code = ExitCode.INTERNAL
+    exit_code: ExitCode
 
     def __init__(self, cause: str, remedy: str) -> None:
         super().__init__(f"{cause.rstrip('.')}. {remedy}")
@@ -65,6 +66,12 @@ class ModelFailure(MevlipError):
     """The model, its device or a library broke, and no question is to blame: every later answer would be a fallback."""
 
     exit_code = ExitCode.MODEL_FAILED
+
+
+class TrainingFailed(MevlipError):
+    """A training run ended with an error, or learned nothing."""
+
+    exit_code = ExitCode.TRAINING_FAILED
 
 
 class TooManyFailures(MevlipError):

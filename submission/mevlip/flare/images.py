@@ -6,6 +6,7 @@ import math
 import re
 import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,15 @@ class QuestionImages:
     Attributes:
         images: Readable images, 8-bit RGB, in the record's order.
         problems: One line for each image that could not be used.
+        named: How many images the question names; where it names none, its text alone is asked.
     """
 
     images: tuple[Image.Image, ...]
     problems: tuple[str, ...]
+    named: int
 
 
-def load_question_images(question: Question, root: Path, max_count: int) -> QuestionImages:
+def load_question_images(question: Question, max_count: int, root: Path) -> QuestionImages:
     """Loads the images of a question, at most `max_count` of them, evenly spaced over the record's list."""
     names = question.image_names
     problems = [] if names else ["the record's ImageName names no image"]
@@ -55,7 +58,7 @@ def load_question_images(question: Question, root: Path, max_count: int) -> Ques
             images.append(load_image(find_image(root, question.folder, names[index])))
         except ImageError as error:
             problems.append(f"image {names[index]!r}: {error}")
-    return QuestionImages(tuple(images), tuple(problems))
+    return QuestionImages(tuple(images), tuple(problems), len(names))
 
 
 def spaced_indices(count: int, limit: int) -> tuple[int, ...]:
@@ -109,14 +112,14 @@ def image_path(name: str) -> PurePosixPath:
     return path
 
 
-def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_image(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Opens an image file by its content and returns its first page as 8-bit RGB.
 
     Orientation tags are applied, transparency is laid over black, and deep grayscale is scaled by the range of its
     values (Pillow's own conversion clips 16 bits to white).
 
     Args:
-        path: The image file; its extension does not matter.
+        file: The image file, or its bytes; its extension does not matter.
         max_pixels: Bound on width x height, checked on the header, before any pixel is decoded.
 
     Raises:
@@ -129,7 +132,7 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         with warnings.catch_warnings():
             # They speak of damage that is either harmless or an error below, and of a laxer bound than ours.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as opened:
+            with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as opened:
                 if opened.width * opened.height > max_pixels:
                     raise ImageError(f"{opened.width} x {opened.height} pixels are more than the allowed {max_pixels}")
                 return to_rgb(opened)
@@ -138,7 +141,8 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than the allowed {max_pixels} pixels") from error
     except UnidentifiedImageError as error:
-        reason = "the file is empty" if path.stat().st_size == 0 else "the file is no readable image"
+        size = len(file) if isinstance(file, bytes) else file.stat().st_size
+        reason = "the file is empty" if size == 0 else "the file is not a readable image"
         raise ImageError(reason) from error
     except Exception as error:
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mevlip.core.errors import InputError
 from mevlip.tasks import TaskType, parse_task_type
@@ -16,6 +16,12 @@ PREDICTIONS_NAME = "predictions.json"
 """The program's own output; a file of this name is never read as questions."""
 
 Record = dict[str, Any]
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+GivenImage: TypeAlias = "str | Path | bytes | Image.Image"
+"""An image as a caller hands it over: a path, a file's bytes, or a Pillow image."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Question:
         index: Its index in that file.
         record: The JSON object as read; never changed.
         folder: The question file's folder, against which image names are resolved.
+        given: The images themselves, of a question that was not read from a file.
     """
 
     position: int
@@ -35,6 +42,20 @@ class Question:
     index: int
     record: Record
     folder: Path
+    given: tuple[GivenImage, ...] = ()
+
+    @classmethod
+    def given_as(cls, text: str, images: Sequence[GivenImage] = (), task: TaskType | None = None) -> Question:
+        """A question from memory.
+
+        Args:
+            text: The question.
+            images: Its images: paths, files' bytes or Pillow images.
+            task: The kind of answer that it wants, where that is known.
+        """
+        names = [str(image) if isinstance(image, str | Path) else f"image {n}" for n, image in enumerate(images, 1)]
+        record = {"TaskType": task.value if task else "", "ImageName": names, "Question": text}
+        return cls(0, "", 0, record, Path(), tuple(images))
 
     @property
     def text(self) -> str:

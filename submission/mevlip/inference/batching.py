@@ -1,31 +1,12 @@
-"""Assigning questions to adapters and laying them out in batches."""
+"""Laying questions out in batches: one adapter, one task, one token budget each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mevlip.flare.questions import Question
-from mevlip.routing.router import TaskPrediction
-from mevlip.run.settings import Routing
-from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, TaskType, adapter_names
-
-
-@dataclass(frozen=True)
-class RoutedQuestion:
-    """A question and who answers it.
-
-    Attributes:
-        question: The question.
-        task: What kind of answer it wants.
-        confidence: How sure that is, 0 to 1; 1 where the record's TaskType was believed.
-        adapter: The adapter that answers, or `NO_ADAPTER`.
-    """
-
-    question: Question
-    task: TaskType
-    confidence: float
-    adapter: str
+from mevlip.routing.policy import RoutedQuestion
+from mevlip.tasks import NO_ADAPTER, TASKS, TaskType, adapter_names
 
 
 @dataclass(frozen=True)
@@ -35,34 +16,6 @@ class Batch:
     adapter: str
     task: TaskType
     items: tuple[RoutedQuestion, ...]
-
-
-def needs_router(question: Question, routing: Routing) -> bool:
-    """Whether the text decides; a declared task is believed only where `--routing declared` says so."""
-    return routing != "declared" or question.declared is None
-
-
-def route(
-    question: Question, routing: Routing, predictions: Mapping[str, TaskPrediction], threshold: float
-) -> RoutedQuestion:
-    """Chooses task and adapter of one question.
-
-    Args:
-        question: The question. Its dataset, Modality and file names play no part.
-        routing: The routing mode.
-        predictions: The router's prediction by question text.
-        threshold: Least confidence for a task-specific adapter; exactly the threshold is enough.
-    """
-    if routing == "declared" and question.declared:
-        return RoutedQuestion(question, question.declared, 1.0, TASKS[question.declared].adapter)
-    predicted = predictions[question.text]
-    if routing == "base":
-        adapter = NO_ADAPTER
-    elif routing == "generalist" or predicted.confidence < threshold:
-        adapter = GENERALIST
-    else:
-        adapter = TASKS[predicted.task].adapter
-    return RoutedQuestion(question, predicted.task, predicted.confidence, adapter)
 
 
 def plan(routed: Iterable[RoutedQuestion], batch_size: int) -> list[Batch]:

@@ -8,7 +8,7 @@ go through llguidance, which knows every way in which tokens can spell a text of
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp
 from statistics import fmean
 from typing import Any, Protocol
@@ -19,28 +19,11 @@ from numpy.typing import NDArray
 
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.core.errors import ModelFailure, describe
+from mevlip.inference.completion import Completion
 
 Mask = NDArray[np.bool_]
 
 _UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that the checkpoint was made with."
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """What one row of a batch said.
-
-    Attributes:
-        text: The answer where the grammar left one possibility; None where the tokens have to be decoded.
-        tokens: Tokens generated, the end token included.
-        probability: Of a closed choice the model's probability among what was allowed, else the geometric mean of the
-            tokens' probabilities.
-        options: Of a closed choice whose options differ in their first token, the probability of each.
-    """
-
-    text: str | None
-    tokens: int
-    probability: float
-    options: dict[str, float] = field(default_factory=dict)
 
 
 class Walk(Protocol):
@@ -186,16 +169,16 @@ class Decoding:
             self._done[row] = token in self._ends or (walk is not None and walk.text is not None)
         return torch.tensor(self._done, device=tokens.device)
 
-    def spoken(self) -> tuple[Spoken, ...]:
-        """What each row said."""
+    def completions(self, decoded: Sequence[str]) -> tuple[Completion, ...]:
+        """What each row came to, from its tokens as text; a text that its grammar decided is taken as spelled there."""
         return tuple(
-            Spoken(
-                walk.text if walk is not None else None,
+            Completion(
+                text if walk is None or walk.text is None else walk.text,
                 len(sureness),
                 exp(sum(sureness) if walk is not None and walk.closed else fmean(sureness)) if sureness else 0.0,
                 options,
             )
-            for walk, sureness, options in zip(self._walks, self._sureness, self._options, strict=True)
+            for text, walk, sureness, options in zip(decoded, self._walks, self._sureness, self._options, strict=True)
         )
 
     def _hold(self, scores: torch.Tensor) -> torch.Tensor:

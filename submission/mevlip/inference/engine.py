@@ -2,93 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from mevlip.answers import ParsedAnswer, QuestionSpec, Stage, fallback_answer, grammar_of, read_answer
-from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.routes import Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
-from mevlip.flare.images import QuestionImages, load_question_images
-from mevlip.inference.batching import Batch, RoutedQuestion
-from mevlip.inference.prompts import Prompt, build_prompt
+from mevlip.flare.images import QuestionImages
+from mevlip.flare.questions import Question
+from mevlip.inference.batching import Batch
+from mevlip.inference.completion import Completion, Model, OutOfMemory
+from mevlip.inference.prompts import build_prompt
+from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TaskType
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-
-@dataclass(frozen=True)
-class Said:
-    """A model's text and how sure it was of it.
-
-    Attributes:
-        text: The text, special tokens removed.
-        probability: Of a closed choice its probability among the options, else the geometric mean of the tokens'.
-        options: Of a closed choice that the first token decides, the probability of each option.
-    """
-
-    text: str
-    probability: float = 0.0
-    options: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What one generate call returned and what it cost.
-
-    Attributes:
-        said: What the model said in each row.
-        generated_tokens: Tokens generated, end tokens included.
-        prefill_tokens: Prompt tokens, padding not counted.
-        image_encodes: Image tiles that went through the vision tower.
-        forwards: Passes through the language model; the first one is the prefill.
-    """
-
-    said: tuple[Said, ...]
-    generated_tokens: int
-    prefill_tokens: int
-    image_encodes: int
-    forwards: int
-
-
-class OutOfMemory(RuntimeError):
-    """A batch did not fit into memory; a smaller one may."""
-
-
-class Model(Protocol):
-    """What the engine needs of a model; `mevlip.inference.model.VisionLanguageModel` is the real one."""
-
-    @property
-    def reserved(self) -> frozenset[str]:
-        """Strings that the tokenizer turns into special tokens."""
-
-    def use(self, adapter: str) -> None:
-        """Selects the adapter of the next generate calls, or the base model alone."""
-
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        images: Sequence[Sequence[Image.Image]],
-        route: Route,
-        max_new_tokens: int,
-        grammars: Sequence[Grammar | None],
-    ) -> Generation:
-        """Answers a batch of prompts, each within its grammar.
-
-        Raises:
-            OutOfMemory: The batch does not fit into memory.
-            MevlipError: No batch can be answered: the checkpoint, the device or a library is at fault.
-        """
-
-    def release_memory(self) -> None:
-        """Frees what a failed batch left behind.
-
-        Raises:
-            ModelFailure: The device no longer works.
-        """
+ImageLoader = Callable[[Question, int], QuestionImages]
+"""Loads the images of a question, at most so many of them."""
 
 
 @dataclass
@@ -106,21 +35,18 @@ class Counters:
 
 
 @dataclass(frozen=True)
-class Result:
+class Answer:
     """The answer to one question and how it came about.
 
     Attributes:
         position: The question's place in the output.
         task: The kind of answer.
         adapter: The adapter that answered.
-        confidence: The router's confidence, 0 to 1.
-        answer: The Answer string.
-        stage: How the answer came about; see `mevlip.answers.ParsedAnswer`.
-        reason: Why the model's text could not be taken as it was; empty otherwise.
+        confidence: The router's confidence, 0 to 1; 1 where the declared task was believed.
+        parsed: The Answer string and how it was read from the model's text.
+        completion: What the model wrote; None where it was not asked, or broke.
         problems: What was wrong with its images; a question with one bad image of several is still answered.
         failed: Whether the model was never asked, or broke; a later run tries such a question again.
-        probability: How sure the model was of its text, 0 to 1; see `Said`. None where it said nothing.
-        options: The probability of each option, where the first token decides.
         asked: Whether the model was asked; not where the record has no text or none of its images can be used.
     """
 
@@ -128,14 +54,36 @@ class Result:
     task: TaskType
     adapter: str
     confidence: float
-    answer: str
-    stage: Stage
-    reason: str = ""
+    parsed: ParsedAnswer
+    completion: Completion | None = None
     problems: tuple[str, ...] = ()
     failed: bool = False
-    probability: float | None = None
-    options: dict[str, float] = field(default_factory=dict)
     asked: bool = True
+
+    @property
+    def text(self) -> str:
+        """The Answer string."""
+        return self.parsed.text
+
+    @property
+    def stage(self) -> Stage:
+        """How the model's text was read; see `mevlip.answers.ParsedAnswer`."""
+        return self.parsed.stage
+
+    @property
+    def reason(self) -> str:
+        """Why the model's text could not be taken as it was; empty otherwise."""
+        return self.parsed.reason
+
+    @property
+    def probability(self) -> float | None:
+        """How sure the model was of its text, 0 to 1; see `Completion`. None where it wrote nothing."""
+        return self.completion.probability if self.completion else None
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The probability of each option, where the first token decides."""
+        return self.completion.options if self.completion else {}
 
 
 _Row = tuple[RoutedQuestion, QuestionImages]
@@ -164,7 +112,7 @@ class Engine:
     Args:
         model: The model.
         routes: The route of each adapter.
-        root: The input folder, which no image path leaves.
+        load: Loads the images of a question, at most as many as its route shows.
         counters: Where costs are added up.
         constrain: Whether the model may only say what the question allows.
     """
@@ -173,18 +121,18 @@ class Engine:
         self,
         model: Model,
         routes: Mapping[str, Route],
-        root: Path,
+        load: ImageLoader,
         counters: Counters | None = None,
         constrain: bool = True,
     ) -> None:
         self._model = model
         self._constrain = constrain
         self._routes = routes
-        self._root = root
+        self._load = load
         self.counters = counters or Counters()
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Result, ...]]:
-        """Yields the results of each batch as soon as it is done; every question of every batch gets one."""
+    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Answer, ...]]:
+        """Yields the answers of each batch as soon as it is done; every question of every batch gets one."""
         selected = None
         for batch in batches:
             if batch.adapter != selected:
@@ -195,20 +143,20 @@ class Engine:
             self.counters.questions += len(batch.items)
             yield tuple(self._run_batch(batch))
 
-    def _run_batch(self, batch: Batch) -> Iterator[Result]:
+    def _run_batch(self, batch: Batch) -> Iterator[Answer]:
         route = self._routes[batch.adapter]
-        rows = [(item, load_question_images(item.question, self._root, route.images.max_count)) for item in batch.items]
+        rows = [(item, self._load(item.question, route.images.max_count)) for item in batch.items]
         ready = []
         for item, loaded in rows:
             if not item.question.text:
                 yield _failure(item, loaded, route, "the record has no Question text", asked=False)
-            elif not loaded.images and item.question.image_names:
+            elif loaded.named and not loaded.images:
                 yield _failure(item, loaded, route, "no image could be used", asked=False)
             else:
                 ready.append((item, loaded))
         yield from self._answer(ready, batch.task, route)
 
-    def _answer(self, rows: Sequence[_Row], task: TaskType, route: Route) -> Iterator[Result]:
+    def _answer(self, rows: Sequence[_Row], task: TaskType, route: Route) -> Iterator[Answer]:
         """Asks the model; a batch that breaks is halved until the question that breaks it stands alone.
 
         Raises:
@@ -220,7 +168,7 @@ class Engine:
             build_prompt(item.question.text, len(loaded.images), route.prompt, self._model.reserved)
             for item, loaded in rows
         ]
-        specs = [_form(item, loaded, route) for item, loaded in rows]
+        specs = [_spec(item, loaded, route) for item, loaded in rows]
         grammars = [grammar_of(task, spec) if self._constrain else None for spec in specs]
         failure: _Failure | None = None
         try:
@@ -240,12 +188,12 @@ class Engine:
         self.counters.prefill_tokens += made.prefill_tokens
         self.counters.image_encodes += made.image_encodes
         self.counters.generated_tokens += made.generated_tokens
-        for (item, loaded), spec, said in zip(rows, specs, made.said, strict=True):
-            yield _result(item, loaded, read_answer(task, said.text, spec), said)
+        for (item, loaded), spec, completion in zip(rows, specs, made.completions, strict=True):
+            yield _answer(item, loaded, read_answer(task, completion.text, spec), completion)
 
     def _answer_in_halves(
         self, rows: Sequence[_Row], task: TaskType, route: Route, failure: _Failure
-    ) -> Iterator[Result]:
+    ) -> Iterator[Answer]:
         if len(rows) == 1:
             if not failure.out_of_memory:
                 self._prove_innocence(task, route, failure)
@@ -280,36 +228,33 @@ class Engine:
             ) from error
 
 
-def _form(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> QuestionSpec:
+def _spec(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> QuestionSpec:
     size = loaded.images[0].size if loaded.images else None
     return QuestionSpec(item.question.text, size, route.box_space, route.value_range)
 
 
-def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str, *, asked: bool = True) -> Result:
-    outcome = fallback_answer(item.task, _form(item, loaded, route), cause)
-    return _result(item, loaded, outcome, asked=asked, failed=True)
+def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str, *, asked: bool = True) -> Answer:
+    parsed = fallback_answer(item.task, _spec(item, loaded, route), cause)
+    return _answer(item, loaded, parsed, asked=asked, failed=True)
 
 
-def _result(
+def _answer(
     item: RoutedQuestion,
     loaded: QuestionImages,
-    outcome: ParsedAnswer,
-    said: Said | None = None,
+    parsed: ParsedAnswer,
+    completion: Completion | None = None,
     *,
     asked: bool = True,
     failed: bool = False,
-) -> Result:
-    return Result(
+) -> Answer:
+    return Answer(
         item.question.position,
         item.task,
         item.adapter,
         item.confidence,
-        outcome.text,
-        outcome.stage,
-        outcome.reason,
+        parsed,
+        completion,
         loaded.problems,
         failed,
-        said.probability if said else None,
-        said.options if said else {},
         asked,
     )

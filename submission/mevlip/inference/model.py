@@ -17,8 +17,8 @@ from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
 from mevlip.checkpoints.routes import Quantization, Route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
+from mevlip.inference.completion import Generation, OutOfMemory
 from mevlip.inference.decoding import Grammars
-from mevlip.inference.engine import Generation, OutOfMemory, Said
 from mevlip.inference.processors import PromptEncoder
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.tasks import NO_ADAPTER
@@ -133,13 +133,8 @@ class VisionLanguageModel:
             )
         new = rows[:, inputs["input_ids"].shape[1] :]
         decoded = self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)
-        spoken = decoding.spoken()
         return Generation(
-            said=tuple(
-                Said(text if row.text is None else row.text, row.probability, row.options)
-                for text, row in zip(decoded, spoken, strict=True)
-            ),
-            generated_tokens=sum(row.tokens for row in spoken),
+            completions=decoding.completions(decoded),
             prefill_tokens=int(inputs["attention_mask"].sum()),
             image_encodes=len(inputs["pixel_values"]) if "pixel_values" in inputs else 0,
             forwards=new.shape[1],

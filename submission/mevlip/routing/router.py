@@ -64,6 +64,11 @@ class Router:
         self.settings = settings
         self.forwards = 0
 
+    @property
+    def threshold(self) -> float:
+        """Least confidence for a task's own adapter."""
+        return self.settings.threshold
+
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Router:
         """Loads the classifier from a local folder.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.answers import ANSWER_CLASSES, Answer, QuestionSpec, answer_class, fallback_answer, read_answer
+from mevlip.answers import ANSWER_CLASSES, QuestionSpec, TypedAnswer, answer_class, fallback_answer, read_answer
 from mevlip.answers.base import Unparsable
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
@@ -50,7 +50,7 @@ visible = (
 )
 pixel_form = QuestionSpec("Where?", None, "pixel")
 
-typed_answers: st.SearchStrategy[tuple[Answer, QuestionSpec]] = st.one_of(
+typed_answers: st.SearchStrategy[tuple[TypedAnswer, QuestionSpec]] = st.one_of(
     st.sampled_from([(Choice(letter), LETTERED) for letter in "ABC"]),
     st.sampled_from([(Choice(text), TEXTUAL) for text in ("Mass", "Specks", "Both")]),
     st.sets(st.sampled_from(SEVERAL.labels), min_size=1).map(
@@ -69,7 +69,7 @@ typed_answers: st.SearchStrategy[tuple[Answer, QuestionSpec]] = st.one_of(
 
 
 @given(typed_answers)
-def test_formatting_and_parsing_are_inverse(pair: tuple[Answer, QuestionSpec]) -> None:
+def test_formatting_and_parsing_are_inverse(pair: tuple[TypedAnswer, QuestionSpec]) -> None:
     answer, spec = pair
     assert type(answer).parse(answer.format(), spec) == answer
 
@@ -92,7 +92,7 @@ def test_a_fallback_follows_the_grammar_of_its_task(task: TaskType, spec: Questi
 
 
 @given(st.sampled_from(list(ANSWER_CLASSES.values())), st.text() | st.from_regex(r"[\[{(\d, .:\"'XY\])}]{0,40}"), specs)
-def test_parsers_raise_nothing_but_unparsable(kind: type[Answer], text: str, spec: QuestionSpec) -> None:
+def test_parsers_raise_nothing_but_unparsable(kind: type[TypedAnswer], text: str, spec: QuestionSpec) -> None:
     for read in (kind.parse, kind.parse_tolerantly, kind.repair):
         try:
             read(text, spec)

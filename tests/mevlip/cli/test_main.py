@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from mevlip.cli.main import cli
-from mevlip.run.journal import JOURNAL_NAME
-from mevlip.run.settings import Settings
+from mevlip.runs.journal import JOURNAL_NAME
+from mevlip.settings import PredictorSettings, RunSettings
 from tests.conftest import DEMO, EXAMPLES, ROOT, record, run_mevlip
 
 Write = Callable[..., Path]
@@ -53,7 +53,7 @@ def test_status_0_and_a_complete_output(demo_run: tuple[subprocess.CompletedProc
     assert done.returncode == 0, done.stderr
     assert done.stdout == "", "results go to files, remarks to stderr"
     assert len(json.loads((output / "predictions.json").read_bytes())) == 54
-    checked = run_mevlip("check", output / "predictions.json", "--input", EXAMPLES)
+    checked = run_mevlip("predictions", "check", output / "predictions.json", "--input", EXAMPLES)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -71,7 +71,7 @@ def test_neither_questions_nor_answers_are_logged(demo_run: tuple[subprocess.Com
 
 
 def test_answers_can_be_shown_by_task(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
-    shown = run_mevlip("show", demo_run[1] / "predictions.json", "--per-task", "1").stdout.splitlines()
+    shown = run_mevlip("predictions", "show", demo_run[1] / "predictions.json", "--per-task", "1").stdout.splitlines()
     assert len(shown) == 2 + 7
     assert shown[2].startswith("Classification") and shown[-1].startswith("Report generation")
 
@@ -79,15 +79,15 @@ def test_answers_can_be_shown_by_task(demo_run: tuple[subprocess.CompletedProces
 @pytest.mark.parametrize("content", ["{", "{}", "[1]"])
 def test_what_is_no_predictions_file_cannot_be_shown(tmp_path: Path, content: str) -> None:
     (tmp_path / "p.json").write_text(content)
-    done = run_mevlip("show", tmp_path / "p.json")
-    assert done.returncode == 6 and "is no list of records" in last_line(done)
+    done = run_mevlip("predictions", "show", tmp_path / "p.json")
+    assert done.returncode == 6 and "is not a list of records" in last_line(done)
 
 
 def test_status_1_for_a_fault_of_the_program(tmp_path: Path) -> None:
     code = (
-        "import mevlip.predictor as p\n"
+        "import mevlip.runs.folder as p\n"
         "def broken(*a, **k): raise ZeroDivisionError('planted')\n"
-        "p.predict = broken\n"
+        "p.run_folder = broken\n"
         "from mevlip.cli.main import main; main()"
     )
     command = [sys.executable, "-c", code, "predict", str(EXAMPLES), str(tmp_path)]
@@ -135,7 +135,7 @@ def test_status_3_for_a_gpu_that_is_not_there(tmp_path: Path) -> None:
 def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: Write, tmp_path: Path) -> None:
     # Unconstrained, the base says plain words where a number is wanted.
     root = write_questions([record("How many cells lie in this field?")])
-    options = ["--no-constrain", "--routing", "base"]
+    options = ["--no-constrain", "--routing", "none"]
     done = run_mevlip("predict", root, tmp_path / "out", *options)
     assert done.returncode == 4
     assert "The model failed on 1 of 1 questions, which have fallback answers; --max-failures 5% allows 0" in last_line(
@@ -168,7 +168,7 @@ def test_status_6_for_predictions_that_break_the_contract(
     rows[3]["Answer"] = ""
     rows[7]["Modality"] = "MRI"
     (tmp_path / "p.json").write_text(json.dumps(rows))
-    done = run_mevlip("check", tmp_path / "p.json", "--input", EXAMPLES)
+    done = run_mevlip("predictions", "check", tmp_path / "p.json", "--input", EXAMPLES)
     assert done.returncode == 6
     listed = [line.split()[:4] for line in done.stdout.splitlines()[2:]]
     assert listed == [["p.json", "3", "Answer", '""'], ["p.json", "7", "Modality", '"MRI"']]
@@ -211,9 +211,9 @@ def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, se
 
 def test_an_interrupt_inside_a_librarys_exec_is_status_130_too(tmp_path: Path) -> None:
     (tmp_path / "entry.py").write_text(
-        "import mevlip.predictor as p\n"
+        "import mevlip.runs.folder as p\n"
         "def interrupted(*a, **k): exec('raise KeyboardInterrupt')\n"
-        "p.predict = interrupted\n"
+        "p.run_folder = interrupted\n"
         "from mevlip.cli.main import main; main()"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "submission")])}
@@ -247,17 +247,19 @@ def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path) -> 
 
 
 def test_options_and_settings_agree() -> None:
-    """The command line repeats the settings' defaults and choices, so that --help need not import pydantic."""
+    """Every setting is an option with the setting's default, choices and help."""
     command = cli.get_command(click.Context(cli), "predict")
     assert command is not None
-    options = {option.name: option for option in command.params if option.name != "quiet"}
-    assert set(options) == set(Settings.model_fields)
+    own = {"quiet": "", "input_folder": "", "output_folder": ""}
+    options = {option.name: option for option in command.params if option.name not in own}
+    fields = {**PredictorSettings.model_fields, **RunSettings.model_fields}
+    assert set(options) == set(fields) - {"input", "output"}
     values = command.make_context("predict", ["in", "out"]).params
-    for name, field in Settings.model_fields.items():
-        if not field.is_required():
-            assert values[name] == field.default, name
-        if isinstance(options[name].type, click.Choice):
-            assert tuple(options[name].type.choices) == get_args(field.annotation), name
+    for name, option in options.items():
+        assert isinstance(option, click.Option)
+        assert (values[name], option.help) == (fields[name].default, fields[name].description), name
+        if isinstance(option.type, click.Choice):
+            assert tuple(option.type.choices) == get_args(fields[name].annotation), name
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -265,7 +267,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from mevlip.cli.main import cli\n"
         "cli.main(['--help'], standalone_mode=False)\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'pydantic', 'PIL', 'peft', 'gliclass'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'PIL', 'peft', 'gliclass'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run(

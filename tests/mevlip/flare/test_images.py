@@ -145,7 +145,7 @@ def test_damaged_files_have_a_named_cause(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 50).save(tmp_path / "cut.png")
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    for name, cause in (("empty", "empty"), ("text", "no readable image"), ("cut", "cannot be decoded")):
+    for name, cause in (("empty", "empty"), ("text", "not a readable image"), ("cut", "cannot be decoded")):
         with pytest.raises(ImageError, match=cause):
             load_image(tmp_path / f"{name}.png")
 
@@ -206,7 +206,7 @@ def test_one_bad_view_leaves_the_others(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     (tmp_path / "b.png").touch()
     question = Question(0, "q.json", 0, record(image=["a.png", "b.png", "c.png"]), tmp_path)
-    loaded = load_question_images(question, tmp_path.resolve(), max_count=4)
+    loaded = load_question_images(question, 4, tmp_path.resolve())
     assert len(loaded.images) == 1
     assert [problem.split(":")[0] for problem in loaded.problems] == ["image 'b.png'", "image 'c.png'"]
 

@@ -16,18 +16,20 @@ from mevlip.answers import QuestionSpec, answer_class, grammar_of
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.core.errors import ModelFailure
-from mevlip.inference.decoding import Grammars, Spoken
+from mevlip.inference.completion import Completion
+from mevlip.inference.decoding import Grammars
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
-from mevlip.predictor import RunReport, predict
-from mevlip.run.settings import Settings
+from mevlip.runs.report import RunReport
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.demo.scenes import draw_scene
 from mevlip_training.demo.wordings import DATASETS, DemoDataset
-from tests.conftest import DEMO, EXAMPLES
+from tests.conftest import DEMO, EXAMPLES, answer_folder
 
 CPU = torch.device("cpu")
 TOKENS = 60
+UNDECIDED = "?"
+"""Stands for the text of tokens that a grammar leaves undecided."""
 END = 0
 
 
@@ -48,7 +50,7 @@ class Letters:
 
 def walk(
     grammars: Grammars, grammar: Grammar, seed: int, size: int = TOKENS, budget: int = 400
-) -> tuple[Spoken, list[int]]:
+) -> tuple[Completion, list[int]]:
     """Follows random logits through a grammar, as `generate` would."""
     decoding = grammars.start([grammar])
     source = torch.Generator().manual_seed(seed)
@@ -58,7 +60,7 @@ def walk(
         tokens.append(int(held.argmax(-1)))
         if decoding.stop(torch.tensor([tokens]), None).all():
             break
-    return decoding.spoken()[0], tokens
+    return decoding.completions([UNDECIDED])[0], tokens
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +80,11 @@ def model(checkpoint: Checkpoint) -> VisionLanguageModel:
 
 def test_letters_are_known_after_one_token(letters: Grammars) -> None:
     for seed in range(20):
-        spoken, tokens = walk(letters, OneOf(("A", "B", "C")), seed)
-        assert spoken.text in ("A", "B", "C")
-        assert len(tokens) == spoken.tokens == 1
-        assert sum(spoken.options.values()) == pytest.approx(1)
-        assert spoken.options[spoken.text] == pytest.approx(spoken.probability) == max(spoken.options.values())
+        written, tokens = walk(letters, OneOf(("A", "B", "C")), seed)
+        assert written.text in ("A", "B", "C")
+        assert len(tokens) == written.tokens == 1
+        assert sum(written.options.values()) == pytest.approx(1)
+        assert written.options[written.text] == pytest.approx(written.probability) == max(written.options.values())
 
 
 def test_an_option_that_begins_another_can_be_chosen(letters: Grammars) -> None:
@@ -110,8 +112,12 @@ def test_random_logits_give_legal_answers(model: VisionLanguageModel, dataset: D
     assert grammar is not None
     size = model.grammars._size
     for seed in range(6):
-        spoken, tokens = walk(model.grammars, grammar, seed, size, budget=120)
-        text = model.encoder.tokenizer.decode(tokens, skip_special_tokens=True) if spoken.text is None else spoken.text
+        written, tokens = walk(model.grammars, grammar, seed, size, budget=120)
+        text = (
+            model.encoder.tokenizer.decode(tokens, skip_special_tokens=True)
+            if written.text == UNDECIDED
+            else written.text
+        )
         if dataset.task in (TaskType.DETECTION, TaskType.INSTANCE_DETECTION):
             # Random digits are often boxes without area, and often too many; but they are boxes and in the frame.
             whole = 1000 if space == "norm1000" else 640
@@ -200,26 +206,25 @@ def test_a_closed_choice_costs_one_forward_and_equals_naive_constrained_decoding
         assert isinstance(grammar, OneOf)
         prompt = build_prompt(question, len(images), route.prompt, model.reserved)
         made = model.generate([prompt], [images], route, 32, [grammar])
-        assert made.said[0].text == _naive(model, prompt, images, route, grammar.texts)
+        assert made.completions[0].text == _naive(model, prompt, images, route, grammar.texts)
         if spec.options:
             assert (made.forwards, made.generated_tokens) == (1, 1)
-            assert sum(made.said[0].options.values()) == pytest.approx(1, abs=1e-4)
+            assert sum(made.completions[0].options.values()) == pytest.approx(1, abs=1e-4)
 
 
 def _run(folder: Path, **options: Any) -> RunReport:
-    settings = Settings(input=EXAMPLES, output=folder, checkpoint=str(DEMO), routing="declared", **options)
-    return predict(settings, quiet=True)
+    return answer_folder(EXAMPLES, folder, routing="declared", **options)
 
 
 def test_where_free_decoding_is_legal_constraints_change_nothing(tmp_path: Path) -> None:
     free = _run(tmp_path / "free", constrain=False)
     held = _run(tmp_path / "held")
-    for one, other in zip(free.results, held.results, strict=True):
+    for one, other in zip(free.answers, held.answers, strict=True):
         # Floating-point numbers and identities that no chromosome has are legal but outside the grammars.
         if one.stage == "strict":
-            assert one.answer == other.answer, one.task
-    assert sum(result.stage == "strict" for result in held.results) >= sum(
-        result.stage == "strict" for result in free.results
+            assert one.text == other.text, one.task
+    assert sum(result.stage == "strict" for result in held.answers) >= sum(
+        result.stage == "strict" for result in free.answers
     )
     assert held.counters.forwards < free.counters.forwards
     assert held.counters.generated_tokens < free.counters.generated_tokens
@@ -228,13 +233,13 @@ def test_where_free_decoding_is_legal_constraints_change_nothing(tmp_path: Path)
 def test_every_answer_has_a_probability(tmp_path: Path) -> None:
     report = _run(tmp_path, explanations=tmp_path / "why.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "why.jsonl").read_text("utf-8").splitlines()]
-    assert len(lines) == len(report.results)
-    for line, result in zip(lines, report.results, strict=True):
+    assert len(lines) == len(report.answers)
+    for line, result in zip(lines, report.answers, strict=True):
         assert 0 < line["probability"] <= 1
-        assert (line["answer"], line["stage"]) == (result.answer, result.stage)
+        assert (line["answer"], line["stage"]) == (result.text, result.stage)
         if line["task"] == "classification" and line["option_probabilities"]:
             assert sum(line["option_probabilities"].values()) == pytest.approx(1, abs=1e-3)
-            assert line["option_probabilities"][result.answer] == max(line["option_probabilities"].values())
+            assert line["option_probabilities"][result.text] == max(line["option_probabilities"].values())
 
 
 def test_the_budgets_hold_the_longest_legal_answer_of_a_closed_question(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ from PIL import Image
 
 from mevlip.checkpoints.routes import ImageSettings, Route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
+from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import read_input_folder
-from mevlip.inference.batching import Batch, RoutedQuestion, plan
-from mevlip.inference.engine import Engine, Generation, OutOfMemory, Result
+from mevlip.inference.batching import Batch, plan
+from mevlip.inference.completion import Generation, OutOfMemory
+from mevlip.inference.engine import Answer, Engine
+from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TASKS, TaskType
 from tests.conftest import FakeModel, record
 
@@ -31,9 +35,9 @@ ROUTES = {
 
 def run(
     model: FakeModel, root: Path, task: TaskType = TaskType.CLASSIFICATION, size: int = 8
-) -> tuple[Engine, list[Result]]:
+) -> tuple[Engine, list[Answer]]:
     folder = read_input_folder(root)
-    engine = Engine(model, ROUTES, folder.root)
+    engine = Engine(model, ROUTES, partial(load_question_images, root=folder.root))
     routed = [RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions]
     results = [result for batch in engine.run(plan(routed, size)) for result in batch]
     return engine, sorted(results, key=lambda result: result.position)
@@ -42,7 +46,7 @@ def run(
 def test_answers_are_parsed_in_the_form_of_their_question(write_questions: Write) -> None:
     root = write_questions([record("Which? A: Cat, B: Dog"), record("Which? A: Red, B: Blue")])
     _, results = run(FakeModel(lambda adapter, text: "Dog"), root)
-    assert [(r.answer, r.stage) for r in results] == [("B", "tolerant"), ("A", "fallback")]
+    assert [(r.text, r.stage) for r in results] == [("B", "tolerant"), ("A", "fallback")]
     assert results[1].reason == "the model's text is neither a letter nor the text of an option"
     assert not results[1].failed
 
@@ -51,7 +55,7 @@ def test_boxes_use_the_first_images_own_size(write_questions: Write) -> None:
     root = write_questions([record("Where?")])
     Image.new("RGB", (500, 300)).save(root / "Xray/set/imagesVal/a.png")
     _, [result] = run(FakeModel(lambda *_: "[[0, 500, 1000, 1000]]"), root, TaskType.DETECTION)
-    assert result.answer == "[[0, 150, 500, 300]]"
+    assert result.text == "[[0, 150, 500, 300]]"
 
 
 def test_all_images_of_a_question_are_shown_up_to_the_routes_cap(write_questions: Write) -> None:
@@ -69,7 +73,7 @@ def test_a_question_whose_pictures_are_lost_gets_a_fallback_and_the_others_their
     )
     (root / "Xray/set/b.png").unlink()
     _, results = run(FakeModel(lambda *_: "B"), root)
-    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True), ("B", False), ("A", True)]
+    assert [(r.text, r.failed) for r in results] == [("B", False), ("A", True), ("B", False), ("A", True)]
     assert results[1].problems == ("image 'b.png': not found beside its question file",)
     assert results[2].problems == ("the record's ImageName names no image",)
     assert [r.reason for r in results[1:]] == ["no image could be used", "", "the record has no Question text"]
@@ -79,7 +83,7 @@ def test_a_question_whose_pictures_are_lost_gets_a_fallback_and_the_others_their
 def test_a_record_that_names_no_picture_is_asked_by_its_text_alone(write_questions: Write) -> None:
     model = FakeModel(lambda *_: "B")
     _, results = run(model, write_questions([record(image=[]), record()]))
-    assert [r.answer for r in results] == ["B", "B"]
+    assert [r.text for r in results] == ["B", "B"]
     assert sorted(count for _, _, counts, _ in model.batches for count in counts) == [0, 1]
 
 
@@ -98,7 +102,7 @@ def test_a_question_that_breaks_the_model_is_isolated(write_questions: Write) ->
     questions = [record(f"{'poison' if i == 5 else 'fine'} {i}? A: x, B: y") for i in range(8)]
     model = breaking(lambda text: "" if "poison" in text else "B")
     engine, results = run(model, write_questions(questions))
-    assert [r.answer for r in results] == ["B"] * 5 + ["A"] + ["B"] * 2
+    assert [r.text for r in results] == ["B"] * 5 + ["A"] + ["B"] * 2
     assert [r.failed for r in results] == [i == 5 for i in range(8)]
     assert results[5].reason == "the model failed (RuntimeError: boom)"
     assert all(r.asked for r in results)
@@ -133,7 +137,7 @@ def test_an_error_that_names_its_cause_is_no_questions_fault(
 def test_running_out_of_memory_is_survived_even_by_a_harmless_question(write_questions: Write) -> None:
     model = breaking(lambda text: "B" if "small" in text else "", OutOfMemory)
     _, results = run(model, write_questions([record("small? A: x, B: y"), record("large? A: x, B: y")]))
-    assert [(r.answer, r.failed) for r in results] == [("B", False), ("A", True)]
+    assert [(r.text, r.failed) for r in results] == [("B", False), ("A", True)]
     assert results[1].reason == "the model failed (OutOfMemory: boom)"
     assert model.released == 2
 
@@ -169,7 +173,7 @@ def test_costs_are_counted(write_questions: Write) -> None:
     root = write_questions([record(f"q{i}? A: x, B: y") for i in range(5)])
     folder = read_input_folder(root)
     model = FakeModel()
-    engine = Engine(model, ROUTES, folder.root)
+    engine = Engine(model, ROUTES, partial(load_question_images, root=folder.root))
     tasks = [TaskType.CLASSIFICATION] * 3 + [TaskType.COUNTING] * 2
     batches = plan([RoutedQuestion(q, t, 1.0, t.value) for q, t in zip(folder.questions, tasks, strict=True)], 2)
     assert all(isinstance(batch, Batch) for batch in batches)

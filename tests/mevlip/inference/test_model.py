@@ -43,7 +43,7 @@ def answer(model: VisionLanguageModel, checkpoint: Checkpoint, adapter: str, *te
     model.use(adapter)
     route = checkpoint.routes[adapter]
     made = model.generate([prompt(t) for t in texts], [[PICTURE]] * len(texts), route, 12, [None] * len(texts))
-    return tuple(said.text for said in made.said)
+    return tuple(completion.text for completion in made.completions)
 
 
 def test_linear_layers_are_four_bit_and_adapters_bf16(model: VisionLanguageModel) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.answers.base import Answer
+from mevlip.answers.base import TypedAnswer
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
 from mevlip.answers.labels import LabelSet
@@ -112,7 +112,7 @@ def test_measurements() -> None:
 
 
 boxes = st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), *(st.integers(0, 3000),) * 2, *(st.integers(1, 900),) * 2)
-answers: st.SearchStrategy[Answer] = st.one_of(
+answers: st.SearchStrategy[TypedAnswer] = st.one_of(
     st.sampled_from("ABCDEFGHIJK").map(Choice),
     boxes.map(lambda box: Boxes((box,))),
     st.dictionaries(st.sampled_from([*map(str, range(1, 23)), "X", "Y"]), st.lists(boxes, min_size=1).map(tuple)).map(
@@ -128,7 +128,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
 
 
 @given(answers)
-def test_every_convention_reads_an_answer_as_it_is_meant(answer: Answer) -> None:
+def test_every_convention_reads_an_answer_as_it_is_meant(answer: TypedAnswer) -> None:
     assert not list(misreadings(answer))
 
 
@@ -150,7 +150,7 @@ def test_every_convention_reads_an_answer_as_it_is_meant(answer: Answer) -> None
         (LabelSet(("None",)), {("flare26", "label that means nothing")}),
     ],
 )
-def test_the_exceptions_are_real(answer: Answer, expected: set[tuple[str, str]]) -> None:
+def test_the_exceptions_are_real(answer: TypedAnswer, expected: set[tuple[str, str]]) -> None:
     assert set(misreadings(answer)) == expected
     assert expected <= set(EXCEPTIONS)
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from mevlip.cli.main import start_logging
-
 _FOLDER = click.Path(path_type=Path)
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
 _PROMPT_OPTIONS = {"template": "prompt_template", "system": "system"}
@@ -21,7 +19,6 @@ def data() -> None:
     FLARE_DIR is the challenge's tree, one of its splits, or any folder in it. Images may lie in folders or in the zip
     archives as they were downloaded; nothing is ever written there.
     """
-    start_logging(quiet=False)
 
 
 @data.command()

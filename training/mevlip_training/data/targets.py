@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from mevlip.answers import QuestionSpec
-from mevlip.answers.base import Answer, Unparsable
+from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
 from mevlip.answers.clean import one_line
@@ -30,7 +30,7 @@ _SEVERAL_LETTERS = re.compile(r"[A-Z](?:[\s,;]+[A-Z])+")
 _DECIMALS = Decimal("0.1")
 _TOO_MUCH = 10**6  # for the answer classes, too
 
-_Answer = TypeVar("_Answer", bound=Answer)
+_Answer = TypeVar("_Answer", bound=TypedAnswer)
 
 
 class TargetError(ValueError):

@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mevlip.run.settings import Settings
+from mevlip.predictor import Predictor
+from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_validation.ablation import SYSTEMS, Ablation, System, ablate, answer_all, render
 from mevlip_validation.scoring.rows import read_truth
@@ -30,8 +31,9 @@ def evaluate(
     """
     inputs = folder / "inputs"
     write_inputs(inputs, SEED, per_dataset)
-    settings = Settings(input=inputs, output=folder, checkpoint=str(checkpoint), batch_size=32)
-    return ablate(answer_all(settings, read_truth(inputs), systems))
+    settings = RunSettings(input=inputs, output=folder, batch_size=32)
+    predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint)), quiet=False)
+    return ablate(answer_all(predictor, settings, read_truth(inputs), systems))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from mevlip.core.errors import TrainingFailed
 from mevlip_training.calibration import calibrate, router_logits, write_calibration
 from mevlip_training.demo.pairs import held_out_pairs, training_pairs
 from mevlip_training.off_topic import held_out_off_topic, off_topic_for
@@ -16,7 +17,6 @@ from mevlip_training.router import (
     LABEL_TOKEN,
     TEXT_TOKEN,
     Pair,
-    RouterNotLearned,
     RouterTraining,
     default_settings,
     new_router,
@@ -41,7 +41,7 @@ TRAINING = RouterTraining(
 
 
 def build_router(folder: Path) -> None:
-    """Trains and calibrates the demo router and writes its folder; raises RouterNotLearned where it did not learn."""
+    """Trains and calibrates the demo router and writes its folder; raises TrainingFailed where it did not learn."""
     pairs: list[Pair] = [*training_pairs(PAIRS, SEED), *((text, None) for text in off_topic_for(PAIRS, SEED))]
     tokenizer = _tokenizer([question for question, _ in pairs])
     model = new_router(_encoder(tokenizer), tokenizer, TRAINING)
@@ -53,7 +53,7 @@ def build_router(folder: Path) -> None:
     calibration = calibrate(logits, [task for _, task in held_out])
     logger.info("router on held-out wordings: %s", calibration.summary)
     if calibration.accuracy < 0.9:
-        raise RouterNotLearned(
+        raise TrainingFailed(
             f"The demo router reached only {calibration.accuracy:.3f} on held-out wordings", "Widen its templates."
         )
     save_router(model, tokenizer, folder, calibration.apply(settings))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.main import checkpoint_option, device_option, setting, start_logging
+from mevlip.cli.options import quiet_option, settings_options
+from mevlip.core import logs
+from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_validation.scoring import RESAMPLES, SEED
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def score(
     \b
     Example: mevlip score build/demo/predictions.json --truth examples/inputs
     """
-    start_logging(quiet=True)
+    logs.only_warnings()
     from mevlip_validation.scoring import output
     from mevlip_validation.scoring.analysis import judge
     from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
@@ -141,7 +143,7 @@ def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: in
     \b
     Example: mevlip compare mt/predictions.json ts/predictions.json --truth examples/inputs
     """
-    start_logging(quiet=True)
+    logs.only_warnings()
     from mevlip.core.tables import table
     from mevlip_validation.scoring import output
     from mevlip_validation.scoring.score import compare as compare_two
@@ -165,9 +167,8 @@ def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: in
 @click.argument("input_folder", metavar="INPUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_truth
 @_train
-@checkpoint_option
-@device_option
-@setting("--batch-size", type=click.IntRange(1), default=8, help="Most questions per forward.")
+@settings_options(PredictorSettings)
+@settings_options(AnswerSettings, ["batch_size"])
 @_resamples
 @_seed
 @_json
@@ -178,7 +179,7 @@ def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: in
     show_default=True,
     help="Folder for predictions.",
 )
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 def ablate(
     input_folder: Path,
     truth: Path,
@@ -199,14 +200,15 @@ def ablate(
     \b
     Example: mevlip ablate examples/inputs --truth examples/inputs
     """
-    start_logging(quiet)
-    from mevlip.run.settings import Settings
+    from mevlip.predictor import Predictor
+    from mevlip.settings import RunSettings
     from mevlip_validation import ablation
     from mevlip_validation.scoring import output
     from mevlip_validation.scoring.rows import read_truth
 
-    settings = Settings(input=input_folder, output=out, checkpoint=checkpoint, device=device, batch_size=batch_size)
-    answers = ablation.answer_all(settings, read_truth(truth), quiet=quiet)
+    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
+    settings = RunSettings(input=input_folder, output=out, batch_size=batch_size)
+    answers = ablation.answer_all(predictor, settings, read_truth(truth), quiet=quiet)
     found = ablation.ablate(answers, _known(train), resamples, seed)
     click.echo(ablation.render(found))
     if json_file:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from mevlip.answers import Answer, QuestionSpec, answer_class
+from mevlip.answers import QuestionSpec, TypedAnswer, answer_class
 from mevlip.answers.base import Unparsable
 from mevlip.core.errors import InputError
 from mevlip.tasks import TaskType, parse_task_type
@@ -62,12 +62,12 @@ class Row:
         return QuestionSpec(self.question)
 
     @cached_property
-    def meant_truth(self) -> Answer | None:
+    def meant_truth(self) -> TypedAnswer | None:
         """The truth as a typed answer; None where it is none, which `mevlip data audit` tells of."""
         return _parsed(self.task, self.truth, self.spec, ("parse", "parse_tolerantly"))
 
     @cached_property
-    def meant(self) -> Answer | None:
+    def meant(self) -> TypedAnswer | None:
         """What was said as a typed answer, read as tolerantly as the predictor reads its model; None where nothing."""
         return _parsed(self.task, self.said or "", self.spec, ("parse", "parse_tolerantly", "repair"))
 
@@ -252,11 +252,11 @@ def _row(truth: Truth, task: TaskType, said: Sequence[str], explanation: Record)
     )
 
 
-def _parsed(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...]) -> Answer | None:
+def _parsed(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...]) -> TypedAnswer | None:
     kind = answer_class(task)
     for way in ways:
         try:
-            answer: Answer = getattr(kind, way)(text, spec)
+            answer: TypedAnswer = getattr(kind, way)(text, spec)
             return answer
         except Unparsable:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mevlip.answers import Answer
+from mevlip.answers import TypedAnswer
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
 from mevlip.answers.labels import LabelSet
@@ -24,7 +24,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 """Answers that a convention cannot read as meant, however they are written, with the reason."""
 
 
-def misreadings(answer: Answer) -> Iterator[tuple[str, str]]:
+def misreadings(answer: TypedAnswer) -> Iterator[tuple[str, str]]:
     """Yields convention and kind of each misreading; the kind is empty where none of `EXCEPTIONS` covers it."""
     text = answer.format()
     for convention in CONVENTIONS.values():
@@ -32,7 +32,7 @@ def misreadings(answer: Answer) -> Iterator[tuple[str, str]]:
             yield convention.name, _kind(convention.name, answer)
 
 
-def _as_meant(convention: Convention, answer: Answer, text: str) -> bool:
+def _as_meant(convention: Convention, answer: TypedAnswer, text: str) -> bool:
     match answer:
         case Choice(value=value):
             return convention.choice(text) in (value, value.upper(), value.lower())
@@ -50,7 +50,7 @@ def _as_meant(convention: Convention, answer: Answer, text: str) -> bool:
     return True  # a report is not parsed
 
 
-def _kind(convention: str, answer: Answer) -> str:
+def _kind(convention: str, answer: TypedAnswer) -> str:
     kinds = []
     match answer:
         case Choice(value=value) if len(value) > 1:

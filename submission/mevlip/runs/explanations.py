@@ -13,7 +13,7 @@ from mevlip.answers import QuestionSpec, Stage
 from mevlip.checkpoints.routes import first_error
 from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.flare.questions import Question
-from mevlip.inference.engine import Result
+from mevlip.inference.engine import Answer
 from mevlip.tasks import TaskType
 
 
@@ -31,7 +31,7 @@ class Explanation:
         stage: How the model's text was read; see `mevlip.answers.ParsedAnswer`.
         reason: Why it was not strict; empty otherwise.
         problems: What was wrong with the images.
-        probability: How sure the model was, 0 to 1; see `mevlip.inference.engine.Said`. None where it said nothing.
+        probability: How sure the model was, 0 to 1; see `Completion`. None where it wrote nothing.
         option_probabilities: The probability of each option, where the first token decides.
         options: The options that the question was understood to offer.
         several: Whether it was understood to allow more than one.
@@ -63,21 +63,21 @@ class Explanation:
 _EXPLANATION = TypeAdapter(Explanation)
 
 
-def explain(question: Question, result: Result) -> Explanation:
-    """Explains one result; probabilities are rounded to six decimals."""
+def explain(question: Question, answer: Answer) -> Explanation:
+    """Explains one answer; probabilities are rounded to six decimals."""
     spec = QuestionSpec(question.text)
     return Explanation(
         question=question.where,
         images=question.image_names,
-        task=result.task,
-        adapter=result.adapter,
-        router_confidence=round(result.confidence, 6),
-        answer=result.answer,
-        stage=result.stage,
-        reason=result.reason,
-        problems=result.problems,
-        probability=None if result.probability is None else round(result.probability, 6),
-        option_probabilities={text: round(value, 6) for text, value in result.options.items()},
+        task=answer.task,
+        adapter=answer.adapter,
+        router_confidence=round(answer.confidence, 6),
+        answer=answer.text,
+        stage=answer.stage,
+        reason=answer.reason,
+        problems=answer.problems,
+        probability=None if answer.probability is None else round(answer.probability, 6),
+        option_probabilities={text: round(value, 6) for text, value in answer.options.items()},
         options=tuple(spec.options) or spec.labels,
         several=spec.several,
         separator=spec.separator,

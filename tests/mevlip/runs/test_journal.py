@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mevlip.answers import ParsedAnswer
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.questions import Question
-from mevlip.inference.engine import Result
-from mevlip.run.journal import JOURNAL_NAME, Journal, question_key
+from mevlip.inference.completion import Completion
+from mevlip.inference.engine import Answer
+from mevlip.runs.journal import JOURNAL_NAME, Journal, question_key
 from mevlip.tasks import TaskType
 from tests.conftest import record
 
 
-def result(position: int, answer: str = "A", failed: bool = False) -> Result:
-    return Result(position, TaskType.CLASSIFICATION, "classification", 0.5, answer, "strict", "", ("note",), failed)
+def result(position: int, answer: str = "A", failed: bool = False) -> Answer:
+    parsed = ParsedAnswer(answer, "strict")
+    completion = Completion("B because", 3, 0.5, {"A": 0.25, "B": 0.75})
+    return Answer(position, TaskType.CLASSIFICATION, "classification", 0.5, parsed, completion, ("note",), failed)
 
 
 def test_finished_answers_come_back_in_the_next_run(tmp_path: Path) -> None:

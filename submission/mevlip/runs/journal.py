@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.images import ImageError, find_image
 from mevlip.flare.questions import Question
-from mevlip.inference.engine import Result
+from mevlip.inference.engine import Answer
 
 JOURNAL_NAME = ".mevlip-journal.jsonl"
 
-_LINE = TypeAdapter(tuple[str, Result])
+_LINE = TypeAdapter(tuple[str, Answer])
 
 
 def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
@@ -29,8 +29,8 @@ def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
     )
 
 
-def _line(key: str, result: Result) -> str:
-    return json.dumps([key, asdict(result)]) + "\n"
+def _line(key: str, answer: Answer) -> str:
+    return json.dumps([key, asdict(answer)]) + "\n"
 
 
 class Journal:
@@ -60,12 +60,12 @@ class Journal:
             raise _unwritable(folder, error) from error
         self._empty = not self.done
 
-    def append(self, results: Iterable[tuple[str, Result]]) -> None:
+    def append(self, answers: Iterable[tuple[str, Answer]]) -> None:
         """Records finished answers; returns when they are on the disk.
 
         Questions that failed are left out: a resumed run tries them again.
         """
-        lines = [_line(key, one) for key, one in results if not one.failed]
+        lines = [_line(key, one) for key, one in answers if not one.failed]
         self._empty = self._empty and not lines
         try:
             self._file.writelines(lines)
@@ -98,17 +98,17 @@ def question_key(question: Question, root: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read(path: Path, run: str) -> dict[str, Result]:
+def _read(path: Path, run: str) -> dict[str, Answer]:
     """Answers of an earlier journal of the same run, by question key; a line cut off by a crash ends them."""
     if not path.is_file():
         return {}
     header, *lines = path.read_text("utf-8", errors="replace").split("\n")
-    done: dict[str, Result] = {}
+    done: dict[str, Answer] = {}
     if header == json.dumps(run):
         for line in lines:
             try:
-                key, result = _LINE.validate_python(json.loads(line))
+                key, answer = _LINE.validate_python(json.loads(line))
             except ValueError:  # what json and pydantic raise alike
                 break
-            done[key] = result
+            done[key] = answer
     return done

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from mevlip.checkpoints.checkpoint import find_checkpoint, read_checkpoint
 from mevlip.core.errors import MevlipError
 from mevlip.core.offline import go_offline
-from mevlip.run.settings import Device
+from mevlip.predictor import Predictor
+from mevlip.settings import PredictorSettings
 
 _INSTALL = "Install the package again with the versions in constraints/predict.txt."
 _GIGABYTE = 1e9
@@ -41,7 +40,7 @@ class Finding:
     remedy: str = ""
 
 
-def examine(checkpoint: str | None, device: Device) -> Iterator[Finding]:
+def examine(settings: PredictorSettings) -> Iterator[Finding]:
     """Yields findings one by one, the cheap ones first."""
     go_offline()
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
@@ -52,7 +51,7 @@ def examine(checkpoint: str | None, device: Device) -> Iterator[Finding]:
     yield _four_bit()
     yield _gpu()
     yield _memory()
-    yield from _checkpoint(checkpoint, device)
+    yield from _checkpoint(settings)
 
 
 def _packages() -> Iterator[Finding]:
@@ -127,37 +126,24 @@ def _memory() -> Finding:
     return Finding("memory", "ok", f"{free / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB free, {os.cpu_count()} CPUs")
 
 
-def _checkpoint(choice: str | None, device: Device) -> Iterator[Finding]:
+def _checkpoint(settings: PredictorSettings) -> Iterator[Finding]:
+    """Verifies and loads a checkpoint, which proves every adapter and grammar, and asks about a gray square."""
+    from PIL import Image
+
+    start = time.perf_counter()
     try:
-        checkpoint = read_checkpoint(find_checkpoint(choice))
-        dry_run = _dry_run(checkpoint.folder, device)  # it verifies every file first
+        predictor = Predictor.find(settings)
+        answer = predictor.ask("Is the square gray? A: No, B: Yes", [Image.new("RGB", (64, 64), (128, 128, 128))])
     except MevlipError as error:
         yield Finding("checkpoint", "FAIL", error.cause, error.remedy)
         return
-    manifest = checkpoint.manifest
-    detail = f"{checkpoint.folder}: {len(manifest.files)} files, {manifest.size / _GIGABYTE:.3f} GB, checksums match"
+    seconds = time.perf_counter() - start
+    manifest, folder = predictor.checkpoint.manifest, predictor.checkpoint.folder
+    detail = f"{folder}: {len(manifest.files)} files, {manifest.size / _GIGABYTE:.3f} GB, checksums match"
     yield Finding("checkpoint", "ok", detail)
-    yield dry_run
-
-
-def _dry_run(checkpoint: Path, device: Device) -> Finding:
-    """Answers one question about a gray square; loading proves every adapter on the way."""
-    from PIL import Image
-
-    from mevlip.predictor import predict
-    from mevlip.run.settings import Settings
-
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        Image.new("RGB", (64, 64), (128, 128, 128)).save(folder / "square.png")
-        record = {"Question": "Is the square gray? A: No, B: Yes", "ImageName": "square.png"}
-        (folder / "doctor_questions_dry.json").write_text(json.dumps([record]))
-        settings = Settings(input=folder, output=folder / "out", checkpoint=str(checkpoint), device=device)
-        report = predict(settings, quiet=True)
-    [result] = report.results
-    if result.failed:
-        return Finding("dry run", "FAIL", result.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")
-    seconds = sum(report.seconds.values())
-    return Finding(
+    if answer.failed:
+        yield Finding("dry run", "FAIL", answer.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")
+        return
+    yield Finding(
         "dry run", "ok", f"8 adapters and every task's grammar proven; one question answered in {seconds:.1f} s"
     )

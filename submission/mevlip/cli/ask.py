@@ -1,0 +1,89 @@
+"""The command `mevlip ask`: one question about one or more images."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mevlip.cli.options import INPUT_FILE, OUTPUT_FILE, quiet_option, settings_options
+from mevlip.core.errors import InputError
+from mevlip.core.tables import table
+from mevlip.settings import PredictorSettings
+from mevlip.tasks import TASKS, TaskType
+
+if TYPE_CHECKING:
+    from mevlip.inference.engine import Answer
+
+logger = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("images", metavar="IMAGE...", type=INPUT_FILE, nargs=-1, required=True)
+@click.argument("question")
+@click.option(
+    "--task", type=click.Choice([task.value for task in TASKS]), help="What is asked for. Default: the router decides."
+)
+@settings_options(PredictorSettings)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--draw", type=OUTPUT_FILE, metavar="FILE", help="Write the first image with the answer's boxes on it.")
+@quiet_option
+def ask(
+    images: tuple[Path, ...],
+    question: str,
+    task: str | None,
+    checkpoint: str | None,
+    device: Any,
+    as_json: bool,
+    draw: Path | None,
+    quiet: bool,
+) -> None:
+    """Answer one QUESTION about one or more images.
+
+    \b
+    Example: mevlip ask scan.png "Which finding? A: Cyst, B: Tumor" --task classification
+    """
+    from mevlip.predictor import Predictor
+
+    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
+    answer = predictor.ask(question, images, task=task)
+    for problem in answer.problems:
+        logger.warning("%s", problem)
+    if answer.failed:
+        raise InputError(f"The question was not answered: {answer.reason}", "Use other images or another question.")
+    click.echo(json.dumps(_plain(answer), indent=1) if as_json else _table(answer))
+    if draw:
+        from mevlip.drawing import draw_boxes
+
+        count = draw_boxes(answer, question, images[0], draw)
+        logger.info("wrote %s with %d boxes", draw, count)
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer": answer.text,
+        "task": answer.task.value,
+        "adapter": answer.adapter,
+        "router_confidence": round(answer.confidence, 6),
+        "probability": None if answer.probability is None else round(answer.probability, 6),
+        "option_probabilities": {option: round(value, 6) for option, value in answer.options.items()},
+        "stage": answer.stage,
+        "reason": answer.reason,
+        "problems": answer.problems,
+    }
+
+
+def _table(answer: Answer) -> str:
+    rows = [
+        ("answer", answer.text),
+        ("task", TASKS[TaskType(answer.task)].title),
+        ("adapter", answer.adapter),
+        ("router confidence", f"{answer.confidence:.3f}"),
+        ("probability", "" if answer.probability is None else f"{answer.probability:.3f}"),
+        *((f"probability of {option}", f"{value:.3f}") for option, value in answer.options.items()),
+        ("read", answer.stage + (f": {answer.reason}" if answer.reason else "")),
+    ]
+    return table(("", "value"), rows)

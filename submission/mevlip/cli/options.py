@@ -1,0 +1,94 @@
+"""Options that mean the same in every command; those of a settings model are made from the model itself."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mevlip.core import logs
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_METAVARS = {"checkpoint": "DIR|NAME", "max_failures": "N|P%"}
+INPUT_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUTPUT_FILE = click.Path(dir_okay=False, path_type=Path)
+OUTPUT_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def settings_options(model: type[BaseModel], names: Iterable[str] | None = None) -> Callable[[_Command], _Command]:
+    """Adds an option for each field of a settings model: name, type, default and help are the field's.
+
+    The environment can set it, too: `--batch-size` is MEVLIP_BATCH_SIZE.
+
+    Args:
+        model: The settings model.
+        names: The fields wanted, in order; None for all.
+    """
+    chosen = [*(names if names is not None else model.model_fields)]
+
+    def add(command: _Command) -> _Command:
+        for name in reversed(chosen):
+            command = _option(model, name, model.model_fields[name])(command)
+        return command
+
+    return add
+
+
+def _option(model: type[BaseModel], name: str, field: FieldInfo) -> Callable[[_Command], _Command]:
+    def check(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
+        from pydantic import ValidationError
+
+        if value is None:
+            return None
+        try:
+            model.__pydantic_validator__.validate_assignment(model.model_construct(), name, value)
+        except ValidationError as error:
+            raise click.BadParameter(f"{value!r}: {error.errors()[0]['msg']}.") from error
+        return value
+
+    flag = "--" + name.replace("_", "-")
+    kind, metavar = _type(field.annotation)
+    return click.option(
+        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+        type=None if kind is bool else kind,
+        default=field.default,
+        metavar=_METAVARS.get(name, metavar),
+        callback=check,
+        envvar=f"MEVLIP_{name.upper()}",
+        show_envvar=True,
+        show_default=field.default is not None,
+        help=field.description,
+    )
+
+
+def _type(annotation: Any) -> tuple[Any, str | None]:
+    """The click type of a field, and the word that stands for its value in the help."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
+    if typing.get_origin(annotation) is typing.Literal:
+        return click.Choice(typing.get_args(annotation)), None
+    if annotation is Path:
+        return OUTPUT_FILE, "FILE"
+    return annotation, None
+
+
+def _silence(_context: click.Context, _option: click.Parameter, quiet: bool) -> bool:
+    if quiet:
+        logs.only_warnings()
+    return quiet
+
+
+quiet_option = click.option(
+    "--quiet", is_flag=True, callback=_silence, help="Show no progress, only warnings and errors."
+)
+json_option = click.option("--json", "json_file", type=OUTPUT_FILE, metavar="FILE", help="Write all figures as JSON.")

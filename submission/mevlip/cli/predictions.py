@@ -1,0 +1,48 @@
+"""The commands `mevlip predictions ...` for predictions files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mevlip.cli.groups import Group
+from mevlip.cli.options import INPUT_FILE
+from mevlip.core.errors import OutputError
+from mevlip.core.tables import shorten, table
+from mevlip.tasks import TASKS, parse_task_type
+
+
+@click.group(cls=Group, path="predictions.")
+def predictions() -> None:
+    """Show, check and zip a predictions.json."""
+
+
+@predictions.command()
+@click.argument("file", metavar="PREDICTIONS", type=INPUT_FILE)
+@click.option("--per-task", type=click.IntRange(1), default=3, show_default=True, help="Rows shown of each task.")
+def show(file: Path, per_task: int) -> None:
+    """Print a table of answers per task from a PREDICTIONS file.
+
+    \b
+    Example: mevlip predictions show build/demo/predictions.json
+    """
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+        raise OutputError(f"{file} is not a list of records", "Name a predictions.json.")
+    shown: dict[str, list[tuple[str, ...]]] = {}
+    for row in content:
+        task = parse_task_type(row.get("TaskType"))
+        title = TASKS[task].title if task else "(no known TaskType)"
+        names = row.get("ImageName")
+        image = f"{len(names)} images" if isinstance(names, list) else str(names).rsplit("/", 1)[-1]
+        cells = (title, str(row.get("Modality", "")), shorten(image, 24), shorten(str(row.get("Question", "")), 40))
+        shown.setdefault(title, []).append((*cells, shorten(str(row.get("Answer")), 44)))
+    order = [task.title for task in TASKS.values()]
+    titles = sorted(shown, key=lambda title: order.index(title) if title in order else len(order))
+    rows = [row for title in titles for row in shown[title][:per_task]]
+    click.echo(table(("task", "modality", "image", "question", "answer"), rows))

@@ -1,0 +1,158 @@
+"""A run over an input folder: read, route, answer batch by batch, keep a journal, write."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mevlip import __version__
+from mevlip.core import interrupts
+from mevlip.core.progress import Progress
+from mevlip.flare.images import load_question_images
+from mevlip.flare.predictions import answered, write_predictions
+from mevlip.flare.questions import InputFolder, Question, read_input_folder
+from mevlip.inference.engine import Answer, Counters, ImageLoader
+from mevlip.predictor import Predictor
+from mevlip.runs.explanations import explain, write_explanations
+from mevlip.runs.journal import Journal, question_key
+from mevlip.runs.report import RunReport
+from mevlip.settings import RunSettings
+
+logger = logging.getLogger(__name__)
+
+_MOST_FAILURES_LOGGED = 50
+
+
+def run(
+    predictor: Predictor,
+    input: Path | str,  # noqa: A002 - what the command and the challenge call it
+    output: Path | str,
+    *,
+    quiet: bool = True,
+    load: ImageLoader | None = None,
+    **settings: Any,
+) -> RunReport:
+    """Answers every question of an input folder: what `mevlip predict` does.
+
+    Args:
+        predictor: The loaded system.
+        input: Folder that holds the question files.
+        output: Folder that receives predictions.json.
+        quiet: Whether to show no progress.
+        load: Loads a question's images; None for the files in the folder.
+        settings: Other fields of `RunSettings`, such as `routing="generalist"`.
+
+    Raises:
+        MevlipError: See `run_folder`.
+    """
+    return run_folder(predictor, RunSettings(input=Path(input), output=Path(output), **settings), quiet, load=load)
+
+
+def run_folder(
+    predictor: Predictor,
+    settings: RunSettings,
+    quiet: bool = False,
+    folder: InputFolder | None = None,
+    load: ImageLoader | None = None,
+) -> RunReport:
+    """Answers every question of an input folder.
+
+    Args:
+        predictor: The loaded system; router and model are loaded where they are needed.
+        settings: What to do.
+        quiet: Whether to show no progress.
+        folder: The input folder, where it has been read already.
+        load: Loads a question's images; None for the files in the folder.
+
+    Raises:
+        InputError: There is nothing to answer.
+        CheckpointError: The checkpoint is incomplete or altered.
+        EnvironmentProblem: The output folder or the device cannot be used.
+        ModelFailure: The model, its device or a library broke; finished answers are in the journal.
+        OutputError: The predictions would break the contract; nothing was written.
+    """
+    clock = _Clock()
+    with clock("read"):
+        folder = folder or read_input_folder(settings.input, settings.output)
+        load = load or partial(load_question_images, root=folder.root)
+        questions = _select(folder, settings.limit)
+        keys = {question.position: question_key(question, folder.root) for question in questions}
+    with closing(Journal(settings.output, _identity(predictor, settings))) as journal:
+        with clock("verify"):
+            predictor.verify()
+        answers = {position: journal.done[key] for position, key in keys.items() if key in journal.done}
+        waiting = [question for question in questions if question.position not in answers]
+        resumed = len(answers)
+        if resumed:
+            logger.info("resuming: %d answers are there from an earlier run", resumed)
+        counters = Counters()
+        with clock("route"):
+            routed = predictor.route(waiting, settings, counters)
+        if routed:
+            with clock("load"):
+                batches = predictor.answer_batches(routed, settings, load, counters)
+            with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
+                for batch in batches:
+                    journal.append((keys[answer.position], answer) for answer in batch)
+                    answers |= {answer.position: answer for answer in batch}
+                    progress.advance(len(batch))
+                    interrupts.check()
+        with clock("write"):
+            ordered = tuple(answers[question.position] for question in questions)
+            _log_failures(questions, ordered)
+            rows = [answered(question, answer.text) for question, answer in zip(questions, ordered, strict=True)]
+            path = write_predictions(rows, questions, settings.output)
+            explanations = tuple(map(explain, questions, ordered))
+            if settings.explanations:
+                write_explanations(settings.explanations, explanations)
+        journal.discard()
+    return RunReport(path, ordered, explanations, resumed, counters, clock.seconds)
+
+
+def _identity(predictor: Predictor, settings: RunSettings) -> str:
+    """What answers depend on besides the question; answers of a run with another identity are not reused."""
+    return json.dumps({"version": __version__, **predictor.identity, **settings.identity}, sort_keys=True)
+
+
+def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:
+    for problem in folder.problems:
+        logger.warning("%s", problem)
+    questions = folder.questions[:limit]
+    logger.info("%d questions in %d files", len(questions), len({question.file for question in questions}))
+    if len(questions) < len(folder.questions):
+        logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
+    return questions
+
+
+def _log_failures(questions: Sequence[Question], answers: Sequence[Answer]) -> None:
+    """Logs each question that had a bad image or broke the model, with its place."""
+    lines = [
+        f"{question.where}: {'; '.join([*answer.problems, *([answer.reason] if answer.failed else [])])}"
+        for question, answer in zip(questions, answers, strict=True)
+        if answer.problems or answer.failed
+    ]
+    for line in lines[:_MOST_FAILURES_LOGGED]:
+        logger.warning("%s", line)
+    if len(lines) > _MOST_FAILURES_LOGGED:
+        logger.warning("... and %d more such questions", len(lines) - _MOST_FAILURES_LOGGED)
+
+
+class _Clock:
+    """Wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start

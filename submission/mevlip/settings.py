@@ -1,0 +1,73 @@
+"""What a run is asked to do. Command-line options are made from these models, so that each default stands once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mevlip.routing.policy import Routing
+
+Device = Literal["auto", "cuda", "cpu"]
+
+_KEEPS_ANSWERS: dict[str, Any] = {"keeps_answers": True}
+"""Marks a setting that cannot change an answer; see `RunSettings.identity`."""
+
+
+class _Settings(BaseModel):
+    """Frozen settings; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PredictorSettings(_Settings):
+    """Which system answers, and where."""
+
+    checkpoint: str | None = None
+    """Checkpoint folder, or its name below checkpoints. Default: me-vlip if it is there, else demo."""
+    device: Device = "auto"
+    """auto takes the GPU if there is one and logs which; cuda never falls back."""
+
+
+class AnswerSettings(_Settings):
+    """How questions are answered."""
+
+    routing: Routing = "router"
+    """Choose adapters by question text, by the records' TaskType, always the generalist, or none at all."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least router confidence for a task's own adapter. Default: the checkpoint's."""
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    """Most questions per forward."""
+    constrain: bool = True
+    """Constrain decoding to the answers that a question allows; otherwise free text is parsed and repaired."""
+
+
+class RunSettings(AnswerSettings):
+    """A run over an input folder."""
+
+    input: Annotated[Path, Field(json_schema_extra=_KEEPS_ANSWERS)]
+    """Folder that holds the question files."""
+    output: Annotated[Path, Field(json_schema_extra=_KEEPS_ANSWERS)]
+    """Folder that receives predictions.json."""
+    explanations: Annotated[Path | None, Field(json_schema_extra=_KEEPS_ANSWERS)] = None
+    """Write how each answer came about, as JSON lines."""
+    limit: Annotated[int | None, Field(ge=1, json_schema_extra=_KEEPS_ANSWERS)] = None
+    """Answer only the first N questions; the output is partial."""
+    max_failures: Annotated[str, Field(pattern="^[0-9]+%?$", json_schema_extra=_KEEPS_ANSWERS)] = "5%"
+    """Exit 4 if the model fails on more questions than this number or share. Unreadable images are not counted."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings on which answers depend: all that are not marked otherwise."""
+        kept = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == _KEEPS_ANSWERS}
+        return self.model_dump(mode="json", exclude=kept)
+
+    def allowed_failures(self, questions: int) -> int:
+        """Number of failures among that many questions that `max_failures` allows.
+
+        A failure is a question that the model was asked and that got a fallback answer; see `RunReport.failures`.
+        """
+        if self.max_failures.endswith("%"):
+            return questions * int(self.max_failures[:-1]) // 100
+        return int(self.max_failures)
