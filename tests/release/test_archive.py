@@ -1,4 +1,4 @@
-"""Saving an image, on a fake engine; `test_on_an_engine` does the same on a real one."""
+"""Saving an image with a fake Docker client; `test_on_an_engine` does the same on a real engine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from tests.release.fake_docker_client import FakeDockerClient
 from tests.release.test_inspection import image
 
 RESULT = CaseResult("official command", "", 0, 1.5, 400, ("wrote",), 3)
-
-
 CHECKPOINT = open_checkpoint(DEMO)
 WHOLE = {
     f"app/checkpoints/demo/{path.relative_to(DEMO).as_posix()}": path.read_bytes()
@@ -46,9 +44,9 @@ def test_archive_and_release_files_are_written(tmp_path: Path) -> None:
     assert names == ["SHA256SUMS", "manifest.json", "sbom.cyclonedx.json", "team.tar.gz"]
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "out", check=True)
     packed = (tmp_path / "out/team.tar.gz").read_bytes()
-    assert json.loads((tmp_path / "out/manifest.json").read_text())["version"] == 2
     assert gzip.decompress(packed) == (tmp_path / "image.tar").read_bytes()
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["version"] == 2
     assert manifest["archive"]["sha256"] == hashlib.sha256(packed).hexdigest()
     assert manifest["checkpoint"]["base"] == CHECKPOINT.manifest.base.model_dump()
     assert manifest["checkpoint"]["files"].keys() == CHECKPOINT.manifest.files.keys()
