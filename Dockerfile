@@ -2,7 +2,7 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS packages
-# Where pip finds packages is the builder's matter; none of this reaches the final image.
+# Where pip finds packages depends on who builds; none of this reaches the final image.
 ARG PIP_INDEX_URL
 ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
@@ -11,7 +11,7 @@ ARG PIP_CERT
 RUN python3 -m venv /opt/venv
 WORKDIR /build
 COPY pyproject.toml constraints/predict.txt ./
-# Byte code that names no times, so that two builds agree; the packages' own tests and pip itself stay behind.
+# Byte code without timestamps, so that builds are reproducible; the packages' own tests and pip are left out.
 RUN python3 -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > needed.txt \
  && /opt/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check -c predict.txt -r needed.txt \
  && /opt/venv/bin/pip uninstall --yes --quiet pip \
@@ -22,10 +22,10 @@ RUN python3 -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.tom
 
 FROM ${BASE_IMAGE}
 ARG CHECKPOINT=demo
-# The weights change least and weigh most, so they come before the packages and the code.
+# The weights are the largest layer and change least, so they come before the packages and the code.
 COPY checkpoints/${CHECKPOINT} /app/checkpoints/${CHECKPOINT}
 COPY --from=packages /opt/venv /opt/venv
-# The root file system may be read-only and the user any number: caches go to /tmp, the hub is off.
+# The root file system may be read-only and the user id arbitrary: caches go to /tmp, the hub is off.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     XDG_CACHE_HOME=/tmp \
@@ -37,9 +37,9 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /app
 COPY predict.sh ./
 COPY submission ./submission
-# A build around an incomplete or altered checkpoint, or one that only its owner may read, fails here.
+# Fails if the checkpoint is incomplete or altered, or if files are only readable by their owner.
 RUN test -z "$(find /app ! -perm -o+r)" && PYTHONPATH=submission python -c "import os; from pathlib import Path; from mevlip.checkpoints.checkpoint import open_checkpoint; open_checkpoint(Path(os.environ['MEVLIP_CHECKPOINT']))"
-# Labels come last: a new commit makes new labels, and no layer anew.
+# Labels come last: a new commit changes the labels, but no layer.
 ARG BASE_IMAGE
 ARG BASE_DIGEST
 ARG VERSION=unknown

@@ -15,7 +15,7 @@ demo: .venv/ready ## answer the example questions with the demo checkpoint, show
 	  --explained build/demo/explanations.jsonl --report build/demo/report.html
 
 test: .venv/ready .venv-train/ready ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 # two processes of one thread each: nearly all tests wait for processes of their own
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 # two single-threaded workers: most tests wait for subprocesses
 
 lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .
@@ -29,13 +29,13 @@ bench: .venv/ready ## compare the predictor with one question at a time, and tim
 image: .venv/ready ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest
 	$(BIN)/mevlip image build --tag $(IMAGE) --checkpoint checkpoints/$(CHECKPOINT) $(BUILD_FLAGS)
 
-demo-checkpoint: .venv/ready .venv-train/ready ## train the demo checkpoint anew (about 80 minutes)
+demo-checkpoint: .venv/ready .venv-train/ready ## retrain the demo checkpoint (about 80 minutes)
 	$(BIN)/python -m mevlip_training.demo.build checkpoints/demo
 
-example-inputs: .venv/ready ## draw the example questions anew
+example-inputs: .venv/ready ## redraw the example questions
 	$(BIN)/python -m mevlip_training.demo.inputs examples
 
-image-test: .venv/ready ## really build the image around the demo checkpoint, run and pack it; status 7 without an engine
+image-test: .venv/ready ## build, test and export the image with the demo checkpoint; status 7 without an engine
 	$(BIN)/python -m pytest -m engine -s --timeout 900 tests/release; status=$$?; test $$status -ne 7 || \
 	  echo "no container engine: the image was not tested"; exit $$status
 
@@ -51,7 +51,7 @@ judges-env: .venv-judges/ready ## the environment for models that judge reports 
 .venv-train/ready: pyproject.toml constraints/train.txt constraints/predict.txt
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/train.txt -e '.[train]'
-	# LLaMA-Factory's web page, unused here, holds Pillow back; another Pillow resizes otherwise than the predictor's.
+	# LLaMA-Factory's web UI, unused here, requires an older Pillow; other Pillow versions resize differently.
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^pillow==' constraints/predict.txt)
 	touch $@
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Answers a FLARE input folder: ./predict.sh INPUT OUTPUT
-# Without arguments, as the organizers run it in the container: /workspace/inputs -> /workspace/outputs
-# Options are given by the environment: MEVLIP_CHECKPOINT, MEVLIP_DEVICE, ... (see `mevlip predict --help`).
+# Without arguments, as in the official command: /workspace/inputs -> /workspace/outputs
+# Options are set by environment variables: MEVLIP_CHECKPOINT, MEVLIP_DEVICE, ... (see `mevlip predict --help`).
 set -eu
 
 case $# in
@@ -19,5 +19,5 @@ if [ -x "$here/.venv/bin/python" ]; then
 else
   python=python3
 fi
-# -P: nothing is imported from the current folder, whatever lies there.
+# -P: never import from the current folder.
 PYTHONPATH=$here/submission${PYTHONPATH:+:$PYTHONPATH} exec "$python" -P -m mevlip predict -- "$input" "$output"

@@ -1,1 +1,1 @@
-"""What becomes of a checkpoint: an image that organizers run, an archive that is uploaded, a zip of predictions."""
+"""Turns a checkpoint into a release: the Docker image, the archive to upload, and a zip of predictions."""

@@ -1,4 +1,4 @@
-"""The archive that is uploaded, and the papers that go with it: manifest, bill of materials, checksums."""
+"""Exports the image as an archive to upload, with its release files: manifest, SBOM and checksums."""
 
 from __future__ import annotations
 
@@ -19,70 +19,72 @@ from pydantic import ValidationError
 from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest, file_sha256
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.progress import Progress
-from mevlip_release.bill import bill_of_materials
-from mevlip_release.contents import Contents, read_contents
-from mevlip_release.engine import ImageFault, get_image, load_archive
-from mevlip_release.trial import Outcome
+from mevlip_release.docker_client import InvalidImage, get_image, load_archive
+from mevlip_release.inspection import Inspection, inspect_archive
+from mevlip_release.sbom import generate_sbom
+from mevlip_release.smoke_test import CaseResult
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 TEAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
-LEVEL = 1
-"""Weights hardly shrink: a higher level costs minutes for a hundredth of the size."""
-MANIFEST, BILL, SUMS = "manifest.json", "sbom.cyclonedx.json", "SHA256SUMS"
-_CODE = {
+COMPRESSION_LEVEL = 1
+"""gzip level. Weights hardly compress: a higher level takes minutes longer and saves about 1 % of the size."""
+MANIFEST, SBOM, CHECKSUMS = "manifest.json", "sbom.cyclonedx.json", "SHA256SUMS"
+_CODE_LABELS = {
     "version": "org.opencontainers.image.version",
     "revision": "org.opencontainers.image.revision",
     "lock_sha256": "org.me-vlip.lock-sha256",
 }
-"""Where the image itself says what it was built from."""
-_STEP = 4 << 20
+"""Image labels that record what the image was built from."""
+_CHUNK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What was written.
+class SavedImage:
+    """An exported image.
 
     Attributes:
         archive: The archive.
-        size: Its bytes.
-        sha256: Its hash.
-        papers: Manifest, bill of materials and checksums.
+        size: Size of the archive in bytes.
+        sha256: SHA-256 of the archive.
+        release_files: Manifest, SBOM and checksums.
     """
 
     archive: Path
     size: int
     sha256: str
-    papers: tuple[Path, ...]
+    release_files: tuple[Path, ...]
 
 
 def save_image(
     client: DockerClient,
     team: str,
     out: Path,
-    outcomes: Sequence[Outcome],
-    most_bytes: int | None = None,
+    results: Sequence[CaseResult],
+    max_bytes: int | None = None,
     quiet: bool = False,
-) -> Saved:
-    """Writes TEAM.tar.gz, which `docker load -i` reads, and its papers; loads it back to prove it.
+) -> SavedImage:
+    """Writes TEAM.tar.gz for `docker load -i` and its release files, and loads the archive back to verify it.
 
     Args:
-        client: The engine, which has an image TEAM:latest.
+        client: Client of an engine that has the image TEAM:latest.
         team: The team's name.
-        out: The folder to write.
-        outcomes: What `try_image` gave.
-        most_bytes: Largest archive; none where None.
-        quiet: Whether to show no progress.
+        out: The output folder.
+        results: Results of `run_smoke_tests`.
+        max_bytes: Size limit of the archive in bytes; no limit if None.
+        quiet: Whether to hide the progress bars.
+
+    Returns:
+        Paths, size and hash of what was written.
 
     Raises:
-        ImageFault: The image holds what has no place in it, the archive is too large, or it loads as another image.
-        EnvironmentProblem: The name is not allowed, or the folder cannot be written.
+        InvalidImage: The image contains unexpected files or no valid checkpoint, the archive is too large, or it loads
+            as a different image.
+        EnvironmentProblem: The team name is not a valid image name, or the folder cannot be written.
     """
     if not TEAM.fullmatch(team):
-        raise EnvironmentProblem(
-            f"{team!r} is no name for an image", "Use lower-case letters, digits, '.', '_' and '-'."
-        )
+        raise EnvironmentProblem(f"Invalid image name {team!r}", "Use lower-case letters, digits, '.', '_' and '-'.")
     tag = f"{team}:latest"
     image = get_image(client, tag)
     archive = out / f"{team}.tar.gz"
@@ -90,104 +92,104 @@ def save_image(
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, prefix=".mevlip-", suffix=".tar") as plain:
             with Progress("saving", int(image.attrs["Size"]), "B", quiet) as progress:
-                for chunk in image.save(named=tag, chunk_size=_STEP):
+                for chunk in image.save(named=tag, chunk_size=_CHUNK_BYTES):
                     plain.write(chunk)
                     progress.advance(len(chunk))
             plain.flush()
-            contents = read_contents(Path(plain.name))
-            _refuse_junk(contents, tag)
-            checkpoint = _checkpoint(contents, tag)
+            inspection = inspect_archive(Path(plain.name))
+            _check_unexpected(inspection, tag)
+            checkpoint = _describe_checkpoint(inspection, tag)
             plain.seek(0)
             size, sha256 = _compress(plain, archive, quiet)
-        if most_bytes is not None and size > most_bytes:
+        if max_bytes is not None and size > max_bytes:
             archive.unlink()
-            raise ImageFault(
-                f"{archive.name} would be {size} bytes, {most_bytes} are allowed",
-                "Leave out a checkpoint's unused files.",
+            raise InvalidImage(
+                f"{archive.name} would be {size} bytes; the limit is {max_bytes}",
+                "Remove unused files from the checkpoint.",
             )
-        _load_back(client, archive, str(image.id))
-        papers = _write_papers(client, tag, out, archive, sha256, outcomes, contents, checkpoint)
+        _check_loads_as(client, archive, str(image.id))
+        release_files = _write_release_files(client, tag, out, archive, sha256, results, inspection, checkpoint)
     except OSError as error:
         raise EnvironmentProblem(
-            f"{out} cannot be written ({error.strerror})", "Free space, or name another --out."
+            f"{out} cannot be written ({error.strerror})", "Free disk space, or pass another --out."
         ) from error
-    return Saved(archive, size, sha256, papers)
+    return SavedImage(archive, size, sha256, release_files)
 
 
-def _refuse_junk(contents: Contents, tag: str) -> None:
-    if contents.junk:
-        first = contents.junk[0]
-        raise ImageFault(
-            f"{tag} holds {len(contents.junk)} things that have no place in it, first a {first.kind}: {first.where}",
-            "`mevlip image inspect` lists them; build from the project's Dockerfile.",
+def _check_unexpected(inspection: Inspection, tag: str) -> None:
+    if inspection.unexpected:
+        raise InvalidImage(
+            f"{tag} contains {inspection.unexpected_summary}",
+            "List them with `mevlip image show`, and build the image from the project's Dockerfile.",
         )
 
 
 def _compress(plain: IO[bytes], archive: Path, quiet: bool) -> tuple[int, str]:
-    """Compresses without name or time in the header, so that equal images give equal archives."""
+    """Compresses without file name or timestamp in the header, so that the same image gives the same archive."""
     draft = archive.with_name(f".{archive.name}.part")
     total = Path(plain.name).stat().st_size
     with (
         draft.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=LEVEL, mtime=0) as packed,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=COMPRESSION_LEVEL, mtime=0) as packed,
         Progress("compressing", total, "B", quiet) as progress,
     ):
-        while chunk := plain.read(_STEP):
+        while chunk := plain.read(_CHUNK_BYTES):
             packed.write(chunk)
             progress.advance(len(chunk))
     draft.replace(archive)
     return archive.stat().st_size, file_sha256(archive)
 
 
-def _load_back(client: DockerClient, archive: Path, wanted: str) -> None:
-    if str(load_archive(client, archive).id) != wanted:
-        raise ImageFault(
-            f"{archive.name} loads as another image than was saved", "Save it again; if it stays, report it."
+def _check_loads_as(client: DockerClient, archive: Path, image_id: str) -> None:
+    if str(load_archive(client, archive).id) != image_id:
+        raise InvalidImage(
+            f"{archive.name} loads as a different image than the one saved",
+            "Save it again; if the error persists, report a bug.",
         )
 
 
-def _write_papers(
+def _write_release_files(
     client: DockerClient,
     tag: str,
     out: Path,
     archive: Path,
     sha256: str,
-    outcomes: Sequence[Outcome],
-    contents: Contents,
+    results: Sequence[CaseResult],
+    inspection: Inspection,
     checkpoint: dict[str, Any],
 ) -> tuple[Path, ...]:
-    manifest, bill, sums = out / MANIFEST, out / BILL, out / SUMS
+    manifest, sbom, checksums = out / MANIFEST, out / SBOM, out / CHECKSUMS
     image = get_image(client, tag)
     content = {
-        "version": 1,
+        "version": 2,
         "archive": {"name": archive.name, "size": archive.stat().st_size, "sha256": sha256},
         "image": {
             "tag": tag,
             "id": image.id,
             "size": image.attrs["Size"],
-            "labels": contents.labels,
-            "layers": [{"digest": one.digest, "size": one.size, "step": one.step} for one in contents.layers],
+            "labels": inspection.labels,
+            "layers": [{"digest": layer.digest, "size": layer.size, "step": layer.step} for layer in inspection.layers],
         },
-        "code": {name: contents.labels.get(label, "unknown") for name, label in _CODE.items()},
+        "code": {name: inspection.labels.get(label, "unknown") for name, label in _CODE_LABELS.items()},
         "checkpoint": checkpoint,
-        "tools": _tools(client),
-        "tests": [one.plain() for one in outcomes],
+        "tools": _tool_versions(client),
+        "tests": [result.plain() for result in results],
     }
     manifest.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    bill.write_text(bill_of_materials(client, tag, contents.config), "utf-8")
-    sums.write_text(_sums((archive, manifest, bill)), "utf-8")
-    return manifest, bill, sums
+    sbom.write_text(generate_sbom(client, tag, inspection.config), "utf-8")
+    checksums.write_text(_format_checksums((archive, manifest, sbom)), "utf-8")
+    return manifest, sbom, checksums
 
 
-def _checkpoint(contents: Contents, tag: str) -> dict[str, Any]:
-    """What the image's own checkpoint says of itself; the build and every run prove that it is true."""
+def _describe_checkpoint(inspection: Inspection, tag: str) -> dict[str, Any]:
+    """The manifest of the checkpoint in the image; the build and every run verify it against the files."""
     try:
-        manifest = Manifest.model_validate_json(contents.contracts[MANIFEST_NAME])
+        manifest = Manifest.model_validate_json(inspection.contracts[MANIFEST_NAME])
     except (KeyError, ValidationError) as error:
-        raise ImageFault(
-            f"{tag} holds no checkpoint with a valid {MANIFEST_NAME}", "Build it with mevlip image build."
+        raise InvalidImage(
+            f"{tag} does not contain a checkpoint with a valid {MANIFEST_NAME}", "Build it with mevlip image build."
         ) from error
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.contracts.items())}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(inspection.contracts.items())}
     return {
         "name": manifest.name,
         "kind": manifest.kind,
@@ -198,7 +200,7 @@ def _checkpoint(contents: Contents, tag: str) -> dict[str, Any]:
     }
 
 
-def _tools(client: DockerClient) -> dict[str, str]:
+def _tool_versions(client: DockerClient) -> dict[str, str]:
     engine = client.version()
     return {
         "engine": f"{engine.get('Platform', {}).get('Name') or 'docker'} {engine['Version']}",
@@ -208,6 +210,6 @@ def _tools(client: DockerClient) -> dict[str, str]:
     }
 
 
-def _sums(paths: Iterable[Path]) -> str:
-    """As `sha256sum --check` reads them."""
+def _format_checksums(paths: Iterable[Path]) -> str:
+    """One line per file, in the format of `sha256sum --check`."""
     return "".join(f"{file_sha256(path)}  {path.name}\n" for path in paths)

@@ -1,4 +1,4 @@
-"""Building the image around one verified checkpoint, from a context that holds nothing else."""
+"""Builds the image around one verified checkpoint, from a build context with only the required files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Checkpoint, file_sha256
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.progress import Progress
 from mevlip.core.tables import shorten
-from mevlip_release.engine import ImageFault, get_image
+from mevlip_release.docker_client import InvalidImage, get_image
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = "constraints/predict.txt"
 PARTS = ("Dockerfile", "pyproject.toml", LOCK, "predict.sh", "submission")
-"""All of the project that a build sees, besides the checkpoint."""
+"""The project files in the build context, besides the checkpoint."""
 
-_EPOCH = 315_532_800  # 1980-01-01: the same files make the same layers, and zip knows no earlier day
+_EPOCH = 315_532_800  # 1980-01-01, the first date zip can store: the same files give the same layers
 _LAST_LINES = 20
 _STEP = re.compile(r"Step \d+/\d+ : .*")
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltImage:
     """A built image.
 
     Attributes:
         tag: Its tag.
-        id: Its id, which pins configuration and layers.
-        size: Bytes of its layers, unpacked.
-        seconds: How long the build took.
+        id: Its id, a hash of configuration and layers.
+        size: Uncompressed size of its layers in bytes.
+        seconds: Duration of the build.
     """
 
     tag: str
@@ -61,23 +61,26 @@ def build_image(
     network: str | None = None,
     quiet: bool = False,
     cache: bool = True,
-) -> Built:
+) -> BuiltImage:
     """Builds the image.
 
     Args:
-        client: The engine.
-        tag: Its tag; lower case.
-        checkpoint: A checkpoint folder; its files are verified before anything is sent.
-        base: The base image; the Dockerfile's own where None.
-        build_args: What the Dockerfile takes besides, such as PIP_INDEX_URL.
-        network: The network of the build's steps; the engine's default where None.
-        quiet: Whether to show no progress.
-        cache: Whether steps that were built before may be taken as they are.
+        client: The engine's client.
+        tag: Tag of the image, in lower case.
+        checkpoint: The checkpoint folder; its files are verified before anything is sent to the engine.
+        base: The base image; the Dockerfile's default if None.
+        build_args: Further build arguments, such as PIP_INDEX_URL.
+        network: Network mode of the build steps; the engine's default if None.
+        quiet: Whether to hide the progress bar.
+        cache: Whether the engine may reuse cached build steps.
+
+    Returns:
+        Tag, id and size of the image, and the duration of the build.
 
     Raises:
-        EnvironmentProblem: The project's own files are not there.
+        EnvironmentProblem: A project file is missing or cannot be read.
         CheckpointError: The checkpoint is incomplete or altered.
-        ImageFault: A step of the build failed; its last lines are told.
+        InvalidImage: A build step failed; its last lines are logged.
     """
     started = time.monotonic()
     require_checkout()
@@ -98,40 +101,40 @@ def build_image(
             fileobj=stream, custom_context=True, tag=tag, rm=True, forcerm=True, buildargs=arguments,
             network_mode=network, nocache=not cache, decode=True,
         )  # fmt: skip
-        _follow(answers)
+        _log_build(answers)
     image = get_image(client, tag)
-    return Built(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
+    return BuiltImage(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
 
 
 def require_checkout() -> None:
-    """Raises EnvironmentProblem where what an image is built from is not there, as in an installed wheel."""
+    """Raises EnvironmentProblem if the files an image is built from are missing, as in an installed wheel."""
     for part in PARTS:
         if not (ROOT / part).exists():
             raise EnvironmentProblem(
-                f"{ROOT / part} is missing: an image is built from a checkout of the project",
+                f"{ROOT / part} is missing: building an image requires a checkout of the project",
                 "Clone the repository and run the command there.",
             )
 
 
 def default_base() -> str:
-    """The base image that the Dockerfile names."""
+    """Returns the base image that the Dockerfile names."""
     named = re.search(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     assert named is not None, "the Dockerfile starts with it"  # noqa: S101 - our own file
     return named[1]
 
 
 def revision() -> str:
-    """The project's commit, with `-dirty` where files were changed since; `unknown` outside a repository."""
+    """Returns the project's commit, with `-dirty` for uncommitted changes; `unknown` outside a repository."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     except OSError:
         return "unknown"
     return done.stdout.strip() or "unknown"
 
 
 def _digest(client: DockerClient, base: str) -> str:
-    """The base's digest, by which a registry knows it; empty where it came from none, or is yet to be pulled."""
+    """Returns the registry digest of the base image; empty if it is not pulled yet or not from a registry."""
     from docker.errors import APIError
 
     try:
@@ -142,7 +145,7 @@ def _digest(client: DockerClient, base: str) -> str:
 
 
 def _context(checkpoint: Checkpoint) -> Iterator[tuple[str, Path]]:
-    """Every file of the build with its name in the context, in steady order."""
+    """Yields every file of the build context with its name there, in a fixed order."""
     for part in PARTS:
         path = ROOT / part
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -151,7 +154,7 @@ def _context(checkpoint: Checkpoint) -> Iterator[tuple[str, Path]]:
                 yield file.relative_to(ROOT).as_posix(), file
     folder = PurePosixPath("checkpoints", checkpoint.folder.name)
     yield str(folder / MANIFEST_NAME), checkpoint.folder / MANIFEST_NAME
-    # The manifest's own list: what else lies in the folder stays out.
+    # Only files listed in the manifest; others in the folder are left out.
     for name in sorted(checkpoint.manifest.files):
         yield str(folder / name), checkpoint.folder / name
 
@@ -161,7 +164,7 @@ def _size(files: Mapping[str, Path]) -> int:
 
 
 class _Stream:
-    """A tar of the context, written by a thread while the engine reads it: it is never on the disk as a whole."""
+    """A tar of the build context, written by a thread while the engine reads it, so it is never stored on disk."""
 
     def __init__(self, files: Mapping[str, Path], progress: Progress) -> None:
         self._files, self._progress = files, progress
@@ -175,11 +178,12 @@ class _Stream:
         return self._reader
 
     def __exit__(self, *_: object) -> None:
-        self._reader.close()  # ends the writer too, where the engine stopped reading
+        self._reader.close()  # also ends the writer if the engine stopped reading
         self._thread.join()
         if self._error is not None:
             raise EnvironmentProblem(
-                f"{self._error.filename} cannot be read ({self._error.strerror})", "Make it readable and build again."
+                f"{self._error.filename} cannot be read ({self._error.strerror})",
+                "Make it readable and build again.",
             )
 
     def _write(self, pipe: IO[bytes]) -> None:
@@ -189,13 +193,13 @@ class _Stream:
                     with path.open("rb") as file:
                         tar.addfile(_entry(name, path), _Counted(file, self._progress))
         except BrokenPipeError:
-            logger.debug("the engine stopped reading the build's context")
+            logger.debug("the engine stopped reading the build context")
         except OSError as error:
             self._error = error
 
 
 def _entry(name: str, path: Path) -> tarfile.TarInfo:
-    """A tar header without owner and times, so that equal files make equal layers."""
+    """Returns a tar header without owner and timestamps, so that the same files give the same layers."""
     entry = tarfile.TarInfo(name)
     entry.size, entry.mtime = path.stat().st_size, _EPOCH
     entry.mode = 0o755 if name.endswith(".sh") else 0o644
@@ -203,36 +207,36 @@ def _entry(name: str, path: Path) -> tarfile.TarInfo:
 
 
 class _Counted:
-    """Tells how much of a file was read."""
+    """A file that reports to a progress bar how much of it was read."""
 
     def __init__(self, file: IO[bytes], progress: Progress) -> None:
         self._file, self._progress = file, progress
 
     def read(self, size: int = -1) -> bytes:
-        """Reads and counts."""
+        """Reads up to `size` bytes and advances the progress bar."""
         data = self._file.read(size)
         self._progress.advance(len(data))
         return data
 
 
-def _shortened(error: str) -> str:
-    """The engine quotes the whole command of a step; its beginning and the status tell which."""
-    command, found, status = error.strip().rpartition("' returned")
-    return f"{shorten(command, 80)}{found}{status}"
+def _shorten_error(error: str) -> str:
+    """Shortens the command that the engine quotes: its beginning and the status identify the step."""
+    command, separator, status = error.strip().rpartition("' returned")
+    return f"{shorten(command, 80)}{separator}{status}"
 
 
-def _follow(answers: Iterator[dict[str, str]]) -> None:
-    """Logs the build's steps; raises ImageFault with its last lines where one fails."""
+def _log_build(answers: Iterator[dict[str, str]]) -> None:
+    """Logs the build steps; if one fails, logs its last lines and raises InvalidImage."""
     lines: list[str] = []
     for answer in answers:
-        said = (answer.get("stream") or answer.get("status") or "").rstrip()
-        if said:
-            lines.append(said)
-            logger.log(logging.INFO if _STEP.match(said) else logging.DEBUG, "%s", said)
+        line = (answer.get("stream") or answer.get("status") or "").rstrip()
+        if line:
+            lines.append(line)
+            logger.log(logging.INFO if _STEP.match(line) else logging.DEBUG, "%s", line)
         if "error" in answer:
-            for line in lines[-_LAST_LINES:]:
-                logger.error("%s", line)
-            raise ImageFault(
-                f"The build failed: {_shortened(answer['error'])}",
-                "The lines above are the build's last; mend what they name and build again.",
+            for last in lines[-_LAST_LINES:]:
+                logger.error("%s", last)
+            raise InvalidImage(
+                f"The build failed: {_shorten_error(answer['error'])}",
+                "See the last lines of the build above; fix the cause and build again.",
             )

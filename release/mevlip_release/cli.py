@@ -18,34 +18,34 @@ from mevlip.settings import PredictorSettings
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from mevlip_release.contents import Contents
-    from mevlip_release.trial import Outcome
+    from mevlip_release.inspection import Inspection
+    from mevlip_release.smoke_test import CaseResult
 
-_tag = click.option("--tag", default="me-vlip:latest", show_default=True, help="The image's name.")
+_tag = click.option("--tag", default="me-vlip:latest", show_default=True, help="Tag of the image.")
 _input = click.option(
     "--input",
     "input_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default="examples/inputs",
     show_default=True,
-    help="What the container answers.",
+    help="Input folder for the container.",
 )
-_gpu = click.option("--gpu", default="", metavar="device=N|all", help="The GPU to give it. Default: none.")
-_network = click.option("--network", metavar="NAME", help="Network where none is forbidden. Default: the engine's own.")
+_gpu = click.option("--gpu", default="", metavar="device=N|all", help="GPU to pass to the container. Default: none.")
+_network = click.option("--network", metavar="NAME", help="Network of cases that allow one. Default: the engine's.")
 
 
 @click.group()
 def image() -> None:
-    """Build, prove and pack the image that is submitted; needs Docker, or an engine that speaks its API."""
+    """Build, test and export the Docker image; requires Docker or an engine with the same API."""
 
 
 @image.command()
 @_tag
 @settings_options(PredictorSettings, ["checkpoint"])
 @click.option("--base", help="Base image. Default: the Dockerfile's.")
-@click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="Such as PIP_INDEX_URL=...")
-@click.option("--network", metavar="NAME", help="Network of the build's steps. Default: the engine's own.")
-@click.option("--cache/--no-cache", default=True, help="Take steps that were built before as they are.")
+@click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="E.g. PIP_INDEX_URL=...")
+@click.option("--network", metavar="NAME", help="Network of the build steps. Default: the engine's.")
+@click.option("--cache/--no-cache", default=True, help="Reuse cached build steps.")
 @quiet_option
 def build(
     tag: str,
@@ -63,7 +63,7 @@ def build(
     """
     from mevlip.checkpoints.checkpoint import find_checkpoint
     from mevlip_release.build import build_image, require_checkout
-    from mevlip_release.engine import connect
+    from mevlip_release.docker_client import connect
 
     arguments = dict(argument.partition("=")[::2] for argument in build_args)
     require_checkout()
@@ -78,32 +78,38 @@ def build(
 @click.option(
     "--archive",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Load this archive, such as the one that was uploaded, and test its image instead of --tag.",
+    help="Load this archive and test its image instead of --tag.",
 )
 @_input
 @_gpu
 @_network
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write all.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Results as JSON.",
+)
 def test(
     tag: str, archive: Path | None, input_folder: Path, gpu: str, network: str | None, json_file: Path | None
 ) -> None:
-    """Run the image as an organizer does, then hardened, then where it cannot write, and check what comes out.
+    """Test the image: official command, hardened, read-only output; check the predictions.
 
     \b
     Example: mevlip image test --tag team:latest
     """
-    from mevlip_release.engine import connect, load_archive
-    from mevlip_release.trial import enforce
+    from mevlip_release.docker_client import connect, load_archive
+    from mevlip_release.smoke_test import check_results
     from mevlip_validation.scoring.output import write_json
 
     with connect() as client:
         if archive:
             loaded = load_archive(client, archive)
             tag = next(iter(loaded.tags), str(loaded.id))
-        outcomes = _tried(client, tag, input_folder, gpu, network)
+        results = _run_and_print(client, tag, input_folder, gpu, network)
     if json_file:
-        write_json([one.plain() for one in outcomes], json_file)
-    enforce(outcomes)
+        write_json([result.plain() for result in results], json_file)
+    check_results(results)
 
 
 @image.command()
@@ -111,8 +117,8 @@ def test(
 @_input
 @_gpu
 @_network
-@click.option("--out", type=click.Path(path_type=Path), default="dist", show_default=True, help="Folder to write.")
-@click.option("--most-gb", type=click.FloatRange(0, min_open=True), help="Refuse a larger archive.")
+@click.option("--out", type=click.Path(path_type=Path), default="dist", show_default=True, help="Output folder.")
+@click.option("--most-gb", type=click.FloatRange(0, min_open=True), help="Size limit of the archive in GB.")
 @quiet_option
 def save(
     team: str,
@@ -123,48 +129,51 @@ def save(
     most_gb: float | None,
     quiet: bool,
 ) -> None:
-    """Test the image TEAM:latest and write OUT/TEAM.tar.gz with manifest, bill of materials and checksums.
+    """Test the image TEAM:latest and export OUT/TEAM.tar.gz with manifest, SBOM and checksums.
 
     \b
     Example: mevlip image save team
     """
     from mevlip_release.archive import save_image
-    from mevlip_release.engine import connect
-    from mevlip_release.trial import enforce
+    from mevlip_release.docker_client import connect
+    from mevlip_release.smoke_test import check_results
 
     with connect() as client:
-        outcomes = _tried(client, f"{team}:latest", input_folder, gpu, network)
-        enforce(outcomes)
-        most = None if most_gb is None else int(most_gb * 1e9)
-        saved = save_image(client, team, out, outcomes, most, quiet)
+        results = _run_and_print(client, f"{team}:latest", input_folder, gpu, network)
+        check_results(results)
+        max_bytes = None if most_gb is None else int(most_gb * 1e9)
+        saved = save_image(client, team, out, results, max_bytes, quiet)
     click.echo(f"{saved.archive}: {saved.size / 1e6:.0f} MB, sha256 {saved.sha256}")
-    click.echo("beside it: " + ", ".join(path.name for path in saved.papers))
+    click.echo("release files: " + ", ".join(path.name for path in saved.release_files))
 
 
 @image.command()
 @_tag
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, including all file names.")
 def show(tag: str, as_json: bool) -> None:
-    """Show an image's labels, its size by layer, and what has no place in it.
+    """Show labels, layer sizes and unexpected files of an image.
 
     \b
     Example: mevlip image show --tag team:latest
     """
     logs.only_warnings()
     from mevlip.core.tables import table
-    from mevlip_release.engine import ImageFault, connect
+    from mevlip_release.docker_client import InvalidImage, connect
 
     with connect() as client:
-        contents = _contents(client, tag)
+        inspection = _inspect(client, tag)
     if as_json:
-        click.echo(json.dumps(contents.plain(), indent=1))
+        click.echo(json.dumps(inspection.plain(), indent=1))
     else:
-        click.echo(table(("label", "value"), sorted(contents.labels.items())))
-        click.echo("\n" + table(("MB", "files", "step"), contents.rows()))
-        for found in contents.junk:
+        click.echo(table(("label", "value"), sorted(inspection.labels.items())))
+        click.echo("\n" + table(("MB", "files", "step"), inspection.rows()))
+        for found in inspection.unexpected:
             click.echo(f"{found.kind}: {found.where}")
-    if contents.junk:
-        raise ImageFault(f"{tag} holds {len(contents.junk)} things that have no place in it", "They are listed above.")
+    if inspection.unexpected:
+        raise InvalidImage(
+            f"{tag} contains {inspection.unexpected_summary}",
+            "Remove what is listed above, or build the image from the project's Dockerfile.",
+        )
 
 
 @click.command("zip")
@@ -174,45 +183,45 @@ def show(tag: str, as_json: bool) -> None:
     "input_folder",
     required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder whose questions the file answers.",
+    help="Input folder that the predictions answer.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="predictions.zip", show_default=True)
 def pack(predictions: Path, input_folder: Path, out: Path) -> None:
-    """Check PREDICTIONS against the input and write a zip that holds predictions.json and nothing else.
+    """Check PREDICTIONS against the input and write a zip that contains only predictions.json.
 
     \b
     Example: mevlip predictions zip build/demo/predictions.json --input examples/inputs
     """
-    from mevlip_release.predictions import pack_predictions
+    from mevlip_release.predictions_zip import write_predictions_zip
 
-    size = pack_predictions(predictions, input_folder, out)
+    size = write_predictions_zip(predictions, input_folder, out)
     click.echo(f"{out}: {size} bytes")
 
 
-def _tried(client: DockerClient, tag: str, inputs: Path, gpu: str, network: str | None) -> list[Outcome]:
-    """Runs all cases and prints what came of them."""
+def _run_and_print(client: DockerClient, tag: str, inputs: Path, gpu: str, network: str | None) -> list[CaseResult]:
+    """Runs all cases and prints a table of the results."""
     from mevlip.core.tables import table
-    from mevlip_release.trial import CASES, try_image
+    from mevlip_release.smoke_test import CASES, run_smoke_tests
 
     cases = [replace(case, options={"network_mode": network, **case.options}) if network else case for case in CASES]
-    outcomes = list(try_image(client, tag, inputs, cases, gpu))
+    results = list(run_smoke_tests(client, tag, inputs, cases, gpu))
     rows = [
         (one.case, "ok" if one.passed else "FAILED", one.status, one.questions, one.seconds, one.peak_mib)
-        for one in outcomes
+        for one in results
     ]
     click.echo(table(("case", "result", "status", "answers", "seconds", "peak MiB"), rows))
-    for one in outcomes:
+    for one in results:
         if not one.passed:
             click.echo("\n".join(one.last_lines), err=True)
-    return outcomes
+    return results
 
 
-def _contents(client: DockerClient, tag: str) -> Contents:
-    from mevlip_release.contents import read_contents
-    from mevlip_release.engine import get_image
+def _inspect(client: DockerClient, tag: str) -> Inspection:
+    from mevlip_release.docker_client import get_image
+    from mevlip_release.inspection import inspect_archive
 
     with tempfile.NamedTemporaryFile(prefix="mevlip-", suffix=".tar") as file:
         for chunk in get_image(client, tag).save(named=tag):
             file.write(chunk)
         file.flush()
-        return read_contents(Path(file.name))
+        return inspect_archive(Path(file.name))

@@ -17,7 +17,7 @@ TAG = "me-vlip-test:latest"
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[PrivateEngine]:
-    """A running engine, named by DOCKER_HOST; without one the whole run ends with a status of its own."""
+    """A running engine, named by DOCKER_HOST; without one the whole run ends with status 7."""
     work = Path(os.environ.get("MEVLIP_ENGINE_DIR", ROOT / "build/engine"))
     try:
         with private_engine(work) as found:

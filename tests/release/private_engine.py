@@ -1,8 +1,8 @@
-"""A Docker engine for the tests: the one that answers, else a private one, with a base and wheels to build from.
+"""A Docker engine for the tests: the one that answers, else a private one, with a base image and wheels to build from.
 
-A private engine has no bridge and touches no firewall; it lives in one folder and ends with the tests. Builds in it
-reach nothing but a folder of wheels on loopback, which this machine's own pip has filled. Root, Debian's docker.io and
-mmdebstrap are needed; `EngineAbsent` says what is missing.
+A private engine has no bridge and does not change the firewall; it lives in one folder and ends with the tests. Its
+builds can only reach a folder of wheels on loopback, downloaded with this machine's own pip. It requires root, Debian's
+docker.io and mmdebstrap; `EngineAbsent` names what is missing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Any
 from mevlip_release.build import default_base
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT = 18765  # a changing address would be another build argument, and so another layer
+PORT = 18765  # fixed: another address would change a build argument, and so a layer
 
 _HOOK = "nvidia-container-runtime-hook"
 
 
 class EngineAbsent(Exception):
-    """No engine answers and none can be started; the text says why."""
+    """No engine answers and none can be started; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class PrivateEngine:
 
     @property
     def run_options(self) -> list[str]:
-        """Options of `mevlip image test`: a private engine has no bridge, and takes --gpus without having any."""
+        """Options of `mevlip image test`: a private engine has no bridge, and accepts --gpus without a GPU."""
         return ["--network", "none", "--gpu", "device=0"] if self.network else []
 
 
 @contextlib.contextmanager
 def private_engine(work: Path) -> Iterator[PrivateEngine]:
-    """Gives an engine for as long as it is used.
+    """Provides an engine until the context ends.
 
     Args:
-        work: Where a private one keeps everything; base image and wheels are kept for the next time.
+        work: Folder of a private engine; base image and wheels are kept there for the next run.
 
     Raises:
-        EngineAbsent: There is none.
+        EngineAbsent: No engine answers and none can be started.
     """
     if _answers(None):
         yield PrivateEngine(os.environ.get("DOCKER_HOST", ""), {}, None)
@@ -111,9 +111,9 @@ def _fill_wheelhouse(folder: Path) -> Path:
 
 
 def _make_base(path: Path) -> Path:
-    """A small Debian with Python, laid out as the official Python image is, whose name it is given later."""
+    """Makes a small Debian with Python, laid out like the official Python image, whose name it gets later."""
     if not path.is_file():
-        draft = path.with_name("draft.tar")  # mmdebstrap goes by the ending
+        draft = path.with_name("draft.tar")  # mmdebstrap chooses the format by the suffix
         venv = 'chroot "$1" python3.11 -m venv --copies /usr/local'
         tidy = 'rm -f "$1"/usr/lib/python3.11/EXTERNALLY-MANAGED; : > "$1"/etc/resolv.conf; : > "$1"/etc/hostname'
         release = default_base().rpartition("-")[2]
@@ -129,7 +129,7 @@ def _make_base(path: Path) -> Path:
 def _daemon(work: Path) -> Iterator[str]:
     stub = work / "bin" / _HOOK
     stub.parent.mkdir(exist_ok=True)
-    stub.write_text("#!/bin/sh\nexit 0\n")  # with it --gpus is accepted, and gives no device
+    stub.write_text("#!/bin/sh\nexit 0\n")  # makes the engine accept --gpus, without providing a device
     stub.chmod(0o755)
     url = f"unix://{work}/docker.sock"
     alone = ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none"]
@@ -149,7 +149,7 @@ def _daemon(work: Path) -> Iterator[str]:
     finally:
         daemon.terminate()
         daemon.wait(30)
-        # Its network namespace stays mounted after it and would keep the folder busy.
+        # Its network namespace stays mounted and would keep the folder busy.
         subprocess.run(["umount", str(work / "exec/netns/default")], check=False, capture_output=True)
 
 
@@ -157,7 +157,7 @@ def _daemon(work: Path) -> Iterator[str]:
 def _serving(folder: Path) -> Iterator[None]:
     class Silent(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments: Any) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), functools.partial(Silent, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -172,7 +172,7 @@ def _import_base(url: str, base: Path) -> None:
 
     with contextlib.closing(docker.DockerClient(base_url=url, timeout=120)) as client:
         base_name = default_base()
-        if client.images.list(name=base_name):  # importing it again would make every layer above it anew
+        if client.images.list(name=base_name):  # importing it again would invalidate the cache of every layer above it
             return
         name, _, tag = base_name.partition(":")
         changes = ["ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV LANG=C.UTF-8",
@@ -180,7 +180,7 @@ def _import_base(url: str, base: Path) -> None:
         client.api.import_image_from_file(str(base), repository=name, tag=tag, changes=changes)
 
 
-def _run(command: list[str], trouble: str) -> None:
+def _run(command: list[str], failure: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EngineAbsent(f"{trouble}: {(done.stderr.strip().splitlines() or ['no message'])[-1][:300]}")
+        raise EngineAbsent(f"{failure}: {(done.stderr.strip().splitlines() or ['no message'])[-1][:300]}")

@@ -13,12 +13,12 @@ from mevlip.checkpoints.checkpoint import file_sha256
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip_release import build
 from mevlip_release.build import build_image, revision
-from mevlip_release.engine import ImageFault
+from mevlip_release.docker_client import InvalidImage
 from tests.conftest import DEMO, ROOT
 
 
-class FakeEngine:
-    """Speaks as much of the SDK's interface as a build needs, and keeps what it was sent."""
+class FakeBuilder:
+    """A Docker client with the part of the interface that a build needs; keeps what it was sent."""
 
     def __init__(self, *answers: dict[str, str]) -> None:
         self.answers = answers or ({"stream": "Step 1/1 : FROM x"}, {"stream": "Successfully built 1"})
@@ -28,7 +28,7 @@ class FakeEngine:
         self.options: dict[str, Any] = {}
         self.id, self.attrs = "sha256:1", {"Size": 7, "RepoDigests": ["python@sha256:abc"]}
 
-    def get(self, tag: str) -> FakeEngine:
+    def get(self, tag: str) -> FakeBuilder:
         return self
 
     def build(self, fileobj: Any, **options: Any) -> Iterator[dict[str, str]]:
@@ -43,7 +43,7 @@ def names(data: bytes) -> list[str]:
 
 
 def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
-    engine = FakeEngine()
+    engine = FakeBuilder()
     built = build_image(engine, "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
     found = names(engine.sent[0])
     tops = {name.split("/")[0] for name in found}
@@ -51,12 +51,12 @@ def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None
     assert not [name for name in found if "__pycache__" in name or name.endswith(".pyc")]
     assert (built.id, built.size) == ("sha256:1", 7)
     listed = json.loads((DEMO / "manifest.json").read_text())["files"]
-    sent = {name.removeprefix("checkpoints/demo/") for name in found if "checkpoints" in name}
+    sent = {name.removeprefix("checkpoints/demo/") for name in found if name.startswith("checkpoints/")}
     assert sent == {*listed, "manifest.json"}
 
 
 def test_equal_files_make_equal_contexts() -> None:
-    engine = FakeEngine()
+    engine = FakeBuilder()
     for _ in range(2):
         build_image(engine, "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
     assert engine.sent[0] == engine.sent[1]
@@ -65,8 +65,8 @@ def test_equal_files_make_equal_contexts() -> None:
         assert tar.getmember("predict.sh").mode == 0o755
 
 
-def test_the_build_is_told_what_the_labels_say() -> None:
-    engine = FakeEngine()
+def test_the_build_arguments_carry_what_the_labels_record() -> None:
+    engine = FakeBuilder()
     build_image(engine, "t:latest", DEMO, "base:1", {"PIP_NO_INDEX": "1"}, "host", True, False)  # type: ignore[arg-type]
     arguments = engine.options["buildargs"]
     assert arguments | {"REVISION": ""} == {
@@ -77,16 +77,16 @@ def test_the_build_is_told_what_the_labels_say() -> None:
     assert (engine.options["network_mode"], engine.options["nocache"]) == ("host", True)
 
 
-def test_a_step_that_fails_is_told_shortly() -> None:
-    said = {"stream": "gcc: not found"}
+def test_a_failed_step_is_reported_briefly() -> None:
+    line = {"stream": "gcc: not found"}
     failed = {"error": f"The command '/bin/sh -c {'pip install x && ' * 30}' returned a non-zero code: 1"}
-    with pytest.raises(ImageFault, match="returned a non-zero code: 1") as caught:
-        build_image(FakeEngine(said, failed), "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
+    with pytest.raises(InvalidImage, match="returned a non-zero code: 1") as caught:
+        build_image(FakeBuilder(line, failed), "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
     assert len(str(caught.value)) < 300
 
 
-def test_a_checkpoint_that_is_not_whole_is_never_sent(tmp_path: Path) -> None:
-    engine = FakeEngine()
+def test_an_incomplete_checkpoint_is_never_sent(tmp_path: Path) -> None:
+    engine = FakeBuilder()
     with pytest.raises(CheckpointError):
         build_image(engine, "team:latest", tmp_path, quiet=True)  # type: ignore[arg-type]
     assert not engine.sent
@@ -96,7 +96,7 @@ def test_a_file_that_vanishes_on_the_way_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(build, "_context", lambda checkpoint: iter([("a", ROOT / "LICENSE"), ("b", tmp_path / "gone")]))
     monkeypatch.setattr(build, "_size", lambda files: 1)
     with pytest.raises(EnvironmentProblem, match="gone cannot be read"):
-        build_image(FakeEngine(), "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
+        build_image(FakeBuilder(), "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
 
 
 def test_the_labels_version_of_the_schema_is_the_schemas_own() -> None:

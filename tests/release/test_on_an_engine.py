@@ -1,4 +1,4 @@
-"""The image on a real engine: built, run as an organizer does, broken on purpose, stopped, packed."""
+"""The image on a real engine: built, run with the official command, broken on purpose, stopped, exported."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 
 from mevlip.checkpoints.checkpoint import file_sha256
 from mevlip_release.build import build_image, revision
-from mevlip_release.contents import Contents, read_contents
-from mevlip_release.engine import connect
-from mevlip_release.trial import CASES, COMMAND, FOREIGN_USER, Outcome, try_image
+from mevlip_release.docker_client import connect
+from mevlip_release.inspection import Inspection, inspect_archive
+from mevlip_release.smoke_test import CASES, COMMAND, FOREIGN_USER, CaseResult, run_smoke_tests
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_validation.check import check_file
 from tests.conftest import DEMO, EXAMPLES, ROOT, run_mevlip
@@ -42,25 +42,25 @@ def broken(client: Any, image: str, step: str) -> None:
     client.images.build(fileobj=io.BytesIO(f"FROM {image}\nRUN {step}\n".encode()), tag=BROKEN, rm=True)
 
 
-def export(client: Any, tag: str, path: Path) -> Contents:
+def export(client: Any, tag: str, path: Path) -> Inspection:
     with path.open("wb") as file:
         for chunk in client.images.get(tag).save(named=tag):
             file.write(chunk)
-    return read_contents(path)
+    return inspect_archive(path)
 
 
-def test_the_organizers_line_and_the_hardened_one(engine: PrivateEngine, image: str, tmp_path: Path) -> None:
-    found = tmp_path / "found.json"
-    done = run_mevlip("image", "test", "--tag", image, *engine.run_options, "--json", found, cwd=ROOT)
+def test_all_cases_pass(engine: PrivateEngine, image: str, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    done = run_mevlip("image", "test", "--tag", image, *engine.run_options, "--json", output, cwd=ROOT)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    outcomes = json.loads(found.read_text())
-    assert [(one["status"], one["questions"], one["passed"]) for one in outcomes] == [
+    results = json.loads(output.read_text())
+    assert [(one["status"], one["questions"], one["passed"]) for one in results] == [
         (0, 54, True),
         (0, 54, True),
         (3, 0, True),
     ]
-    assert all(one["peak_mib"] > 200 for one in outcomes[:2])
+    assert all(one["peak_mib"] > 200 for one in results[:2])
 
 
 _WEIGHTS = "checkpoints/demo/base/model.safetensors"
@@ -80,23 +80,23 @@ FAULTS = {
         "status 9",
         "URLError",
     ),
-    "output not written": ("echo 'exit 0' > predict.sh", "wrote no predictions.json", ""),
+    "output not written": ("echo 'exit 0' > predict.sh", "did not write predictions.json", ""),
     "invalid output": (
         "echo 'echo [] > /workspace/outputs/predictions.json' > predict.sh",
-        "faults in predictions.json",
+        "invalid predictions.json",
         "",
     ),
 }
-"""What is done to the image, what the test says of it, and what the container said."""
+"""What is done to the image, the failure that the test reports, and what the container logs."""
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_is_caught_and_told(client: Any, image: str, name: str) -> None:
-    step, fault, said = FAULTS[name]
+def test_each_fault_is_caught_and_reported(client: Any, image: str, name: str) -> None:
+    step, failure, logged = FAULTS[name]
     broken(client, image, step)
-    [outcome] = try_image(client, BROKEN, EXAMPLES / "Mammography", [HARDENED])
-    assert not outcome.passed and fault in outcome.fault, outcome
-    assert said in "\n".join(outcome.last_lines), outcome
+    [result] = run_smoke_tests(client, BROKEN, EXAMPLES / "Mammography", [HARDENED])
+    assert not result.passed and failure in result.failure, result
+    assert logged in "\n".join(result.last_lines), result
 
 
 def test_the_command_ends_with_the_last_lines_and_the_remedy(engine: PrivateEngine, client: Any, image: str) -> None:
@@ -104,7 +104,7 @@ def test_the_command_ends_with_the_last_lines_and_the_remedy(engine: PrivateEngi
     done = run_mevlip("image", "test", "--tag", BROKEN, *engine.run_options, cwd=ROOT)
     assert done.returncode == 6
     *lines, last = done.stderr.strip().splitlines()
-    assert "organizers' line: it left with status" in last and "test it again" in last
+    assert "official command: exited with status" in last and "test it again" in last
     assert any("predict.sh" in line for line in lines)
 
 
@@ -138,7 +138,7 @@ def contents_by_file(client: Any, tag: str, folder: str) -> str:
     return str(client.containers.run(tag, ["sh", "-c", script], network_mode="none", remove=True).decode())
 
 
-def test_two_builds_hold_the_same_files(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
+def test_two_builds_contain_the_same_files(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
     again = "me-vlip-again:latest"
     build_image(client, again, DEMO, build_args=engine.build_args, network=engine.network, quiet=True, cache=False)
     for folder in ("/app", "/opt/venv"):
@@ -149,36 +149,36 @@ def test_two_builds_hold_the_same_files(engine: PrivateEngine, client: Any, imag
     print(f"layers of equal digest: {sum(same)} of {len(same)}")
 
 
-def test_nothing_is_in_the_image_that_should_not_be(client: Any, image: str, tmp_path: Path) -> None:
-    contents = export(client, image, tmp_path / "image.tar")
-    assert contents.junk == ()
-    settings = contents.config["config"]
+def test_the_image_has_no_unexpected_files(client: Any, image: str, tmp_path: Path) -> None:
+    inspection = export(client, image, tmp_path / "image.tar")
+    assert inspection.unexpected == ()
+    settings = inspection.config["config"]
     assert not settings.get("Entrypoint") and not settings.get("User") and settings["WorkingDir"] == "/app"
     assert not [line for line in settings["Env"] if "PIP_" in line]
     assert not [
         one
-        for one in contents.config["history"]
+        for one in inspection.config["history"]
         if "http://" in one.get("created_by", "") and "FIND_LINKS" in one["created_by"]
     ]
-    assert contents.labels["org.opencontainers.image.version"]
+    assert inspection.labels["org.opencontainers.image.version"]
     done = run_mevlip("image", "show", "--tag", image)
     print(done.stdout)
     assert done.returncode == 0 and "COPY dir" in done.stdout
 
 
-def test_an_image_with_junk_is_refused(client: Any, image: str, tmp_path: Path) -> None:
+def test_an_image_with_unexpected_files_is_refused(client: Any, image: str, tmp_path: Path) -> None:
     token = "hf_" + "a1B2" * 9
     litter = "mkdir -p /root/.cache/x && touch /root/.cache/x/y /app/notes.ipynb"
     broken(client, image, f"{litter} && echo {token} > /app/submission/x.txt")
-    client.images.get(BROKEN).tag("me-vlip-junk", "latest")
-    kinds = {found.kind for found in export(client, "me-vlip-junk:latest", tmp_path / "image.tar").junk}
+    client.images.get(BROKEN).tag("me-vlip-unexpected", "latest")
+    kinds = {found.kind for found in export(client, "me-vlip-unexpected:latest", tmp_path / "image.tar").unexpected}
     assert {"cache", "notebook", "build context", "secret in a file", "secret in the configuration"} <= kinds
-    done = run_mevlip("image", "save", "me-vlip-junk", "--network", "none", "--out", tmp_path / "out", cwd=ROOT)
-    assert done.returncode == 6 and "have no place in it" in done.stderr
+    done = run_mevlip("image", "save", "me-vlip-unexpected", "--network", "none", "--out", tmp_path / "out", cwd=ROOT)
+    assert done.returncode == 6 and "unexpected files" in done.stderr
     assert not list((tmp_path / "out").glob("*.tar.gz"))
 
 
-def test_the_archive_loads_and_its_papers_tell_the_truth(
+def test_the_archive_loads_and_its_release_files_are_right(
     engine: PrivateEngine, client: Any, image: str, tmp_path: Path
 ) -> None:
     assert client.images.get(image).tag("me-vlip-team", "latest")
@@ -199,10 +199,10 @@ def test_the_archive_loads_and_its_papers_tell_the_truth(
     assert "base/model.safetensors" in manifest["checkpoint"]["files"]
     assert len(manifest["checkpoint"]["routes"]) == 8
     assert [one["passed"] for one in manifest["tests"]] == [True] * 3
-    bill = json.loads((out / "sbom.cyclonedx.json").read_text())
-    names = {one["name"] for one in bill["components"]}
+    sbom = json.loads((out / "sbom.cyclonedx.json").read_text())
+    names = {one["name"] for one in sbom["components"]}
     assert (
-        bill["bomFormat"] == "CycloneDX" and {"torch", "transformers", "libc6"} <= names and "llamafactory" not in names
+        sbom["bomFormat"] == "CycloneDX" and {"torch", "transformers", "libc6"} <= names and "llamafactory" not in names
     )
     done = run_mevlip(
         "image", "test", "--archive", archive, "--input", EXAMPLES / "Mammography", *engine.run_options, cwd=ROOT
@@ -212,11 +212,11 @@ def test_the_archive_loads_and_its_papers_tell_the_truth(
 
 def test_a_large_archive_is_refused(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
     from mevlip_release.archive import save_image
-    from mevlip_release.engine import ImageFault
+    from mevlip_release.docker_client import InvalidImage
 
     client.images.get(image).tag("me-vlip-team", "latest")
-    with pytest.raises(ImageFault, match="1000 are allowed"):
-        save_image(client, "me-vlip-team", tmp_path, [], most_bytes=1000, quiet=True)
+    with pytest.raises(InvalidImage, match="the limit is 1000"):
+        save_image(client, "me-vlip-team", tmp_path, [], max_bytes=1000, quiet=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -227,11 +227,11 @@ def test_a_damaged_checkpoint_is_never_sent(client: Any, tmp_path: Path) -> None
     assert done.returncode == 3 and "model.safetensors" in done.stderr
 
 
-def test_an_image_that_is_not_there_is_named(client: Any) -> None:
+def test_a_missing_image_is_reported(client: Any) -> None:
     done = run_mevlip("image", "test", "--tag", "me-vlip-nowhere:latest", cwd=ROOT)
     assert done.returncode == 6 and "me-vlip-nowhere" in done.stderr and "mevlip image build" in done.stderr
 
 
-def test_outcomes_know_whether_they_passed() -> None:
-    outcome = Outcome("x", "", 0, 1.0, 1, (), 1)
-    assert outcome.passed and not replace(outcome, fault="y").passed
+def test_results_know_whether_they_passed() -> None:
+    result = CaseResult("x", "", 0, 1.0, 1, (), 1)
+    assert result.passed and not replace(result, failure="y").passed

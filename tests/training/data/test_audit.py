@@ -37,7 +37,7 @@ def test_a_missing_and_a_broken_image_are_named(flare: Flare) -> None:
     (folder / "2.png").write_bytes(b"\x89PNG")
     first, second, third, fourth = audit(root, quiet=True)
     assert "not found" in first.detail and "imagesTr/1.png" in first.detail
-    assert "no readable image" in second.detail
+    assert "not a readable image" in second.detail
     assert "names no image" in third.detail and "names no image" in fourth.detail
     assert {one.kind for one in (first, second, third, fourth)} == {Kind.BAD_IMAGE}
 

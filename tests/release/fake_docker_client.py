@@ -1,6 +1,6 @@
-"""A stand-in for an engine: as much of the SDK's interface as trying and saving an image need.
+"""A fake Docker client: the part of the SDK's interface that testing and saving an image need.
 
-Its containers are functions of the mounted folders; the tests on a real engine show that it is faithful.
+Its containers are functions of the mounted folders; the tests on a real engine check the same behavior.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 import docker.errors
 
 Program = Callable[[Path, Path], tuple[int, str]]
-"""Takes the input and the output folder, gives exit status and what was said."""
+"""Takes the input and the output folder, returns exit status and log."""
 
 
 class FakeContainer:
     """A container that has already run."""
 
-    def __init__(self, status: int, said: str) -> None:
-        self.status, self.said, self.removed = status, said, False
+    def __init__(self, status: int, output: str) -> None:
+        self.status, self.output, self.removed = status, output, False
 
     def wait(self, timeout: int) -> dict[str, int]:
         return {"StatusCode": self.status}
 
     def logs(self) -> bytes:
-        return self.said.encode()
+        return self.output.encode()
 
     def stats(self, **options: Any) -> dict[str, Any]:
         return {"memory_stats": {"usage": 300 << 20, "max_usage": 400 << 20}}
@@ -47,8 +47,8 @@ class FakeImage:
         yield self._archive
 
 
-class FakeEngine:
-    """An engine with one image."""
+class FakeDockerClient:
+    """A client of an engine with one image."""
 
     def __init__(self, program: Program = lambda inputs, outputs: (0, ""), archive: bytes = b"") -> None:
         self.images = self.containers = self

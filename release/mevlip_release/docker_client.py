@@ -1,4 +1,4 @@
-"""Reaching a container engine through its API: Docker, or anything that speaks the same."""
+"""Connects to a container engine: Docker, or any engine that implements the Docker API."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.images import Image
 
-SLOW = 3600
-"""Seconds within which an engine has to say something: packing sixteen gigabytes takes its time."""
+TIMEOUT_SECONDS = 3600
+"""Timeout of one API call: exporting an image of 16 GB takes minutes."""
 
 
 class NoEngine(MevlipError):
@@ -23,17 +23,20 @@ class NoEngine(MevlipError):
     exit_code = ExitCode.NO_ENGINE
 
 
-class ImageFault(OutputError):
-    """An image is not what an organizer can run."""
+class InvalidImage(OutputError):
+    """An image cannot be run by the organizers as it is."""
 
 
 @contextlib.contextmanager
 def connect() -> Iterator[DockerClient]:
-    """Gives a client of the engine that DOCKER_HOST names, else of the usual socket.
+    """Connects to the engine named by DOCKER_HOST, else to the default socket.
+
+    Yields:
+        The client, closed on exit.
 
     Raises:
-        EnvironmentProblem: The SDK is not installed.
-        NoEngine: Nothing answers.
+        EnvironmentProblem: The Docker SDK is not installed.
+        NoEngine: No engine answers.
     """
     try:
         import docker
@@ -41,23 +44,26 @@ def connect() -> Iterator[DockerClient]:
     except ModuleNotFoundError as error:
         raise EnvironmentProblem("The Docker SDK is not installed", "Run: pip install 'me-vlip[image]'") from error
     try:
-        client = docker.from_env(timeout=SLOW)
+        client = docker.from_env(timeout=TIMEOUT_SECONDS)
         client.ping()
     except (DockerException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise NoEngine(
             f"No container engine answers ({reason})",
-            "Start Docker, or name another engine's socket in DOCKER_HOST, and see that you may use it.",
+            "Start Docker, or set DOCKER_HOST to another engine's socket; check that you have permission to use it.",
         ) from error
     with contextlib.closing(client):
         yield client
 
 
 def load_archive(client: DockerClient, archive: Path) -> Image:
-    """Loads what `docker save` wrote, compressed or not; the image in it.
+    """Loads an archive written by `docker save`, compressed or not.
+
+    Returns:
+        The image in the archive.
 
     Raises:
-        ImageFault: The engine cannot read it, or it holds several images or none.
+        InvalidImage: The engine cannot read the archive, or it does not contain exactly one image.
     """
     from docker.errors import APIError, ImageLoadError
 
@@ -65,25 +71,25 @@ def load_archive(client: DockerClient, archive: Path) -> Image:
         with archive.open("rb") as file:
             images = client.images.load(file)
     except (APIError, ImageLoadError) as error:
-        raise ImageFault(
+        raise InvalidImage(
             f"The engine cannot load {archive} ({str(error).splitlines()[0][:200]})", "Save the image again."
         ) from error
     if len(images) != 1:
-        raise ImageFault(f"{archive} holds {len(images)} images", "Save one image by its name.")
+        raise InvalidImage(f"{archive} contains {len(images)} images, expected 1", "Save a single image by its name.")
     return images[0]
 
 
 def get_image(client: DockerClient, tag: str) -> Image:
-    """The image of a tag.
+    """Returns the image with this tag.
 
     Raises:
-        ImageFault: The engine has none.
+        InvalidImage: The engine has no such image.
     """
     from docker.errors import APIError
 
     try:
         return client.images.get(tag)
     except APIError as error:
-        raise ImageFault(
+        raise InvalidImage(
             f"The engine has no image {tag} ({error.explanation})", "Build it: mevlip image build --tag NAME."
         ) from error

@@ -8,37 +8,37 @@ from pathlib import Path
 import pytest
 
 from mevlip.core.errors import EnvironmentProblem, OutputError
-from mevlip_release.predictions import pack_predictions
+from mevlip_release.predictions_zip import write_predictions_zip
 from tests.conftest import record, run_mevlip
 
 Write = Callable[..., Path]
 
 
-def test_the_zip_holds_the_predictions_and_nothing_else(write_questions: Write, tmp_path: Path) -> None:
+def test_the_zip_contains_only_the_predictions(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record()])
     path = tmp_path / "mine.json"
     path.write_text(json.dumps([record(Answer="B")]))
     first, second = tmp_path / "a/one.zip", tmp_path / "two.zip"
-    assert pack_predictions(path, root, first) == first.stat().st_size
+    assert write_predictions_zip(path, root, first) == first.stat().st_size
     with zipfile.ZipFile(first) as packed:
         assert packed.namelist() == ["predictions.json"] and packed.read("predictions.json") == path.read_bytes()
-    pack_predictions(path, root, second)
-    assert first.read_bytes() == second.read_bytes(), "equal predictions make equal zips"
+    write_predictions_zip(path, root, second)
+    assert first.read_bytes() == second.read_bytes(), "the same predictions give the same zip"
 
 
-def test_predictions_that_do_not_fit_are_not_packed(write_questions: Write, tmp_path: Path) -> None:
+def test_invalid_predictions_are_not_zipped(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record()])
     (tmp_path / "p.json").write_text(json.dumps([record(Answer="")]))
-    with pytest.raises(OutputError, match="faults; first: Answer"):
-        pack_predictions(tmp_path / "p.json", root, tmp_path / "p.zip")
+    with pytest.raises(OutputError, match=r"is invalid \(issues: 1\), first: Answer"):
+        write_predictions_zip(tmp_path / "p.json", root, tmp_path / "p.zip")
     assert not (tmp_path / "p.zip").exists()
 
 
-def test_a_place_that_cannot_be_written_is_named(write_questions: Write, tmp_path: Path) -> None:
+def test_an_unwritable_target_is_reported(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record()])
     (tmp_path / "p.json").write_text(json.dumps([record(Answer="A")]))
     with pytest.raises(EnvironmentProblem, match="cannot be written"):
-        pack_predictions(tmp_path / "p.json", root, tmp_path / "p.json/x.zip")
+        write_predictions_zip(tmp_path / "p.json", root, tmp_path / "p.json/x.zip")
 
 
 def test_the_command(write_questions: Write, tmp_path: Path) -> None:

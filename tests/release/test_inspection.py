@@ -1,4 +1,4 @@
-"""Reading exported images, made by hand: what has no place in one is found, wherever it stands."""
+"""Inspecting exported images, made by hand: unexpected files are found in any layer and secrets anywhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mevlip_release.contents import Contents, read_contents
+from mevlip_release.inspection import Inspection, inspect_archive
 
 TOKEN = "hf_" + "x9Y8" * 9
 
@@ -25,7 +25,7 @@ def pack(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def image(path: Path, *layers: dict[str, bytes], **config: Any) -> Contents:
+def image(path: Path, *layers: dict[str, bytes], **config: Any) -> Inspection:
     """Writes an archive as `docker save` does, and reads it."""
     steps = [{"created_by": f"step {index}"} for index in range(len(layers))]
     content = {
@@ -39,17 +39,17 @@ def image(path: Path, *layers: dict[str, bytes], **config: Any) -> Contents:
     members |= {name: pack(layer) for name, layer in zip(names, layers, strict=True)}
     members["manifest.json"] = json.dumps([{"Config": "config.json", "Layers": names}]).encode()
     path.write_bytes(pack(members))
-    return read_contents(path)
+    return inspect_archive(path)
 
 
 def kinds(path: Path, name: str, data: bytes = b"") -> set[str]:
-    return {found.kind for found in image(path / "i.tar", {name: data}).junk}
+    return {found.kind for found in image(path / "i.tar", {name: data}).unexpected}
 
 
-def test_layers_sizes_and_steps_are_told(tmp_path: Path) -> None:
+def test_layers_sizes_and_steps_are_reported(tmp_path: Path) -> None:
     found = image(tmp_path / "i.tar", {"etc/x": b"12345"}, {"app/submission/a.py": b"1", "app/predict.sh": b"22"})
     assert [(one.size, one.step) for one in found.layers] == [(5, "step 0"), (3, "step 1")]
-    assert found.labels == {"a": "b"} and found.junk == ()
+    assert found.labels == {"a": "b"} and found.unexpected == ()
     assert found.rows() == [("0.0", "1", "step 0"), ("0.0", "2", "step 1")]
 
 
@@ -73,9 +73,9 @@ def test_layers_sizes_and_steps_are_told(tmp_path: Path) -> None:
         ("app/checkpoints/x/base/pytorch_model.bin", "code in weights"),
     ],
 )
-def test_what_has_no_place_is_named(tmp_path: Path, name: str, kind: str) -> None:
+def test_unexpected_files_are_found(tmp_path: Path, name: str, kind: str) -> None:
     assert kind in kinds(tmp_path, name)
-    assert kind in kinds(tmp_path, f"./{name}"), "as engines write the names of a base"
+    assert kind in kinds(tmp_path, f"./{name}"), "as engines write the names of a base image"
 
 
 @pytest.mark.parametrize(
@@ -89,24 +89,24 @@ def test_what_has_no_place_is_named(tmp_path: Path, name: str, kind: str) -> Non
         "usr/share/doc/gcc-12-base/copyright",
     ],
 )
-def test_what_belongs_there_is_let_be(tmp_path: Path, name: str) -> None:
+def test_expected_files_are_not_reported(tmp_path: Path, name: str) -> None:
     assert kinds(tmp_path, name) == set()
 
 
 @pytest.mark.parametrize("secret", [TOKEN, "ghp_" + "a1" * 18, "AKIA" + "A1" * 8, "-----BEGIN RSA PRIVATE KEY-----"])
 def test_secrets_are_found_in_files_and_in_the_configuration(tmp_path: Path, secret: str) -> None:
     assert "secret in a file" in kinds(tmp_path, "etc/profile.d/x.sh", f"export T={secret}\n".encode())
-    told = image(tmp_path / "j.tar", {}, config={"Env": [f"TOKEN={secret}"]})
-    assert [(one.kind, one.where) for one in told.junk] == [("secret in the configuration", "config")]
+    configured = image(tmp_path / "j.tar", {}, config={"Env": [f"TOKEN={secret}"]})
+    assert [(one.kind, one.where) for one in configured.unexpected] == [("secret in the configuration", "config")]
     built = image(tmp_path / "k.tar", {}, history=[{"created_by": f"RUN curl -H {secret}"}])
-    assert [one.where for one in built.junk] == ["history"]
+    assert [one.where for one in built.unexpected] == ["history"]
 
 
-def test_a_layer_that_is_a_link_to_an_equal_one_is_followed(tmp_path: Path) -> None:
+def test_a_layer_that_links_to_an_identical_one_is_followed(tmp_path: Path) -> None:
     image(tmp_path / "i.tar", {"a": b"1"}, {"a": b"1"})
     with tarfile.open(tmp_path / "i.tar") as old, tarfile.open(tmp_path / "l.tar", "w") as new:
         for entry in old:
             if entry.name == "1/layer.tar":
                 entry.type, entry.linkname, entry.size = tarfile.SYMTYPE, "../0/layer.tar", 0
             new.addfile(entry, old.extractfile(entry) if entry.isfile() else None)
-    assert [one.files for one in read_contents(tmp_path / "l.tar").layers] == [("a",), ("a",)]
+    assert [one.files for one in inspect_archive(tmp_path / "l.tar").layers] == [("a",), ("a",)]
