@@ -16,8 +16,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from mevlip.answers import STAGES, QuestionSpec, answer_class, read_answer
+from mevlip.answers import STAGES, QuestionSpec
 from mevlip.core.tables import table
+from mevlip.reading import answer_class, read_answer
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
 from mevlip_validation.scoring.conventions.meaning import EXCEPTIONS, misreadings

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
-from mevlip.answers import QuestionSpec, grammar_of
+from mevlip.answers import QuestionSpec
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
 from mevlip.core.offline import go_offline
 from mevlip.core.tables import table
 from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.inference.prompts import build_prompt
+from mevlip.reading import grammar_of
 from mevlip.tasks import TaskType
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mevlip.answers import QuestionSpec, answer_class
+from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.images import load_image
 from mevlip.inference.engine import Answer
+from mevlip.reading import answer_class
 
 _COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from mevlip.answers import QuestionSpec, read_answer
+from mevlip.answers import QuestionSpec
 from mevlip.core.errors import ModelFailure
 from mevlip.inference.completion import OutOfMemory
+from mevlip.reading import read_answer
 from mevlip.runs.journal import JOURNAL_NAME
 from mevlip.runs.report import RunReport
 from mevlip.tasks import TASKS, TaskType, parse_task_type

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mevlip.answers import QuestionSpec, answer_class, grammar_of
+from mevlip.answers import QuestionSpec
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings
 from mevlip.core.errors import CheckpointError, ModelFailure
@@ -23,6 +23,7 @@ from mevlip.inference.decoding import Grammars
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.processors import PromptEncoder
 from mevlip.inference.prompts import Prompt, build_prompt
+from mevlip.reading import answer_class, grammar_of
 from mevlip.runs.doctor import examine
 from mevlip.runs.report import RunReport
 from mevlip.settings import PredictorSettings

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import sys
-from dataclasses import asdict
 from typing import NoReturn
 
 import click
@@ -47,14 +46,15 @@ for _command in (predict, ask, doctor, predictions):
 def tasks(as_json: bool) -> None:
     """List the seven task types: adapter, answer, metric, spellings."""
     if as_json:
-        click.echo(json.dumps([{**asdict(task), "adapter": task.adapter} for task in TASKS.values()], indent=1))
+        rows = [{**vars(task), "answer": task.answer.__name__, "adapter": task.adapter} for task in TASKS.values()]
+        click.echo(json.dumps(rows, indent=1))
         return
     header = ("task", "adapter", "answer", "metric", "better", "fallback", "TaskType spellings")
     click.echo(
         table(
             header,
             [
-                (t.title, t.adapter, t.answer_type, t.metric, t.direction, t.fallback, ", ".join(t.spellings))
+                (t.title, t.adapter, t.answer.__name__, t.metric, t.direction, t.fallback, ", ".join(t.spellings))
                 for t in TASKS.values()
             ],
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mevlip.answers import ParsedAnswer, QuestionSpec, Stage, fallback_answer, grammar_of, read_answer
+from mevlip.answers import ParsedAnswer, QuestionSpec, Stage
 from mevlip.checkpoints.routes import Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
 from mevlip.flare.images import QuestionImages
@@ -13,6 +13,7 @@ from mevlip.flare.questions import Question
 from mevlip.inference.batching import Batch
 from mevlip.inference.completion import Completion, Model, OutOfMemory
 from mevlip.inference.prompts import build_prompt
+from mevlip.reading import fallback_answer, grammar_of, read_answer
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TaskType
 

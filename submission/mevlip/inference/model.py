@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mevlip.answers import QuestionSpec, grammar_of
+from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
 from mevlip.checkpoints.routes import Quantization, Route
@@ -21,6 +21,7 @@ from mevlip.inference.completion import Generation, OutOfMemory
 from mevlip.inference.decoding import Grammars
 from mevlip.inference.processors import PromptEncoder
 from mevlip.inference.prompts import Prompt, build_prompt
+from mevlip.reading import grammar_of
 from mevlip.tasks import NO_ADAPTER
 
 if TYPE_CHECKING:

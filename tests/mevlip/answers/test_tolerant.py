@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mevlip.answers import QuestionSpec, read_answer
+from mevlip.answers import QuestionSpec
+from mevlip.reading import read_answer
 from mevlip.tasks import TASKS, TaskType
 
 LESION = QuestionSpec(

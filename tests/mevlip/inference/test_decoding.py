@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from mevlip.answers import QuestionSpec, answer_class, grammar_of
+from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.core.errors import ModelFailure
@@ -20,6 +20,7 @@ from mevlip.inference.completion import Completion
 from mevlip.inference.decoding import Grammars
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
+from mevlip.reading import answer_class, grammar_of
 from mevlip.runs.report import RunReport
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.demo.scenes import draw_scene

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.answers import ANSWER_CLASSES, QuestionSpec
+from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.question_spec import BoxSpace
-from mevlip.tasks import TASKS, TaskType
+from mevlip.reading import answer_class
+from mevlip.tasks import TaskType
 from mevlip_training.data.findings import Kind
 from mevlip_training.data.targets import TargetError, write_target
 from tests.conftest import FLARE_DATA, needs_flare_data
@@ -23,7 +24,7 @@ OPEN = QuestionSpec("What is it?", (200, 100))
 
 
 def parse(task: TaskType, text: str, spec: QuestionSpec) -> Any:
-    return ANSWER_CLASSES[TASKS[task].answer_type].parse(text, spec)
+    return answer_class(task).parse(text, spec)
 
 
 sides = st.integers(1, 6000)

@@ -11,7 +11,8 @@ from math import isnan
 
 import numpy as np
 
-from mevlip.answers import STAGES, read_answer
+from mevlip.answers import STAGES
+from mevlip.reading import read_answer
 from mevlip.tasks import TASKS, TaskType, parse_task_type
 from mevlip_validation.scoring.bootstrap import score_of
 from mevlip_validation.scoring.calibration import ReliabilityBin, expected_calibration_error, reliability

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from mevlip.answers import QuestionSpec, TypedAnswer, answer_class
+from mevlip.answers import QuestionSpec, TypedAnswer
 from mevlip.answers.base import Unparsable
 from mevlip.core.errors import InputError
+from mevlip.reading import answer_class
 from mevlip.tasks import TaskType, parse_task_type
 
 By = Literal["question", "position"]
