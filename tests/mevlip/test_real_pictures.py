@@ -10,7 +10,7 @@ import pytest
 
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.flare.images import fit_pixel_budget, load_image
-from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.prompts import Prompt
 from mevlip.tasks import TASKS, TaskType
 from tests.conftest import DEMO, answer_folder

@@ -20,8 +20,8 @@ from mevlip.checkpoints.routes import ImageSettings, PromptSettings
 from mevlip.core.errors import CheckpointError, ModelFailure
 from mevlip.inference.completion import OutOfMemory
 from mevlip.inference.decoding import Grammars
+from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.model import VisionLanguageModel
-from mevlip.inference.processors import PromptEncoder
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.reading import answer_class, grammar_of
 from mevlip.runs.doctor import examine

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from mevlip.checkpoints.routes import PromptSettings, Route, read_route
 from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import Question, read_input_folder
-from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST, TaskType
 from mevlip_training.adapters import disagreements, read_yaml

@@ -19,7 +19,7 @@ from mevlip.checkpoints.routes import Quantization, Route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.inference.completion import Generation, OutOfMemory
 from mevlip.inference.decoding import Grammars
-from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.reading import grammar_of
 from mevlip.tasks import NO_ADAPTER

@@ -24,7 +24,7 @@ def test_without_a_tokenizer_the_task_table_decides() -> None:
 
 
 def test_special_tokens_are_those_that_prediction_reserves() -> None:
-    from mevlip.inference.processors import PromptEncoder
+    from mevlip.inference.encoder import PromptEncoder
 
     tokens = read_tokens(DEMO / "base")
     assert tokens.reserved == PromptEncoder("internvl", DEMO / "base").reserved

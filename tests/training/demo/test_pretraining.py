@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mevlip.inference.processors import PromptEncoder
+from mevlip.inference.encoder import PromptEncoder
 from mevlip_training.demo import base, pretraining
 from mevlip_training.demo.pretraining import _FourBit, draw, pretrain
 from tests.conftest import DEMO

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mevlip.core.errors import EnvironmentProblem
-from mevlip.inference.processors import reserved_tokens
+from mevlip.inference.encoder import reserved_tokens
 from mevlip.tasks import TASKS, TaskType
 
 _ROUND_TO = 8

@@ -1,0 +1,74 @@
+"""Turning prompts and images into model inputs; what is one model family's own is in `mevlip.inference.families`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mevlip.checkpoints.routes import ImageSettings
+from mevlip.flare.images import fit_pixel_budget
+from mevlip.inference.families import find_family
+from mevlip.inference.prompts import Prompt
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class PromptEncoder:
+    """A model's tokenizer and image processor behind one call.
+
+    Args:
+        family: The model type named in the base's config.json, such as `internvl`.
+        folder: The base model's folder.
+
+    Attributes:
+        family: The model family.
+        processor: The transformers processor.
+    """
+
+    def __init__(self, family: str, folder: Path) -> None:
+        self.family = find_family(family)
+        self.processor: Any = self.family.load_processor(folder)
+        # Rows of a batch end together, so that the next token of each stands in the last column.
+        self.tokenizer.padding_side = "left"
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    @property
+    def tokenizer(self) -> Any:
+        """The text tokenizer."""
+        return self.processor.tokenizer
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Strings that the tokenizer turns into special tokens, wherever they stand."""
+        return reserved_tokens(self.tokenizer)
+
+    def render(self, prompt: Prompt) -> str:
+        """The prompt in the model's own chat template, image place-holders not yet expanded."""
+        text: str = self.processor.apply_chat_template(prompt.messages(), tokenize=False, add_generation_prompt=True)
+        return text
+
+    def encode(
+        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], settings: ImageSettings
+    ) -> Any:
+        """Encodes a batch.
+
+        Args:
+            prompts: One prompt per row.
+            images: The images of each row, 8-bit RGB.
+            settings: The route's image settings.
+
+        Returns:
+            A BatchFeature: `input_ids` and `attention_mask` (rows, length), and for InternVL `pixel_values`
+            (tiles, 3, height, width).
+        """
+        fitted = [fit_pixel_budget(one, settings.min_pixels, settings.max_pixels) for row in images for one in row]
+        options: dict[str, Any] = {"text": [self.render(prompt) for prompt in prompts], "images": fitted or None}
+        return self.processor(**options, **self.family.image_options(settings), padding=True, return_tensors="pt")
+
+
+def reserved_tokens(tokenizer: Any) -> frozenset[str]:
+    """Strings that a tokenizer turns into special tokens, wherever they stand."""
+    return frozenset(tokenizer.get_added_vocab()) | frozenset(tokenizer.all_special_tokens)
