@@ -1,0 +1,53 @@
+"""`mevlip ask` on the demo, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import EXAMPLES, run_mevlip
+
+pytestmark = pytest.mark.model
+
+NODULE = EXAMPLES / "Ultrasound/nodule_boxes/imagesVal/nodule_boxes_00000.png"
+WHERE = "Return [x_min, y_min, x_max, y_max] of the nodule."
+
+
+def test_the_answer_comes_with_how_it_came_about() -> None:
+    done = run_mevlip("ask", NODULE, "Is there a nodule? A: No, B: Yes", "--task", "classification", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["task"] == told["adapter"] == "classification" and told["router_confidence"] == 1
+    assert told["answer"] in ("A", "B")
+    assert sum(told["option_probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert told["option_probabilities"][told["answer"]] == pytest.approx(told["probability"], abs=1e-6)
+
+
+def test_boxes_are_drawn_on_the_first_image(tmp_path: Path) -> None:
+    done = run_mevlip("ask", NODULE, WHERE, "--task", "detection", "--draw", tmp_path / "drawn.png", "--json")
+    assert done.returncode == 0, done.stderr
+    x_min, y_min, x_max, y_max = json.loads(json.loads(done.stdout)["answer"])[0]
+    before, after = (np.asarray(Image.open(path).convert("RGB"), int) for path in (NODULE, tmp_path / "drawn.png"))
+    changed = np.argwhere((before != after).any(axis=2))
+    assert (changed.min(axis=0) == (y_min, x_min)).all() and (changed.max(axis=0) == (y_max, x_max)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "cause"),
+    [
+        (["no such file.png", "Which?"], 2, "does not exist"),
+        ([NODULE, "Which?", "--task", "guessing"], 2, "guessing"),
+        ([Path(__file__), "Which? A: This, B: That"], 5, "no image could be used"),
+        ([NODULE, ""], 5, "no Question text"),
+        ([NODULE, WHERE, "--task", "detection", "--draw", "/dev/null/drawn.png"], 3, "cannot be written"),
+        ([NODULE, WHERE, "--task", "detection", "--draw", "drawn.nonsense"], 3, "cannot be written"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str | Path], status: int, cause: str, tmp_path: Path) -> None:
+    done = run_mevlip("ask", *arguments, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert cause in done.stderr.strip().splitlines()[-1] and "Traceback" not in done.stderr
