@@ -95,7 +95,7 @@ def test(
     start_logging(quiet=False)
     from mevlip_release.engine import connect, load_archive
     from mevlip_release.trial import enforce
-    from mevlip_validation.scoring.output import write_json
+    from mevlip_validation.output import write_json
 
     with connect() as client:
         if archive:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mevlip.run.settings import Settings
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_validation.ablation import SYSTEMS, Ablation, System, ablate, answer_all, render
-from mevlip_validation.scoring.rows import read_truth
+from mevlip_validation.matching import read_truth
 
 PER_DATASET = 60
 SEED = 77
