@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from mevlip.run.explanations import write_explanations
+from mevlip.tasks import TaskType
 from tests.conftest import EXAMPLES, run_mevlip
+from tests.validation.rows import make_explanation
 
 Alter = Callable[[list[dict[str, Any]]], None]
 
@@ -116,6 +119,30 @@ def test_a_truth_without_answers_is_named(predictions: Callable[..., Path], tmp_
     (tmp_path / "in").mkdir()
     done = run_mevlip("score", predictions(), "--truth", tmp_path / "in")
     assert done.returncode == 5 and "has no answered questions" in done.stderr
+
+
+def test_explanations_of_the_same_run_are_read_and_others_refused(
+    predictions: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = predictions()
+    answers = [row["Answer"] for row in json.loads(path.read_text())]
+    explanations = [make_explanation(answer, TaskType.COUNTING, "generalist", probability=0.5) for answer in answers]
+    write_explanations(tmp_path / "e.jsonl", explanations)
+    done = run_mevlip(
+        "score", path, "--truth", EXAMPLES, "--explanations", tmp_path / "e.jsonl", "--resamples", 20,
+        "--csv", tmp_path / "q.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "q.csv").open()))
+    assert {(row["adapter"], row["router_confidence"], row["probability"]) for row in rows} == {
+        ("generalist", "0.9", "0.5")
+    }
+    write_explanations(tmp_path / "e.jsonl", explanations[1:])
+    done = run_mevlip("score", path, "--truth", EXAMPLES, "--explanations", tmp_path / "e.jsonl")
+    assert done.returncode == 5 and "53 explanations of 54 predictions" in done.stderr
+    (tmp_path / "e.jsonl").write_text("{}\n")
+    done = run_mevlip("score", path, "--truth", EXAMPLES, "--explanations", tmp_path / "e.jsonl")
+    assert done.returncode == 5 and "line 1 is not an explanation" in done.stderr
 
 
 def test_gains_over_other_predictions_stand_beside(predictions: Callable[..., Path]) -> None:
