@@ -1,6 +1,7 @@
 """The measures of each task: `metrics/<task>.py` holds all that scoring knows of one task.
 
-A file belongs to the task whose `TaskType` value is its name, and defines one `METRICS`. Nothing else names it.
+A file belongs to the task whose `TaskType` value is its name, and defines one `METRICS`. Nothing else names it. `boxes`
+and `numbers` are what two tasks share.
 """
 
 from __future__ import annotations
