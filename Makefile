@@ -12,7 +12,7 @@ demo: .venv/ready ## answer the example questions with the demo checkpoint, show
 	$(BIN)/mevlip predictions show build/demo/predictions.json
 	$(BIN)/mevlip predictions check build/demo/predictions.json --input examples/inputs
 	$(BIN)/mevlip score build/demo/predictions.json --truth examples/inputs --train examples/training \
-	  --explained build/demo/explanations.jsonl --report build/demo/report.html
+	  --explanations build/demo/explanations.jsonl --report build/demo/report.html
 
 test: .venv/ready .venv-train/ready ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 # two single-threaded workers: most tests wait for subprocesses

@@ -1,7 +1,7 @@
 """Breaking the answer parsers: `python -m benchmarks.answers [TEXTS] [SEED]`.
 
 Legal answers of every task are mutilated as models do it and at random, then read against their questions. Every text
-must give a legal answer without an exception, and every public convention must read that answer as it is meant, but
+must give a legal answer without an exception, and every public protocol must read that answer as it is meant, but
 for the documented exceptions. Status 1 if not.
 """
 
@@ -21,7 +21,8 @@ from mevlip.core.tables import table
 from mevlip.reading import answer_class, read_answer
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
-from mevlip_validation.scoring.conventions.meaning import EXCEPTIONS, misreadings
+from mevlip_validation.protocols import protocols
+from mevlip_validation.protocols.misreadings import known_misreadings, misreadings
 
 TEXTS = 1_000_000
 SEED = 5
@@ -39,7 +40,7 @@ class Tally:
     Attributes:
         stages: Answers by task and stage.
         failures: Texts that raised something or gave an illegal answer; must stay empty.
-        misread: How often each convention misread an answer, by kind; kinds without a name are undocumented.
+        misread: How often each protocol misread an answer, by kind; kinds without a name are undocumented.
     """
 
     stages: Counter[tuple[TaskType, str]] = field(default_factory=Counter)
@@ -56,7 +57,7 @@ class Tally:
 def fuzz(texts: int, seed: int) -> Tally:
     """Reads a number of mutilated texts; equal seeds give equal texts."""
     rng = random.Random(seed)  # noqa: S311 - test data, not secrets
-    tally = Tally()
+    tally, evaluators = Tally(), protocols()
     for _ in range(texts):
         task, spec, text = _draw(rng)
         try:
@@ -68,7 +69,7 @@ def fuzz(texts: int, seed: int) -> Tally:
             tally.failures.append(f"{task}: {type(error).__name__}: {error}: {text!r}")
             continue
         tally.stages[task, outcome.stage] += 1
-        tally.misread.update(misreadings(answer))
+        tally.misread.update(misreadings(answer, evaluators))
     return tally
 
 
@@ -179,7 +180,7 @@ def _render(tally: Tally, seconds: float) -> str:
         [
             table(("task", *STAGES), rows),
             "",
-            table(("convention", "misreads", "answers"), misread),
+            table(("protocol", "misreads", "answers"), misread),
             "",
             f"{total} texts in {seconds:.0f} s ({total / seconds:.0f} per second), {len(tally.failures)} failures",
             *tally.failures[:10],
@@ -197,7 +198,8 @@ def main() -> int:
         for part in pool.map(fuzz, sizes, [seed * 1_000_003 + index for index in range(len(sizes))]):
             tally.add(part)
     print(_render(tally, time.perf_counter() - start))
-    undocumented = [key for key in tally.misread if key not in EXCEPTIONS]
+    documented = known_misreadings()
+    undocumented = [key for key in tally.misread if key not in documented]
     return 1 if tally.failures or undocumented else 0
 
 

@@ -22,9 +22,9 @@ from mevlip.tasks import TASKS
 from mevlip_training.demo.evaluation import PER_DATASET, SEED
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_training.demo.wordings import DATASETS
-from mevlip_validation.scoring.output import show
-from mevlip_validation.scoring.rows import Row, match, read_records, read_truth
-from mevlip_validation.scoring.score import score
+from mevlip_validation.matching import Row, match, read_records, read_truth
+from mevlip_validation.output import show
+from mevlip_validation.score import score
 
 
 def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[object, ...]]:
@@ -36,8 +36,8 @@ def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[objec
         per_dataset: Questions of each data set.
 
     Returns:
-        Rows of task, way of decoding, questions, share of each stage, measure, score with its interval in the macro
-        convention, forwards and generated tokens per question.
+        Rows of task, way of decoding, questions, share of each stage, measure, score with its interval under the
+        macro protocol, forwards and generated tokens per question.
     """
     predictor = Predictor.load(checkpoint)
     rows: list[tuple[object, ...]] = []
@@ -55,7 +55,7 @@ def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[objec
 def _measure(report: RunReport, answers: Sequence[Row]) -> tuple[object, ...]:
     count = len(report.answers)
     stages = Counter(answer.stage for answer in report.answers)
-    main = next(one for one in score(answers) if one.rule.convention == "macro")
+    main = next(one for one in score(answers) if one.scoring.protocol == "macro")
     return (
         count,
         *(round(stages[stage] / count, 4) for stage in STAGES),

@@ -23,14 +23,15 @@ from sklearn.metrics import balanced_accuracy_score
 from mevlip.core.tables import table
 from mevlip.tasks import TaskType
 from mevlip_training.demo.inputs import write_inputs
+from mevlip_validation.analysis import evaluate_questions
+from mevlip_validation.baselines import CONSTANT, constant_rows
+from mevlip_validation.bootstrap import Bootstrap
+from mevlip_validation.defaults import RESAMPLES
+from mevlip_validation.matching import Row, match, read_truth
+from mevlip_validation.metrics import metrics_of
+from mevlip_validation.protocols import scorings
 from mevlip_validation.report import write_report
-from mevlip_validation.scoring import RESAMPLES
-from mevlip_validation.scoring.analysis import judge
-from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
-from mevlip_validation.scoring.bootstrap import Bootstrap
-from mevlip_validation.scoring.rows import Row, match, read_truth
-from mevlip_validation.scoring.rules import main_measure
-from mevlip_validation.scoring.score import score
+from mevlip_validation.score import score
 
 QUESTIONS = 10_000
 DATA_SETS = 18
@@ -73,15 +74,16 @@ def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
         matched = match(read_truth(folder / "truth"), json.loads((folder / "predictions.json").read_bytes()))
     with step(f"score, {RESAMPLES} resamples"):
         scores = score(matched.rows, {CONSTANT: constant_rows(matched.rows, matched.rows)})
-    with step("judge each question"):
-        judged = judge(matched.rows)
+    with step("evaluate each question"):
+        results = evaluate_questions(matched.rows)
     with step("write the report"):
-        size = write_report(folder / "report.html", "benchmark", folder / "truth", matched, judged, scores, {})
+        size = write_report(folder / "report.html", "benchmark", folder / "truth", matched, results, scores, {})
     with step("bootstrap of balanced accuracy, ours"):
         choices = [row for row in matched.rows if row.task is TaskType.CLASSIFICATION]
-        rule = main_measure(TaskType.CLASSIFICATION).rules[1]  # pooled, as scikit-learn's
+        measure = metrics_of(TaskType.CLASSIFICATION).main
+        [pooled] = [one for one in scorings(TaskType.CLASSIFICATION, measure) if one.protocol == "flare26"]
         bootstrap = Bootstrap([row.cluster for row in choices])
-        bootstrap.scores(rule.tally(choices))
+        bootstrap.scores(pooled.statistic(choices))
     with step(f"the same by scikit-learn, {_BY_ONE} of {RESAMPLES} resamples"):
         _by_scikit_learn(choices, bootstrap)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -95,11 +97,11 @@ def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
 
 
 def _by_scikit_learn(rows: Sequence[Row], bootstrap: Bootstrap) -> None:
-    truth, said = [row.truth for row in rows], [row.said for row in rows]
+    targets, answers = [row.target for row in rows], [row.prediction for row in rows]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for weights in next(bootstrap.weights())[:_BY_ONE]:
-            balanced_accuracy_score(truth, said, sample_weight=weights)
+            balanced_accuracy_score(targets, answers, sample_weight=weights)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def test(
     """
     from mevlip_release.docker_client import connect, load_archive
     from mevlip_release.smoke_test import check_results
-    from mevlip_validation.scoring.output import write_json
+    from mevlip_validation.output import write_json
 
     with connect() as client:
         if archive:

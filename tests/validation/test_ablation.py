@@ -8,7 +8,7 @@ import pytest
 from mevlip.predictor import Loads, Predictor
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, render
-from mevlip_validation.scoring.rows import Row, read_truth
+from mevlip_validation.matching import Row, read_truth
 from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
 
 PART = EXAMPLES / "Mammography"
@@ -36,8 +36,8 @@ def test_the_model_is_loaded_once_for_all_systems(answered: tuple[dict[str, list
 def test_every_system_answers_the_same_questions(answered: tuple[dict[str, list[Row]], FakeModel, Path]) -> None:
     found, model, _ = answered
     assert {tuple(row.place for row in rows) for rows in found.values()} == {tuple(r.place for r in found["base"])}
-    assert all(row.said is not None for rows in found.values() for row in rows)
-    adapters = {name: {row.explanation.adapter for row in rows} for name, rows in found.items()}
+    assert all(row.prediction is not None for rows in found.values() for row in rows)
+    adapters = {name: {row.explanation.adapter for row in rows if row.explanation} for name, rows in found.items()}
     assert (
         adapters["base"] == {"none"}
         and adapters["MT"] == {"generalist"}

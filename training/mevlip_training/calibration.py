@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mevlip.routing.router import RouterSettings, input_pipeline, score_texts
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.off_topic import OFF_TOPIC_SHARE
-from mevlip_validation.scoring.calibration import (
+from mevlip_validation.calibration import (
     BINS,
     Floats,
     ReliabilityBin,

@@ -15,12 +15,12 @@ from mevlip.routing.policy import Routing
 from mevlip.runs.folder import run_folder
 from mevlip.settings import RunSettings
 from mevlip.tasks import TASKS
+from mevlip_validation.baselines import CONSTANT, constant_rows
+from mevlip_validation.defaults import RESAMPLES, SEED
+from mevlip_validation.matching import Row, Truth, match
+from mevlip_validation.output import NONE, number, show
 from mevlip_validation.perturbations import PERTURBATIONS, perturbed
-from mevlip_validation.scoring import RESAMPLES, SEED
-from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
-from mevlip_validation.scoring.output import NONE, number, show
-from mevlip_validation.scoring.rows import Row, Truth, match
-from mevlip_validation.scoring.score import Comparison, Score, compare, score
+from mevlip_validation.score import Comparison, Score, compare, score
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def ablate(
     Args:
         answers: What `answer_all` gave.
         known: Rows from which the constants are taken; the truth itself where there are none.
-        resamples: Drawings of the bootstrap.
-        seed: Its seed.
+        resamples: Number of bootstrap resamples.
+        seed: Random seed.
     """
     any_rows = next(iter(answers.values()))
     constant = {CONSTANT: constant_rows(any_rows, known or any_rows)}
@@ -113,16 +113,16 @@ def ablate(
     return Ablation(scores, compared)
 
 
-def render(ablation: Ablation, convention: str = "macro") -> str:
+def render(ablation: Ablation, protocol: str = "macro") -> str:
     """Two tables: each system's score of each task, and which differences are real."""
-    return "\n\n".join([table(*score_table(ablation, convention)), table(*comparison_table(ablation, convention))])
+    return "\n\n".join([table(*score_table(ablation, protocol)), table(*comparison_table(ablation, protocol))])
 
 
-def score_table(ablation: Ablation, convention: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def score_table(ablation: Ablation, protocol: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows: the constant's and each system's score of each task's first measure."""
     rows = []
     for one in next(iter(ablation.scores.values())):
-        if one.rule.convention != convention or not one.is_main:
+        if one.scoring.protocol != protocol or not one.is_main:
             continue
         same = {name: _same(scores, one) for name, scores in ablation.scores.items()}
         cells = [show(other.estimate) if other else NONE for other in same.values()]
@@ -130,14 +130,14 @@ def score_table(ablation: Ablation, convention: str) -> tuple[tuple[str, ...], l
     return ("task", "questions", "measure", CONSTANT, *ablation.scores), rows
 
 
-def comparison_table(ablation: Ablation, convention: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def comparison_table(ablation: Ablation, protocol: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows: by how much one system is better than another, and whether that is more than chance."""
     pairs = list(ablation.comparisons)
     rows = []
     for task in TASKS:
         cells = []
         for pair in pairs:
-            found = [c for c in ablation.comparisons[pair] if (c.task, c.rule.convention) == (task, convention)]
+            found = [c for c in ablation.comparisons[pair] if (c.task, c.scoring.protocol) == (task, protocol)]
             cells += [f"{c.verdict} {show(c.gain, signed=True)}" for c in found]
         if cells:
             rows.append((TASKS[task].title, *cells))
@@ -145,7 +145,5 @@ def comparison_table(ablation: Ablation, convention: str) -> tuple[tuple[str, ..
 
 
 def _same(scores: Sequence[Score], one: Score) -> Score | None:
-    return next(
-        (other for other in scores if (other.task, other.measure, other.rule) == (one.task, one.measure, one.rule)),
-        None,
-    )
+    wanted = (one.task, one.measure, one.scoring)
+    return next((other for other in scores if (other.task, other.measure, other.scoring) == wanted), None)

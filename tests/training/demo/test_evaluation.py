@@ -15,16 +15,16 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Ablation:
 
 
 def gains(ablation: Ablation, first: str, second: str) -> dict[TaskType, tuple[float, str]]:
-    """By how much the second system is better, and whether that is more than chance, in the macro convention."""
+    """By how much the second system is better, and whether that is more than chance, under the macro protocol."""
     found = ablation.comparisons[first, second]
-    return {one.task: (one.gain.value, one.verdict) for one in found if one.rule.convention == "macro"}
+    return {one.task: (one.gain.value, one.verdict) for one in found if one.scoring.protocol == "macro"}
 
 
 def main_scores(ablation: Ablation, system: str) -> dict[TaskType, float]:
     return {
         one.task: one.estimate.value
         for one in ablation.scores[system]
-        if one.rule.convention == "macro" and one.is_main
+        if one.scoring.protocol == "macro" and one.is_main
     }
 
 

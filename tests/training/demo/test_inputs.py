@@ -21,7 +21,7 @@ from mevlip_training.demo.plain import MOST_TARGETS, base_turns
 from mevlip_training.demo.router import PAIRS, SEED
 from mevlip_training.demo.scenes import draw_scene
 from mevlip_training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
-from mevlip_validation.scoring.rows import match, read_truth
+from mevlip_validation.matching import match, read_truth
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
 
 
@@ -49,7 +49,7 @@ def test_the_examples_are_small_and_whole() -> None:
 def test_training_answers_lie_beside_the_examples() -> None:
     rows = match(read_truth(EXAMPLES.parent / "training"), []).rows
     assert set(Counter(row.dataset for row in rows).values()) == {ANSWERED_PER_DATASET}
-    assert all(row.meant_truth is not None for row in rows)
+    assert all(row.parsed_target is not None for row in rows)
     assert {path.suffix for path in (EXAMPLES.parent / "training").rglob("*") if path.is_file()} == {".json"}
 
 

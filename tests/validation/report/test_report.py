@@ -17,19 +17,19 @@ from PIL import Image
 
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.tasks import TaskType
+from mevlip_validation.analysis import evaluate_questions
+from mevlip_validation.baselines import CONSTANT, constant_rows
+from mevlip_validation.matching import Matched, match, read_truth
 from mevlip_validation.report import write_report
 from mevlip_validation.report.gallery import gallery
-from mevlip_validation.scoring.analysis import judge
-from mevlip_validation.scoring.baselines import CONSTANT, constant_rows
-from mevlip_validation.scoring.rows import Matched, match, read_truth
-from mevlip_validation.scoring.score import score
+from mevlip_validation.score import score
 from tests.conftest import record, run_mevlip
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="the report is opened in Chromium, which is not installed")
 
-BOX, SAID = (40, 60, 120, 160), (300, 20, 380, 100)
+BOX, PREDICTED = (40, 60, 120, 160), (300, 20, 380, 100)
 EVIL = "</script><script>document.title = 'broken'</script><img src=x onerror=alert(1)>"
 
 
@@ -55,14 +55,13 @@ def write_truth(root: Path) -> list[dict[str, Any]]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     records = write_truth(root / "truth")
-    answers = [json.dumps([SAID]), "A", "A", "4", *"A" * 40]
+    answers = [json.dumps([PREDICTED]), "A", "A", "4", *"A" * 40]
     predictions = [{**one, "Answer": answer} for one, answer in zip(records, answers, strict=True)]
     matched = match(read_truth(root / "truth"), predictions)
     scores = score(matched.rows, {CONSTANT: constant_rows(matched.rows, matched.rows)}, 50)
     path = root / "report.html"
-    assert (
-        write_report(path, "planted", root / "truth", matched, judge(matched.rows), scores, {}) == path.stat().st_size
-    )
+    results = evaluate_questions(matched.rows)
+    assert write_report(path, "planted", root / "truth", matched, results, scores, {}) == path.stat().st_size
     return path
 
 
@@ -86,7 +85,7 @@ def page(report: Path) -> Iterator[Any]:
 
 def choose(page: Any, **wanted: str) -> list[str]:
     """Sets the filters and returns the questions shown."""
-    for name in ("task", "dataset", "verdict"):
+    for name in ("task", "dataset", "correctness"):
         page.select_option(f"select[name={name}]", wanted.get(name, ""))
     page.fill("input[name=text]", wanted.get("text", ""))
     return page.locator(
@@ -107,8 +106,8 @@ def test_nothing_is_asked_of_the_network_and_nothing_goes_wrong(page: Any, repor
 def test_filters_work_without_a_server(page: Any) -> None:
     assert choose(page, task="Counting") == ["How many?"]
     assert page.inner_text("#count") == "1 of 44 questions"
-    assert choose(page, task="Detection", verdict="right") == []
-    assert len(choose(page, verdict="wrong")) == 22
+    assert choose(page, task="Detection", correctness="right") == []
+    assert len(choose(page, correctness="wrong")) == 22
     assert choose(page, text="GONE?") == [] and choose(page, text="how MANY") == ["How many?"]
     assert choose(page, dataset="planted", text="onerror") == [f"Which? A: {EVIL}, B: That"]
     assert len(choose(page)) == 24, "a page at a time"
@@ -121,7 +120,7 @@ def test_boxes_are_drawn_at_the_pixels_of_the_image(page: Any) -> None:
     frame = svg.bounding_box()
     scale = min(frame["width"] / 400, frame["height"] / 200)
     left = frame["x"] + (frame["width"] - 400 * scale) / 2
-    for kind, box in (("truth", BOX), ("said", SAID)):
+    for kind, box in (("target", BOX), ("prediction", PREDICTED)):
         drawn = page.locator(f"rect.{kind}").bounding_box()
         corners = (drawn["x"], drawn["y"], drawn["x"] + drawn["width"], drawn["y"] + drawn["height"])
         expected = (
@@ -147,7 +146,7 @@ def test_the_true_box_frames_the_white_pixels(page: Any) -> None:
 
 def test_the_page_has_every_part(report: Path) -> None:
     text = report.read_text("utf-8")
-    for part in ("Signatures", "Table 3", "Confusions", "Router", "Empty answers", "0.26 | 0.82"):
+    for part in ("Signatures", "Table 3", "Confusion matrices", "Router", "Empty answers", "0.26 | 0.82"):
         assert part in text
     assert text.count("<svg") >= 3, "charts"
     assert set(re.findall(r"https?://([\w.]+)", text)) <= {"www.w3.org", "purl.org", "creativecommons.org"}, "XML names"
@@ -164,7 +163,7 @@ def test_pictures_stop_at_the_bound_and_those_of_wrong_answers_come_first(tmp_pa
     path.write_text(json.dumps(records))
     answers = [*(one["Answer"] for one in records[:-1]), "B"]
     matched = match(read_truth(path), [{**r, "Answer": a} for r, a in zip(records, answers, strict=True)])
-    pictures, content = gallery(judge(matched.rows), path.parent, most_bytes=20_000)
+    pictures, content = gallery(evaluate_questions(matched.rows), path.parent, most_bytes=20_000)
     assert (pictures.images, pictures.shown) == (4, 1)
     shown = [one["question"] for one in content["questions"] if one["pictures"]]
     assert shown == ["Noise 2? A: This, B: That"]
@@ -178,12 +177,11 @@ def test_without_rows_of_a_kind_the_report_is_still_written(tmp_path: Path) -> N
     truths = read_truth(tmp_path / "t")
     matched = match(truths, [])
     assert matched.rows[0].task is TaskType.REPORT
-    write_report(
-        tmp_path / "r.html", "t", tmp_path / "t", matched, judge(matched.rows), score(matched.rows), {"GREEN": "v1"}
-    )
+    results, scores = evaluate_questions(matched.rows), score(matched.rows)
+    write_report(tmp_path / "r.html", "t", tmp_path / "t", matched, results, scores, {"GREEN": "v1"})
     text = (tmp_path / "r.html").read_text("utf-8")
     assert "questions without a prediction" in text and "GREEN was computed by v1" in text
-    assert Matched(()).whole
+    assert Matched(()).is_complete
 
 
 def test_the_command_writes_it_and_tells_its_size(tmp_path: Path) -> None:

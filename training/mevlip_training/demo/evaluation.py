@@ -11,7 +11,7 @@ from mevlip.predictor import Predictor
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_validation.ablation import SYSTEMS, Ablation, System, ablate, answer_all, render
-from mevlip_validation.scoring.rows import read_truth
+from mevlip_validation.matching import read_truth
 
 PER_DATASET = 60
 SEED = 77

@@ -13,13 +13,13 @@ from mevlip.answers import STAGES
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.tables import shorten
 from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, adapter_names
+from mevlip_validation import analysis
+from mevlip_validation.analysis import Correctness, QuestionResult
+from mevlip_validation.matching import Matched
+from mevlip_validation.output import number, score_rows, write_text
 from mevlip_validation.report.gallery import gallery
 from mevlip_validation.report.published import TABLE_3
-from mevlip_validation.scoring import analysis
-from mevlip_validation.scoring.analysis import Judged, Verdict
-from mevlip_validation.scoring.output import number, score_rows, write_text
-from mevlip_validation.scoring.rows import Matched
-from mevlip_validation.scoring.score import Score
+from mevlip_validation.score import Score
 
 _HERE = Path(__file__).parent
 _MOST_CLASSES = 16
@@ -33,7 +33,7 @@ def write_report(
     title: str,
     root: Path,
     matched: Matched,
-    judged: Sequence[Judged],
+    results: Sequence[QuestionResult],
     scores: Sequence[Score],
     scorers: Mapping[str, str],
 ) -> int:
@@ -42,11 +42,11 @@ def write_report(
     Args:
         path: The HTML file.
         title: What was scored.
-        root: The truth's folder, which no image path leaves.
+        root: The truth's folder, which contains all images.
         matched: Truth and predictions.
-        judged: Each question's own result.
+        results: The result of each question.
         scores: The scores.
-        scorers: What judged reports, by the scorer's name.
+        scorers: Package and model of each judge of reports, by its name.
 
     Returns:
         The file's size in bytes.
@@ -66,7 +66,7 @@ def write_report(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     script = (_HERE / "report.js").read_text("utf-8")
-    pictures, content = gallery(judged, root)
+    pictures, content = gallery(results, root)
     text = environment.get_template("report.html").render(
         title=title,
         version=__version__,
@@ -74,21 +74,21 @@ def write_report(
         left=_left(matched),
         scores=score_rows(scores),
         measures=score_rows(scores, main_only=False),
-        signatures=[(TASKS[one.task].title, one.measure.name, one.rule.signature) for one in scores],
+        signatures=[(TASKS[one.task].title, one.measure.name, one.scoring.signature) for one in scores],
         scorers=scorers,
-        charts=draw_charts(scores, judged),
+        charts=draw_charts(scores, results),
         published=TABLE_3,
-        slices=_slices(judged),
-        confusions=_confusions(judged),
-        routing=_routing(judged),
-        stages=_stages(judged),
-        empties=_empties(judged),
-        worst=_worst(judged),
+        slices=_slices(results),
+        confusions=_confusions(results),
+        routing=_routing(results),
+        stages=_stages(results),
+        empties=_empties(results),
+        worst=_worst(results),
         content=content,
         pictures=pictures,
-        tasks=[task.title for task in TASKS.values() if any(one.row.task is task.type for one in judged)],
-        datasets=sorted({one.row.dataset for one in judged}),
-        verdicts=[verdict.value for verdict in Verdict],
+        tasks=[task.title for task in TASKS.values() if any(one.row.task is task.type for one in results)],
+        datasets=sorted({one.row.dataset for one in results}),
+        correctness=[one.value for one in Correctness],
         style=(_HERE / "report.css").read_text("utf-8"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -98,47 +98,47 @@ def write_report(
 
 
 def _left(matched: Matched) -> list[tuple[str, int, str]]:
-    """What did not fit: kind, number, the first ten places."""
+    """What could not be matched: kind, number, the first ten places."""
     kinds = {
         "questions without a prediction": matched.missing,
         "predictions that repeat a question": matched.duplicates,
-        "predictions of no known question": matched.surplus,
-        "questions without a truth or a known task": matched.unscored,
+        "predictions that answer no question of the truth": matched.surplus,
+        "questions without an answer or a known task in the truth": matched.unscored,
     }
     return [(kind, len(places), ", ".join(places[:10])) for kind, places in kinds.items() if places]
 
 
-def _slices(judged: Sequence[Judged]) -> Table:
+def _slices(results: Sequence[QuestionResult]) -> Table:
     rows = [
         (TASKS[one.task].title, one.modality, one.dataset, str(one.questions), number(one.score),
-         *(str(one.verdicts[verdict]) for verdict in Verdict))
-        for one in analysis.slices(judged)
+         *(str(one.correctness[kind]) for kind in Correctness))
+        for one in analysis.slices(results)
     ]  # fmt: skip
-    return ("task", "modality", "data set", "questions", "score", *(verdict.value for verdict in Verdict)), rows
+    return ("task", "modality", "data set", "questions", "score", *(kind.value for kind in Correctness)), rows
 
 
-def _confusions(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+def _confusions(results: Sequence[QuestionResult]) -> list[dict[str, Any]]:
     """For each data set the classes, and for each true class a row of counts with their share of the row."""
     found = []
-    for dataset, counts in analysis.confusions(judged).items():
-        truths = sorted({truth for truth, _ in counts})
+    for dataset, counts in analysis.confusions(results).items():
+        targets = sorted({target for target, _ in counts})
         classes = sorted({label for pair in counts for label in pair})
         if len(classes) > _MOST_CLASSES:
             found.append({"dataset": dataset, "classes": len(classes), "rows": [], "header": []})
             continue
         rows = []
-        for truth in truths:
-            total = sum(counts[truth, said] for said in classes)
-            cells = [(counts[truth, said], counts[truth, said] / total, truth == said) for said in classes]
-            rows.append((shorten(truth, 40), cells))
+        for target in targets:
+            total = sum(counts[target, other] for other in classes)
+            cells = [(counts[target, other], counts[target, other] / total, target == other) for other in classes]
+            rows.append((shorten(target, 40), cells))
         found.append(
             {"dataset": dataset, "classes": len(classes), "header": [shorten(c, 24) for c in classes], "rows": rows}
         )
     return found
 
 
-def _routing(judged: Sequence[Judged]) -> Table | None:
-    counts = analysis.routings(judged)
+def _routing(results: Sequence[QuestionResult]) -> Table | None:
+    counts = analysis.routings(results)
     if not counts:
         return None
     adapters = [name for name in (*adapter_names(), NO_ADAPTER) if any(adapter == name for _, adapter in counts)]
@@ -151,30 +151,30 @@ def _routing(judged: Sequence[Judged]) -> Table | None:
     return ("declared task", *(names.get(name, name) for name in adapters)), rows
 
 
-def _stages(judged: Sequence[Judged]) -> Table:
+def _stages(results: Sequence[QuestionResult]) -> Table:
     rows = [
         (TASKS[task].title, *(str(counts[stage]) for stage in STAGES))
-        for task, counts in analysis.stages(judged).items()
+        for task, counts in analysis.stages(results).items()
     ]
     return ("task", *STAGES), rows
 
 
-def _empties(judged: Sequence[Judged]) -> Table:
+def _empties(results: Sequence[QuestionResult]) -> Table:
     rows = [
         (TASKS[task].title, str(questions), str(empty), f"{100 * empty / questions:.1f} %", str(true))
-        for task, (questions, empty, true) in analysis.empties(judged).items()
+        for task, (questions, empty, true) in analysis.empties(results).items()
     ]
-    return ("task", "questions", "empty or zero", "share", "rightly so"), rows
+    return ("task", "questions", "empty or zero", "share", "correct"), rows
 
 
-def _worst(judged: Sequence[Judged]) -> list[tuple[str, Table]]:
-    header = ("question", "image", "truth", "answer", "points", "error")
+def _worst(results: Sequence[QuestionResult]) -> list[tuple[str, Table]]:
+    header = ("question", "image", "target", "prediction", "points", "error")
     return [
-        (TASKS[task].title, (header, list(map(_worst_row, found)))) for task, found in analysis.worst(judged).items()
+        (TASKS[task].title, (header, list(map(_worst_row, found)))) for task, found in analysis.worst(results).items()
     ]
 
 
-def _worst_row(one: Judged) -> tuple[str, ...]:
+def _worst_row(one: QuestionResult) -> tuple[str, ...]:
     row = one.row
-    texts = (shorten(", ".join(row.images), 50), shorten(row.truth, 60), shorten(row.said or "", 60))
+    texts = (shorten(", ".join(row.images), 50), shorten(row.target, 60), shorten(row.prediction or "", 60))
     return (row.place, *texts, number(one.points), "" if one.error is None else number(one.error))

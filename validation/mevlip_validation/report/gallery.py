@@ -1,4 +1,4 @@
-"""The gallery's data: every question with its answer, and as many small pictures as a file can well hold."""
+"""The gallery's data: every question with its answer, and as many small pictures as fit into a file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError, find_image, load_image
 from mevlip.tasks import TASKS
-from mevlip_validation.scoring.analysis import Judged, Verdict
-from mevlip_validation.scoring.rows import Row
-from mevlip_validation.scoring.rules.macro import boxes_of
+from mevlip_validation.analysis import Correctness, QuestionResult
+from mevlip_validation.matching import Row
+from mevlip_validation.metrics.boxes import boxes_of
 
 LONGEST_SIDE = 320
 """Pixels of a picture; boxes are drawn over it at the original's coordinates."""
 MOST_BYTES = 24_000_000
-"""Pictures beyond this are left out, those of the questions that came out best first."""
+"""Pictures beyond this are left out, those of the questions with the most points first."""
 PER_QUESTION = 3
 _QUALITY = 75
 
@@ -54,22 +54,25 @@ class Pictures:
     unreadable: int
 
 
-def gallery(judged: Sequence[Judged], root: Path, most_bytes: int = MOST_BYTES) -> tuple[Pictures, dict[str, Any]]:
+def gallery(
+    results: Sequence[QuestionResult], root: Path, most_bytes: int = MOST_BYTES
+) -> tuple[Pictures, dict[str, Any]]:
     """Collects what the page shows of each question.
 
     Args:
-        judged: The questions with their results.
-        root: The folder that no image path leaves.
+        results: The result of each question.
+        root: The folder that contains all images.
         most_bytes: Bound on the pictures, base64.
 
     Returns:
         How many pictures there are, and the page's data.
     """
     root = root.resolve()
-    order = sorted(judged, key=lambda one: (one.verdict is Verdict.RIGHT, one.points))  # steady: ties keep their order
+    # Stable: ties keep their order.
+    order = sorted(results, key=lambda one: (one.correctness is Correctness.RIGHT, one.points))
     numbers: dict[Path, int] = {}
     pictures: list[Picture] = []
-    wanted = {path for one in judged for path in _paths(one.row, root)}
+    wanted = {path for one in results for path in _paths(one.row, root)}
     spent = failed = 0
     with Progress("drawing", len(wanted), "images", quiet=len(wanted) < 500) as progress:
         for path in dict.fromkeys(path for one in order for path in _paths(one.row, root)):
@@ -83,7 +86,9 @@ def gallery(judged: Sequence[Judged], root: Path, most_bytes: int = MOST_BYTES) 
             numbers[path] = len(pictures)
             pictures.append(picture)
             spent += len(picture.data)
-    questions = [_question(one, [numbers[path] for path in _paths(one.row, root) if path in numbers]) for one in judged]
+    questions = [
+        _question(one, [numbers[path] for path in _paths(one.row, root) if path in numbers]) for one in results
+    ]
     content = {
         "pictures": [[one.data, one.width, one.height] for one in pictures],
         "questions": questions,
@@ -91,32 +96,31 @@ def gallery(judged: Sequence[Judged], root: Path, most_bytes: int = MOST_BYTES) 
     return Pictures(len(pictures), len(wanted), failed), content
 
 
-def _question(one: Judged, pictures: list[int]) -> dict[str, Any]:
+def _question(one: QuestionResult, pictures: list[int]) -> dict[str, Any]:
     row, how = one.row, one.row.explanation
-    confidence = how.get("router_confidence")
     return {
         "place": row.place,
         "task": TASKS[row.task].title,
         "dataset": row.dataset,
         "modality": row.modality,
         "question": row.question,
-        "truth": row.truth,
-        "said": row.said,
-        "verdict": one.verdict.value,
+        "target": row.target,
+        "prediction": row.prediction,
+        "correctness": one.correctness.value,
         "points": round(one.points, 3),
         "error": None if one.error is None else round(one.error, 3),
         "stage": one.stage,
-        "adapter": how.get("adapter"),
-        "router": None if confidence is None else round(confidence, 3),
+        "adapter": how.adapter if how else None,
+        "router": round(how.router_confidence, 3) if how else None,
         "probability": None if one.probability is None else round(one.probability, 3),
         "pictures": pictures,
-        "true_boxes": [[name, *box] for name, box in boxes_of(row.meant_truth)],
-        "said_boxes": [[name, *box] for name, box in boxes_of(row.meant)],
+        "target_boxes": [[name, *box] for name, box in boxes_of(row.parsed_target)],
+        "prediction_boxes": [[name, *box] for name, box in boxes_of(row.parsed_prediction)],
     }
 
 
 def _paths(row: Row, root: Path) -> list[Path]:
-    """The files of a row's first images; what leaves the folder or is not there has none."""
+    """The files of a row's first images; images outside of the folder and missing ones are left out."""
     found = []
     for name in row.images[:PER_QUESTION]:
         try:

@@ -26,11 +26,11 @@
     const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": question.place });
     svg.append(drawn("image", { href: data, width, height, preserveAspectRatio: "none" }));
     if (!first) return svg;
-    for (const kind of ["truth", "said"]) {
-      for (const [name, left, top, right, bottom] of question[kind === "truth" ? "true_boxes" : "said_boxes"]) {
+    for (const kind of ["target", "prediction"]) {
+      for (const [name, left, top, right, bottom] of question[`${kind}_boxes`]) {
         svg.append(drawn("rect", { class: kind, x: left, y: top, width: Math.max(right - left, 0), height: Math.max(bottom - top, 0) }));
         if (!name) continue;
-        const label = drawn("text", { class: kind, x: left, y: kind === "truth" ? top : bottom, "font-size": Math.max(width, height) / 28 });
+        const label = drawn("text", { class: kind, x: left, y: kind === "target" ? top : bottom, "font-size": Math.max(width, height) / 28 });
         label.textContent = name;
         svg.append(label);
       }
@@ -39,17 +39,17 @@
   }
 
   function card(question) {
-    const made = element("article", undefined, `card ${question.verdict.split(" ")[0]}`);
+    const made = element("article", undefined, `card ${question.correctness.split(" ")[0]}`);
     const pictures = element("div", undefined, "pictures");
     question.pictures.forEach((number, index) => pictures.append(picture(number, question, index === 0)));
     made.append(pictures);
     made.append(element("p", `${question.task} · ${question.modality} · ${question.place}`, "place"));
     made.append(element("p", question.question));
     const facts = {
-      truth: question.truth,
-      answer: question.said === null ? "(none)" : question.said,
-      result: `${question.verdict}, ${question.error === null ? `${question.points} points` : `error ${question.error}`}`,
-      "came about": question.stage,
+      target: question.target,
+      prediction: question.prediction === null ? "(none)" : question.prediction,
+      result: `${question.correctness}, ${question.error === null ? `${question.points} points` : `error ${question.error}`}`,
+      stage: question.stage,
       adapter: question.adapter,
       router: question.router,
       probability: question.probability,
@@ -72,8 +72,8 @@
     const wanted = Object.fromEntries(new FormData(filters));
     const text = wanted.text.toLowerCase();
     chosen = content.questions.filter((question) =>
-      ["task", "dataset", "verdict"].every((name) => !wanted[name] || question[name] === wanted[name]) &&
-      (!text || [question.question, question.truth, question.said, question.place].some((value) => value && value.toLowerCase().includes(text))));
+      ["task", "dataset", "correctness"].every((name) => !wanted[name] || question[name] === wanted[name]) &&
+      (!text || [question.question, question.target, question.prediction, question.place].some((value) => value && value.toLowerCase().includes(text))));
     document.getElementById("count").textContent = `${chosen.length} of ${content.questions.length} questions`;
     cards.replaceChildren();
     show(PAGE);

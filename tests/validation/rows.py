@@ -1,0 +1,45 @@
+"""Rows for the tests of scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mevlip.runs.explanations import Explanation
+from mevlip.tasks import TaskType
+from mevlip_validation.bootstrap import score_of
+from mevlip_validation.matching import Row
+from mevlip_validation.metrics import metrics_of
+from mevlip_validation.protocols import Scoring, scorings
+
+QUESTIONS = {
+    TaskType.CLASSIFICATION: "Which? A: No, B: Yes, C: Luminal b",
+    TaskType.MULTI_LABEL: "All that apply, with semicolons: Dental Caries; Pulp Diseases.",
+    TaskType.INSTANCE_DETECTION: "Boxes of all as JSON, a key for each number.",
+    TaskType.DETECTION: "Where is it, as a bounding box [x_min, y_min, x_max, y_max]?",
+}
+
+
+def make_row(task: TaskType, prediction: str | None, target: str, dataset: str = "one", image: str = "a.png") -> Row:
+    """A row of a data set without files."""
+    question = QUESTIONS.get(task, "How much?")
+    return Row(dataset, task, "X-ray", (image,), question, target, prediction, f"{dataset}[0]", Path())
+
+
+def scoring_of(task: TaskType, protocol: str, measure: int = 0) -> Scoring:
+    """How a protocol scores a measure of a task."""
+    return next(one for one in scorings(task, metrics_of(task).measures[measure]) if one.protocol == protocol)
+
+
+def scores_of(task: TaskType, rows: list[Row]) -> dict[str, float]:
+    """What each protocol makes of rows of a task, by its first measure."""
+    return {one.protocol: score_of(one.statistic(rows), len(rows)) for one in scorings(task, metrics_of(task).main)}
+
+
+def make_explanation(answer: str, task: TaskType, adapter: str, **known: Any) -> Explanation:
+    """An explanation of an answer without images and options."""
+    facts: dict[str, Any] = {
+        "router_confidence": 0.9, "stage": "strict", "reason": "", "problems": (), "probability": None,
+        "option_probabilities": {}, "options": (), "several": False, "separator": "", "shape": "", "unit": "",
+    }  # fmt: skip
+    return Explanation("f[0]", (), task, adapter, answer=answer, **facts | known)

@@ -1,0 +1,166 @@
+"""`mevlip score` and `mevlip compare` as people call them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mevlip.runs.explanations import write_explanations
+from mevlip.tasks import TaskType
+from tests.conftest import EXAMPLES, run_mevlip
+from tests.validation.rows import make_explanation
+
+Alter = Callable[[list[dict[str, Any]]], None]
+
+
+def answer_zero(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        row["Answer"] = "0"
+
+
+def forget_the_questions(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        row |= {"Question": "x", "ImageName": []}
+
+
+def drop_three(rows: list[dict[str, Any]]) -> None:
+    del rows[:3]
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the examples' own answers as predictions, altered."""
+
+    def write(alter: Alter = lambda rows: None, name: str = "predictions.json") -> Path:
+        files = sorted(EXAMPLES.rglob("*_withGT.json"))
+        rows = [record for file in files for record in json.loads(file.read_text("utf-8"))]
+        alter(rows)
+        (tmp_path / name).write_text(json.dumps(rows))
+        return tmp_path / name
+
+    return write
+
+
+def lines(output: str) -> dict[str, list[str]]:
+    """Words of the line of each task; of several its first."""
+    return {line.split("  ")[0]: line.split() for line in reversed(output.splitlines())}
+
+
+def test_the_examples_own_answers_are_perfect(predictions: Callable[..., Path], tmp_path: Path) -> None:
+    done = run_mevlip(
+        "score", predictions(), "--truth", EXAMPLES, "--resamples", 50, "--signatures",
+        "--json", tmp_path / "s.json", "--csv", tmp_path / "q.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert lines(done.stdout)["Classification"][1:4] == ["27", "balanced", "accuracy"]
+    content = json.loads((tmp_path / "s.json").read_text())
+    main = {(one["task"], one["protocol"]): one for one in reversed(content["scores"])}
+    assert main["classification", "flare25"]["value"] == 1 and main["counting", "macro"]["value"] == 0
+    assert all(one["signature"].endswith("|1") for one in content["scores"])
+    rows = list(csv.DictReader((tmp_path / "q.csv").open()))
+    assert len(rows) == 54 and {row["correctness"] for row in rows} == {"right"}
+    assert "the ground truth itself (optimistic; pass --train)" in done.stdout
+    assert "flare25/f1@iou>0.5,greedy-by-truth,micro|1" in done.stdout
+
+
+def test_a_partial_file_is_refused_with_what_is_wrong(predictions: Callable[..., Path]) -> None:
+    def alter(rows: list[dict[str, Any]]) -> None:
+        del rows[0]
+        rows.append(rows[3])
+        rows.append({**rows[5], "Question": "Something else?"})
+
+    path = predictions(alter)
+    done = run_mevlip("score", path, "--truth", EXAMPLES)
+    assert done.returncode == 6 and "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "1 (such as Clinical/skin_tint/skin_tint_questions_val_withGT.json[0]) questions have no prediction" in last
+    assert "1 (such as [53]) predictions repeat a question" in last
+    assert "1 (such as [54]) predictions answer no question" in last
+    assert last.endswith("score the rest with --allow-partial.")
+
+
+def test_a_partial_file_is_scored_when_asked_and_the_loss_shown(predictions: Callable[..., Path]) -> None:
+    path = predictions(drop_three)
+    done = run_mevlip("score", path, "--truth", EXAMPLES, "--allow-partial", "--resamples", 50)
+    assert done.returncode == 0, done.stderr
+    assert "PARTIAL" in done.stderr and "3 (such as Clinical/" in done.stderr
+    cells = lines(done.stdout)["Classification"]
+    assert cells[4] == "1.000" and float(cells[7]) < 1 and float(cells[10]) < 1, "free in flare25 only"
+
+
+def test_by_position_altered_questions_are_found(predictions: Callable[..., Path]) -> None:
+    path = predictions(forget_the_questions)
+    assert run_mevlip("score", path, "--truth", EXAMPLES).returncode == 6
+    done = run_mevlip("score", path, "--truth", EXAMPLES, "--match", "position", "--resamples", 50)
+    assert done.returncode == 0 and lines(done.stdout)["Classification"][4] == "1.000"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "told"),
+    [
+        ("{", 5, "cannot be read"),
+        ('{"a": 1}', 5, "is not a list of records"),
+        ("[7]", 5, "[0] is a int, not a record"),
+        ("[]", 6, "54 (such"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, content: str, code: int, told: str) -> None:
+    (tmp_path / "p.json").write_text(content)
+    done = run_mevlip("score", tmp_path / "p.json", "--truth", EXAMPLES)
+    assert done.returncode == code and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_truth_without_answers_is_named(predictions: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    done = run_mevlip("score", predictions(), "--truth", tmp_path / "in")
+    assert done.returncode == 5 and "has no answered questions" in done.stderr
+
+
+def test_explanations_of_the_same_run_are_read_and_others_refused(
+    predictions: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = predictions()
+    answers = [row["Answer"] for row in json.loads(path.read_text())]
+    explanations = [make_explanation(answer, TaskType.COUNTING, "generalist", probability=0.5) for answer in answers]
+    write_explanations(tmp_path / "e.jsonl", explanations)
+    done = run_mevlip(
+        "score", path, "--truth", EXAMPLES, "--explanations", tmp_path / "e.jsonl", "--resamples", 20,
+        "--csv", tmp_path / "q.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "q.csv").open()))
+    assert {(row["adapter"], row["router_confidence"], row["probability"]) for row in rows} == {
+        ("generalist", "0.9", "0.5")
+    }
+    write_explanations(tmp_path / "e.jsonl", explanations[1:])
+    done = run_mevlip("score", path, "--truth", EXAMPLES, "--explanations", tmp_path / "e.jsonl")
+    assert done.returncode == 5 and "53 explanations of 54 predictions" in done.stderr
+    (tmp_path / "e.jsonl").write_text("{}\n")
+    done = run_mevlip("score", path, "--truth", EXAMPLES, "--explanations", tmp_path / "e.jsonl")
+    assert done.returncode == 5 and "line 1 is not an explanation" in done.stderr
+
+
+def test_gains_over_other_predictions_stand_beside(predictions: Callable[..., Path]) -> None:
+    blind = predictions(answer_zero, "blind.json")
+    done = run_mevlip("score", predictions(), "--truth", EXAMPLES, "--against", f"blank={blind}", "--resamples", 50)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split()[-2:] == ["blank", "gain"]
+    bad = run_mevlip("score", predictions(), "--truth", EXAMPLES, "--against", str(blind))
+    assert bad.returncode == 2 and "is not NAME=VALUE" in bad.stderr
+
+
+def test_files_are_compared_with_the_first(predictions: Callable[..., Path], tmp_path: Path) -> None:
+    worse = predictions(answer_zero, "worse.json")
+    done = run_mevlip(
+        "compare", worse, predictions(), "--truth", EXAMPLES, "--resamples", 50, "--json", tmp_path / "c.json"
+    )
+    assert done.returncode == 0, done.stderr
+    verdicts = {line.split("  ")[0]: line.split()[-1] for line in done.stdout.splitlines() if " macro " in line}
+    assert verdicts["Classification"] == verdicts["Detection"] == "win"
+    assert list(json.loads((tmp_path / "c.json").read_text())) == [str(tmp_path / "predictions.json")]
+    assert run_mevlip("compare", worse, "--truth", EXAMPLES).returncode == 2

@@ -1,0 +1,70 @@
+"""How many predicted boxes are true: the public ways of matching, and the overlap that they all use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Numbers = tuple[float, ...]
+Instances = dict[str, list[Numbers]]
+"""Boxes by identity."""
+Labeled = tuple[str, Numbers]
+
+
+def iou(first: Numbers, second: Numbers) -> float:
+    """Shared area over joint area, 0 to 1; 0 where either is not a box."""
+    if len(first) != 4 or len(second) != 4:
+        return 0.0
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    joint = _area(first) + _area(second) - shared
+    return shared / joint if joint > 0 else 0.0
+
+
+def match_by_target(target: Sequence[Numbers], predicted: Sequence[Numbers], threshold: float) -> int:
+    """Matches where each true box in turn takes the free prediction that overlaps it most, if above the threshold."""
+    free, found = list(range(len(predicted))), 0
+    for box in target:
+        best = max(free, key=lambda index: iou(box, predicted[index]), default=None)
+        if best is not None and iou(box, predicted[best]) > threshold:
+            free.remove(best)
+            found += 1
+    return found
+
+
+def match_by_overlap(
+    target: Sequence[Labeled], predicted: Sequence[Labeled], threshold: float, strictly: bool = False
+) -> int:
+    """Matches where the greatest overlap comes first, from the threshold on.
+
+    Args:
+        target: True boxes with labels.
+        predicted: Predicted boxes with labels; labels are compared only where both boxes have one.
+        threshold: Least overlap.
+        strictly: Whether the threshold itself is too little.
+    """
+    pairs = sorted(
+        (
+            (-value, t, p)
+            for t, (name, box) in enumerate(target)
+            for p, (other, guess) in enumerate(predicted)
+            if (not name or not other or name == other)
+            and ((value := iou(box, guess)) > threshold or (value == threshold and not strictly))
+        ),
+    )
+    used_target: set[int] = set()
+    used_predicted: set[int] = set()
+    for _, t, p in pairs:
+        if t not in used_target and p not in used_predicted:
+            used_target.add(t)
+            used_predicted.add(p)
+    return len(used_target)
+
+
+def labeled(instances: Instances) -> list[Labeled]:
+    """Boxes with their identities."""
+    return [(name, box) for name, boxes in instances.items() for box in boxes]
+
+
+def _area(box: Numbers) -> float:
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)

@@ -1,0 +1,189 @@
+"""Scores as tables for people, and as JSON and CSV for other programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.tables import table, write_csv
+from mevlip.tasks import TASKS
+from mevlip_validation.analysis import QuestionResult
+from mevlip_validation.bootstrap import Estimate
+from mevlip_validation.matching import Matched
+from mevlip_validation.metrics import metrics_of
+from mevlip_validation.protocols import scoring_protocols, scorings
+from mevlip_validation.score import Comparison, Score
+
+NOT_RUN = "not run"
+NONE = "-"
+
+
+def score_rows(scores: Sequence[Score], main_only: bool = True) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of the score table: one row for each task's measure, one column for each protocol.
+
+    Args:
+        scores: The scores.
+        main_only: Whether to leave out all but the task's first measure and the judgments that are always named.
+    """
+    others = list(dict.fromkeys(name for one in scores for name in one.others))
+    names = [protocol.name for protocol in scoring_protocols()]
+    header = ("task", "questions", "measure", *names, *(cell for other in others for cell in (other, "gain")))
+    rows = []
+    for task in dict.fromkeys(one.task for one in scores):
+        for index, measure in enumerate(metrics_of(task).measures):
+            mine = {one.scoring.protocol: one for one in scores if (one.task, one.measure) == (task, measure)}
+            if main_only and index and not measure.in_summary:
+                continue
+            # What a protocol knows is scored, unless it is a judgment that no model was asked for.
+            absent = {scoring.protocol: NOT_RUN for scoring in scorings(task, measure)}
+            cells = [show(mine[name].estimate) if name in mine else absent.get(name, NONE) for name in names]
+            beside = [cell for other in others for cell in _beside(mine, other)]
+            # FLARE 2026 pools detection with instance detection; the table shows the number of the task's own rows.
+            questions = str(min(one.questions for one in mine.values())) if mine else ""
+            rows.append((TASKS[task].title, questions, measure.name, *cells, *beside))
+    return header, rows
+
+
+def render_scores(scores: Sequence[Score]) -> str:
+    """The score table for the terminal."""
+    return table(*score_rows(scores))
+
+
+def render_signatures(scores: Sequence[Score]) -> str:
+    """One line for each score that the table shows."""
+    main = [one for one in scores if one.is_main or one.measure.in_summary]
+    return table(("task", "signature"), [(TASKS[one.task].title, one.scoring.signature) for one in main])
+
+
+def compare_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
+    """Rows of task, measure, protocol, both scores, the gain with its interval, and the verdict."""
+    return [
+        (TASKS[one.task].title, one.measure.name, one.scoring.protocol, number(one.first), number(one.second),
+         show(one.gain, signed=True), one.verdict)
+        for one in comparisons
+    ]  # fmt: skip
+
+
+def show(value: Estimate, signed: bool = False) -> str:
+    """A score with its interval."""
+    if math.isnan(value.value):
+        return NONE
+    if math.isnan(value.low):
+        return number(value.value, signed)
+    return f"{number(value.value, signed)} [{number(value.low, signed)}, {number(value.high, signed)}]"
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Three decimals below ten, else one."""
+    if math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "inf"
+    return f"{value:{'+' if signed else ''}.{3 if abs(value) < 10 else 1}f}"
+
+
+def as_json(matched: Matched, scores: Sequence[Score]) -> dict[str, Any]:
+    """Everything, for other programs; NaN is null, and infinity the text `inf`."""
+    left = {name: list(getattr(matched, name)) for name in ("missing", "duplicates", "surplus", "unscored")}
+    return {"questions": len(matched.rows), **left, "scores": scores_as_json(scores)}
+
+
+def scores_as_json(scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """One object for each score."""
+    return [
+        {
+            **_what(one),
+            "questions": one.questions,
+            **_plain_estimate(one.estimate),
+            "others": {name: _plain(value) for name, value in one.others.items()},
+            "gains": {name: _plain(value) for name, value in one.gains.items()},
+        }
+        for one in scores
+    ]
+
+
+def comparisons_as_json(found: Mapping[str, Sequence[Comparison]]) -> dict[str, list[dict[str, Any]]]:
+    """One object for each comparison, by what was compared."""
+    return {
+        name: [
+            {**_what(one), "first": _plain(one.first), "second": _plain(one.second),
+             "gain": _plain_estimate(one.gain), "verdict": one.verdict}
+            for one in comparisons
+        ]
+        for name, comparisons in found.items()
+    }  # fmt: skip
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Writes JSON.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written.
+    """
+    write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
+
+
+def write_questions(results: Sequence[QuestionResult], path: Path) -> None:
+    """Writes one line of CSV for each question: its place, target, prediction and result.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written.
+    """
+    header = ("place", "dataset", "task", "modality", "image", "target", "prediction", "correctness", "points",
+              "error", "stage", "adapter", "router_confidence", "probability")  # fmt: skip
+    write_csv(path, header, map(_csv_row, results))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Writes a text file and its folder.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another file.") from error
+
+
+def _csv_row(one: QuestionResult) -> tuple[object, ...]:
+    row, how = one.row, one.row.explanation
+    recorded = (how.adapter, how.router_confidence, how.probability) if how else ("", "", "")
+    error = "" if one.error is None else round(one.error, 6)
+    return (
+        row.place, row.dataset, row.task.value, row.modality, "; ".join(row.images), row.target,
+        "" if row.prediction is None else row.prediction, one.correctness.value, round(one.points, 6), error, one.stage,
+        *recorded,
+    )  # fmt: skip
+
+
+def _beside(mine: dict[str, Score], name: str) -> tuple[str, str]:
+    """What another answer scores under macro, and the gain over it."""
+    reference = mine.get("macro")
+    if reference is None or name not in reference.others:
+        return NONE, NONE
+    return number(reference.others[name]), number(reference.gains[name], signed=True)
+
+
+def _what(one: Score | Comparison) -> dict[str, str]:
+    return {
+        "task": one.task.value,
+        "measure": one.measure.name,
+        "protocol": one.scoring.protocol,
+        "signature": one.scoring.signature,
+        "better": one.measure.direction,
+    }
+
+
+def _plain_estimate(estimate: Estimate) -> dict[str, float | str | None]:
+    return {name: _plain(value) for name, value in asdict(estimate).items()}
+
+
+def _plain(value: float) -> float | str | None:
+    return None if math.isnan(value) else ("inf" if value > 0 else "-inf") if math.isinf(value) else round(value, 9)

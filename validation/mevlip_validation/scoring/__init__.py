@@ -1,6 +1,0 @@
-"""Scores of predictions against the truth."""
-
-RESAMPLES = 1000
-"""Drawings of a bootstrap."""
-SEED = 2025
-"""Its seed."""
