@@ -16,8 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest, file_sha256
+from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import atomic_file, file_sha256, write_text_atomically, writing
 from mevlip.core.progress import Progress
 from mevlip_release.bill import bill_of_materials
 from mevlip_release.contents import Contents, read_contents
@@ -86,7 +87,7 @@ def save_image(
     tag = f"{team}:latest"
     image = get_image(client, tag)
     archive = out / f"{team}.tar.gz"
-    try:
+    with writing(out, "Free space, or name another --out."):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, prefix=".mevlip-", suffix=".tar") as plain:
             with Progress("saving", int(image.attrs["Size"]), "B", quiet) as progress:
@@ -107,10 +108,6 @@ def save_image(
             )
         _load_back(client, archive, str(image.id))
         papers = _write_papers(client, tag, out, archive, sha256, outcomes, contents, checkpoint)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{out} cannot be written ({error.strerror})", "Free space, or name another --out."
-        ) from error
     return Saved(archive, size, sha256, papers)
 
 
@@ -125,9 +122,9 @@ def _refuse_junk(contents: Contents, tag: str) -> None:
 
 def _compress(plain: IO[bytes], archive: Path, quiet: bool) -> tuple[int, str]:
     """Compresses without name or time in the header, so that equal images give equal archives."""
-    draft = archive.with_name(f".{archive.name}.part")
     total = Path(plain.name).stat().st_size
     with (
+        atomic_file(archive) as draft,
         draft.open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=LEVEL, mtime=0) as packed,
         Progress("compressing", total, "B", quiet) as progress,
@@ -135,7 +132,6 @@ def _compress(plain: IO[bytes], archive: Path, quiet: bool) -> tuple[int, str]:
         while chunk := plain.read(_STEP):
             packed.write(chunk)
             progress.advance(len(chunk))
-    draft.replace(archive)
     return archive.stat().st_size, file_sha256(archive)
 
 
@@ -173,9 +169,9 @@ def _write_papers(
         "tools": _tools(client),
         "tests": [one.plain() for one in outcomes],
     }
-    manifest.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    bill.write_text(bill_of_materials(client, tag, contents.config), "utf-8")
-    sums.write_text(_sums((archive, manifest, bill)), "utf-8")
+    write_text_atomically(manifest, json.dumps(content, indent=1) + "\n")
+    write_text_atomically(bill, bill_of_materials(client, tag, contents.config))
+    write_text_atomically(sums, _sums((archive, manifest, bill)))
     return manifest, bill, sums
 
 

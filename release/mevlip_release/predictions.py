@@ -5,7 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from mevlip.core.errors import EnvironmentProblem, OutputError
+from mevlip.core.errors import OutputError
+from mevlip.core.files import atomic_file
 from mevlip.flare.questions import PREDICTIONS_NAME
 from mevlip_validation.check import check_file
 
@@ -29,18 +30,12 @@ def pack_predictions(predictions: Path, inputs: Path, target: Path) -> int:
     """
     if faults := check_file(predictions, inputs):
         raise OutputError(
-            f"{predictions} has {len(faults)} faults; first: {faults[0].field or '(row)'}: {faults[0].rule}",
+            f"{predictions} has {len(faults)} faults; first: {faults[0].field or '(row)'}: {faults[0].message}",
             "`mevlip check` lists them all.",
         )
     entry = zipfile.ZipInfo(PREDICTIONS_NAME, _EARLIEST)
     entry.external_attr = 0o644 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
-    draft = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(draft, "w") as packed:
-            packed.writestr(entry, predictions.read_bytes())
-        draft.replace(target)
-    except OSError as error:
-        raise EnvironmentProblem(f"{target} cannot be written ({error.strerror})", "Name another --out.") from error
+    with atomic_file(target, "Name another --out.") as draft, zipfile.ZipFile(draft, "w") as packed:
+        packed.writestr(entry, predictions.read_bytes())
     return target.stat().st_size

@@ -191,7 +191,7 @@ def _fault(case: Case, status: int, outputs: Path, inputs: Path, lines: Sequence
         return f"it left with status 0 and wrote no {PREDICTIONS_NAME}"
     if faults := check_file(path, inputs):
         first = faults[0]
-        return f"{len(faults)} faults in {PREDICTIONS_NAME}; first: field {first.field or '(row)'}: {first.rule}"
+        return f"{len(faults)} faults in {PREDICTIONS_NAME}; first: field {first.field or '(row)'}: {first.message}"
     if path.stat().st_uid != case.user:
         return f"{PREDICTIONS_NAME} belongs to user {path.stat().st_uid}, not {case.user}"
     others = sorted(other.name for other in outputs.iterdir() if other.name != PREDICTIONS_NAME)

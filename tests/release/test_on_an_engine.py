@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.checkpoints.checkpoint import file_sha256
+from mevlip.core.files import file_sha256
 from mevlip_release.build import build_image, revision
 from mevlip_release.contents import Contents, read_contents
 from mevlip_release.engine import connect

@@ -1,4 +1,4 @@
-"""Finding a question's images and turning them into 8-bit RGB."""
+"""Finding image files by the names in records, and turning them into 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -46,16 +47,11 @@ class QuestionImages:
 
 
 def load_question_images(question: Question, root: Path, max_count: int) -> QuestionImages:
-    """Loads the images of a question, at most `max_count` of them, evenly spaced over the record's list."""
-    names = question.image_names
-    problems = [] if names else ["the record's ImageName names no image"]
-    images = []
-    for index in spaced_indices(len(names), max_count):
-        try:
-            images.append(load_image(find_image(root, question.folder, names[index])))
-        except ImageError as error:
-            problems.append(f"image {names[index]!r}: {error}")
-    return QuestionImages(tuple(images), tuple(problems))
+    """Loads the images of a question as a store of its own does."""
+    from mevlip.flare.store import ImageStore
+
+    with ImageStore(root) as store:
+        return store.load(question, max_count)
 
 
 def spaced_indices(count: int, limit: int) -> tuple[int, ...]:
@@ -109,18 +105,18 @@ def image_path(name: str) -> PurePosixPath:
     return path
 
 
-def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Opens an image file by its content and returns its first page as 8-bit RGB.
+def load_image(content: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Opens an image by its content and returns its first page as 8-bit RGB.
 
     Orientation tags are applied, transparency is laid over black, and deep grayscale is scaled by the range of its
     values (Pillow's own conversion clips 16 bits to white).
 
     Args:
-        path: The image file; its extension does not matter.
+        content: The image file, whose extension does not matter, or its bytes.
         max_pixels: Bound on width x height, checked on the header, before any pixel is decoded.
 
     Raises:
-        ImageError: The file is empty, truncated, too large or no image.
+        ImageError: The file is empty, truncated, too large or not an image.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -129,7 +125,7 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         with warnings.catch_warnings():
             # They speak of damage that is either harmless or an error below, and of a laxer bound than ours.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as opened:
+            with Image.open(BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as opened:
                 if opened.width * opened.height > max_pixels:
                     raise ImageError(f"{opened.width} x {opened.height} pixels are more than the allowed {max_pixels}")
                 return to_rgb(opened)
@@ -138,8 +134,8 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than the allowed {max_pixels} pixels") from error
     except UnidentifiedImageError as error:
-        reason = "the file is empty" if path.stat().st_size == 0 else "the file is no readable image"
-        raise ImageError(reason) from error
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        raise ImageError("the file is not a readable image" if size else "the file is empty") from error
     except Exception as error:
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 

@@ -145,7 +145,7 @@ def test_damaged_files_have_a_named_cause(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 50).save(tmp_path / "cut.png")
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    for name, cause in (("empty", "empty"), ("text", "no readable image"), ("cut", "cannot be decoded")):
+    for name, cause in (("empty", "empty"), ("text", "not a readable image"), ("cut", "cannot be decoded")):
         with pytest.raises(ImageError, match=cause):
             load_image(tmp_path / f"{name}.png")
 

@@ -149,7 +149,7 @@ def test_what_the_audit_leaves_out_is_counted_and_can_be_kept(flare: Flare, tmp_
     prepared = prepare(root, tmp_path / "out", Choices(), quiet=True)
     assert prepared.left_out == {
         "repeated row": 1,
-        "answer that is no option": 1,
+        "answer that is not an option": 1,
         "measurement out of range": 1,
         "empty answer": 1,
         "missing or unreadable image": 1,
@@ -185,7 +185,7 @@ def test_the_same_tree_gives_the_same_files(flare: Flare, tmp_path: Path) -> Non
 
 
 def test_no_usable_row_is_an_error_and_leaves_nothing(flare: Flare, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 x answer that is no option"):
+    with pytest.raises(InputError, match="1 x answer that is not an option"):
         prepare(flare(row("T")), tmp_path / "out", Choices(), quiet=True)
     assert not (tmp_path / "out").exists()
 

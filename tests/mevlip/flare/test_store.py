@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mevlip.flare import store as store_module
 from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.questions import Question
-from mevlip_training.data import images
-from mevlip_training.data.images import ImageStore, is_plain, place
+from mevlip.flare.store import ImageStore, is_plain
 from tests.training.data.conftest import paint
 
 GRAY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
@@ -133,7 +132,7 @@ def test_names_that_climb_are_refused_in_archives_too(
 def test_a_bomb_is_not_unpacked(
     folder: Path, store: ImageStore, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "MAX_BYTES", len(picture) - 1)
+    monkeypatch.setattr(store_module, "MAX_BYTES", len(picture) - 1)
     archive(folder, "imagesTr.zip", {"1.png": picture})
     with pytest.raises(ImageError, match="more than the allowed"):
         store.facts(asked(folder), "imagesTr/1.png")
@@ -159,19 +158,3 @@ def test_an_unreadable_file_is_an_image_error(folder: Path, store: ImageStore, m
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ImageError, match="Permission denied"):
         store.sha256(asked(folder), "imagesTr/1.png")
-
-
-def test_placing_links_and_copies_where_linking_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = paint(tmp_path / "a.png")
-    place(source, tmp_path / "x" / "linked.png")
-    assert (tmp_path / "x" / "linked.png").samefile(source)
-    with pytest.raises(FileExistsError):
-        place(paint(tmp_path / "b.png", 1), tmp_path / "x" / "linked.png")
-
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "link", refuse)
-    place(source, tmp_path / "y" / "copied.png")
-    assert not (tmp_path / "y" / "copied.png").samefile(source)
-    assert (tmp_path / "y" / "copied.png").read_bytes() == source.read_bytes()
