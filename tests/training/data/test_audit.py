@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mevlip.core.errors import InputError
+from mevlip.flare.inspection import inspect_folder
 from mevlip.flare.issues import IssueCode
 from mevlip_training.data.audit import audit
 from mevlip_training.demo.inputs import write_inputs
@@ -128,3 +130,18 @@ def test_measurements_that_are_mostly_equal_tell_nothing(flare: Flare) -> None:
 def test_an_empty_tree_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         audit(tmp_path)
+
+
+def test_images_are_judged_as_check_input_judges_them(flare: Flare) -> None:
+    root = flare(
+        row("A"), row("A", image="imagesTr/2.png"), row("A", image="imagesTr/3.png"), row("B", question="Q? A: x, B: y")
+    )
+    folder = root / "training/Xray/dental/imagesTr"
+    Image.new("RGB", (64, 64), (7, 7, 7)).save(folder / "1.png")
+    Image.new("RGB", (400, 20), (200, 9, 9)).save(folder / "2.png")
+    (folder / "3.png").write_bytes(b"no picture")
+    of_images = [(one.code, one.where, one.message) for one in inspect_folder(root, quiet=True)[1]]
+    issues = audit(root, quiet=True)
+    assert sorted((one.code, one.where, one.message) for one in issues) == sorted(of_images)
+    assert {one.code for one in issues if one.left_out} == {IssueCode.UNREADABLE_IMAGE}
+    assert {one.dataset for one in issues} == {"dental"}

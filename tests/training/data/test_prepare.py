@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from PIL import Image
 
 from mevlip.checkpoints.routes import PromptSettings, read_route
 from mevlip.core.errors import EnvironmentProblem, InputError
+from mevlip.flare import store
 from mevlip.flare.images import load_image
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.adapters import disagreements, read_yaml
@@ -127,6 +130,32 @@ def test_plain_files_are_linked_and_others_written_as_prediction_sees_them(flare
         with Image.open(written) as opened:
             assert opened.mode == "RGB"
             assert np.array_equal(np.asarray(opened), np.asarray(load_image(source)))
+
+
+@pytest.mark.parametrize("keep_flagged", [False, True])
+def test_each_image_is_decoded_once_but_for_its_conversion(
+    flare: Flare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_flagged: bool
+) -> None:
+    root = flare(
+        row("A"), boxes("[1, 2, 3, 4]"), row("A", image="imagesTr/2.png"), row("A", image="imagesTr/3.png"),
+        row("B", image=VIEWS), row("A", image="imagesTr/8.png"),
+    )  # fmt: skip
+    folder = root / "training/Xray/dental"
+    Image.fromarray(np.arange(1280, dtype=np.uint16).reshape(32, 40) * 50).save(folder / "imagesTr/2.png")
+    with zipfile.ZipFile(folder / "imagesTr.zip", "w") as packed:
+        packed.write(folder / "imagesTr/8.png", "8.png")
+    (folder / "imagesTr/8.png").unlink()
+    decoded: Counter[str] = Counter()
+
+    def decode(content: Path | bytes) -> Image.Image:
+        decoded["archived" if isinstance(content, bytes) else content.name] += 1
+        return load_image(content)
+
+    monkeypatch.setattr(store, "load_image", decode)
+    run(root, tmp_path / "out", keep_flagged=keep_flagged)
+    views = {Path(name).name for name in VIEWS} - {"2.png"}
+    seen = views if not keep_flagged else {"1.png", "3.png", "4.png", "6.png"}
+    assert decoded == {"archived": 1, "2.png": 2, **dict.fromkeys(seen, 1)}
 
 
 def test_namesakes_in_two_folders_are_kept_apart(flare: Flare, tmp_path: Path) -> None:
