@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mevlip.flare.questions import (
 from mevlip.tasks import TaskType, parse_task_type
 
 _MARK = re.compile("_?withgt", re.IGNORECASE)
+_IDENTITY = ("Question", "ImageName")
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,17 @@ class AnsweredQuestion:
         question: The question as the predictor reads it.
         truth: The record with the answer: that of the `*_withGT.json` beside the question file where this has one, else
             the question's own.
+        file: The file that holds `truth`, relative to the folder, with forward slashes.
     """
 
     question: Question
     truth: Record
+    file: str
+
+    @property
+    def where(self) -> str:
+        """The place of the record with the answer, for messages."""
+        return f"{self.file}[{self.question.index}]"
 
     @property
     def answer(self) -> Any:
@@ -94,8 +102,10 @@ def read_answered(root: Path) -> AnsweredFolder:
             named = file is not None or is_question_file(name)
             questions = read_questions(folder / name, base, len(rows), problems, named=named)
             truth = truths.get(name.lower())
-            records = _read_truth(folder / truth, base, problems) if truth and questions else []
-            rows += [AnsweredQuestion(question, _truth_of(question, records, problems)) for question in questions]
+            if truth and questions:
+                rows += _answer(questions, folder / truth, base, problems)
+            else:
+                rows += [AnsweredQuestion(question, question.record, question.file) for question in questions]
     if not rows:
         raise no_questions(root, problems)
     return AnsweredFolder(base, tuple(rows), tuple(problems))
@@ -117,21 +127,24 @@ def _asked(name: str) -> str:
     return _MARK.sub("", name)
 
 
-def _read_truth(path: Path, root: Path, problems: list[str]) -> list[Any]:
+def _answer(questions: Sequence[Question], path: Path, root: Path, problems: list[str]) -> Iterator[AnsweredQuestion]:
+    """Finds the answer of each question in the ground truth beside its file, else in its own record."""
+    file = path.relative_to(root).as_posix()
     try:
-        return read_records(path, root)
+        records = read_records(path, root)
     except ValueError as error:
-        problems.append(f"{path.relative_to(root).as_posix()}: {error}")
-        return []
-
-
-def _truth_of(question: Question, records: Sequence[Any], problems: list[str]) -> Record:
-    """The record that answers a question: that of the ground truth where this has an answer, else its own."""
-    if not records:
-        return question.record
-    record = records[question.index] if question.index < len(records) else None
-    # Two files of one name may have been edited apart; the answer to another question would corrupt training.
-    if not isinstance(record, dict) or any(record.get(f) != question.record.get(f) for f in ("Question", "ImageName")):
-        problems.append(f"{question.where}: the ground truth beside it has another record at this place")
-        return question.record
-    return record if has_answer(record.get("Answer")) else question.record
+        problems.append(f"{file}: {error}")
+        yield from (AnsweredQuestion(question, question.record, question.file) for question in questions)
+        return
+    surplus = len(records) - questions[-1].index - 1
+    if surplus > 0:
+        problems.append(f"{file}: {surplus} records more than its question file has; left out")
+    for question in questions:
+        record = records[question.index] if question.index < len(records) else None
+        # Two files of one name may have been edited apart; the answer to another question would corrupt training.
+        if not isinstance(record, dict) or any(record.get(f) != question.record.get(f) for f in _IDENTITY):
+            problems.append(f"{question.where}: the ground truth beside it has another record at this place")
+        elif has_answer(record.get("Answer")):
+            yield AnsweredQuestion(question, record, file)
+            continue
+        yield AnsweredQuestion(question, question.record, question.file)

@@ -89,6 +89,17 @@ def test_an_answer_to_another_question_is_never_taken(tmp_path: Path) -> None:
     folder = read_answered(tmp_path)
     assert [row.answer for row in folder.rows] == ["", "B", ""]
     assert [line.split(":")[0] for line in folder.problems] == ["x_questions_val.json[0]", "x_questions_val.json[2]"]
+    assert [row.where for row in folder.rows] == [
+        "x_questions_val.json[0]", "x_questions_val_withGT.json[1]", "x_questions_val.json[2]",
+    ]  # fmt: skip
+
+
+def test_answers_without_questions_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "x_questions_val.json", record())
+    write(tmp_path / "x_questions_val_withGT.json", record(Answer="B"), record("more", Answer="B"))
+    folder = read_answered(tmp_path)
+    assert [row.answer for row in folder.rows] == ["B"]
+    assert folder.problems == ("x_questions_val_withGT.json: 1 records more than its question file has; left out",)
 
 
 def test_the_ground_truth_may_know_the_task_type(tmp_path: Path) -> None:
