@@ -49,10 +49,10 @@ def atomic_file(path: Path, remedy: str = REMEDY) -> Iterator[Path]:
         EnvironmentProblem: The file cannot be written; an existing one is as it was.
     """
     with writing(path, remedy):
-        final = path.resolve()
-        if final.exists() and not final.is_file() and not final.is_dir():
-            yield final
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
             return
+        final = path.resolve()
         final.parent.mkdir(parents=True, exist_ok=True)
         draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:

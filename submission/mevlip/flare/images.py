@@ -108,8 +108,8 @@ def image_path(name: str) -> PurePosixPath:
 def load_image(content: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Opens an image by its content and returns its first page as 8-bit RGB.
 
-    Orientation tags are applied, transparency is laid over black, and deep grayscale is scaled by the range of its
-    values (Pillow's own conversion clips 16 bits to white).
+    Orientation tags are applied, transparency is composited over black, and deep grayscale is scaled by the range of
+    its values (Pillow's own conversion clips 16 bits to white).
 
     Args:
         content: The image file, whose extension does not matter, or its bytes.
@@ -148,7 +148,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(_RANGED_MODES):
         gray = _scaled_by_range(upright)
-        # Pillow heeds a TIFF's "white is zero" for 8 bits only.
+        # Pillow applies a TIFF's "white is zero" to 8 bits only.
         white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
         return ImageOps.invert(gray) if white_is_zero else gray
     if upright.mode in _ALPHA_MODES or "transparency" in upright.info:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import logging
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -286,14 +287,19 @@ def is_plain(content: Path | bytes) -> bool:
     """
     from PIL import Image
 
-    with Image.open(BytesIO(content) if isinstance(content, bytes) else content) as image:
-        return (
-            image.format in FORMATS
-            and image.mode in ("RGB", "L")
-            and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
-            and "transparency" not in image.info
-            and getattr(image, "n_frames", 1) == 1
-        )
+    file = BytesIO(content) if isinstance(content, bytes) else content
+    try:
+        # Warnings are of damage that is harmless, or that `load_image` reports.
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
+            return (
+                image.format in FORMATS
+                and image.mode in ("RGB", "L")
+                and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
+                and "transparency" not in image.info
+                and getattr(image, "n_frames", 1) == 1
+            )
+    except Exception:  # noqa: BLE001 - where bare Pillow breaks it shows nothing
+        return False
 
 
 def measure_appearance(image: Image.Image) -> Appearance:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from mevlip.core.files import (
     write_text_atomically,
     writing,
 )
+from tests.conftest import ROOT
 
 
 def write(out: Path, source: Path, content: str = "new") -> None:
@@ -107,6 +110,8 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
 def test_a_device_is_written_and_never_replaced() -> None:
     write_text_atomically(Path("/dev/null"), "x")
     assert Path("/dev/null").is_char_device()
+    code = "from pathlib import Path; from mevlip.core.files import *; write_text_atomically(Path('/dev/stdout'), 'x')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT / "submission").stdout == b"x"
 
 
 @pytest.mark.parametrize("name", ["file/a.txt", "folder"])

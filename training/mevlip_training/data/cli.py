@@ -118,7 +118,7 @@ def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
     """Hold out a share of FLARE_DIR's training rows: OUT/training and OUT/validation.
 
     Rows with an image in common stay together; every data set and task gives its share. `mevlip predict` runs on
-    OUT/validation as it is, and the answers lie beside its questions in *_withGT.json.
+    OUT/validation as it is; its answers are in *_withGT.json beside the questions.
 
     \b
     Example: mevlip data split FLARE --out build/split --share 0.1
