@@ -28,8 +28,8 @@ from mevlip.answers import QuestionSpec
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
 from mevlip.core.offline import go_offline
 from mevlip.core.tables import table
-from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import Question, read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip.inference.prompts import build_prompt
 from mevlip.reading import grammar_of
 from mevlip.tasks import TaskType
@@ -226,7 +226,8 @@ def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inp
     mine = [question for question in folder.questions if question.declared is task]
     chosen: list[Question] = [question for question in mine if question.file == mine[0].file][:QUESTIONS]
     route, watch = checkpoint.routes[task.value], Stopwatch()
-    images = [load_question_images(one, route.images.max_count, folder.root).images for one in chosen]
+    with ImageStore(folder.root) as store:
+        images = [store.load(one, route.images.max_count).images for one in chosen]
     prompts = [
         build_prompt(one.text, len(shown), route.prompt, model.reserved)
         for one, shown in zip(chosen, images, strict=True)

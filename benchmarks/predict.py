@@ -12,14 +12,13 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
 from mevlip.core.offline import go_offline
 from mevlip.core.tables import table
-from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import InputFolder, read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import Batch, plan
 from mevlip.inference.completion import Model
 from mevlip.inference.engine import Counters, Engine
@@ -35,7 +34,7 @@ BATCH_SIZE: int = AnswerSettings.model_fields["batch_size"].default
 def one_by_one(folder: InputFolder, router: Router, model: Model, checkpoint: Checkpoint) -> Counters:
     """The baseline: everything anew for each question, in input order."""
     counters = Counters()
-    engine = Engine(model, checkpoint.routes, partial(load_question_images, root=folder.root), counters)
+    engine = Engine(model, checkpoint.routes, ImageStore(folder.root).load, counters)
     start = router.forwards
     for question in folder.questions:
         item = route(question, "router", router.classify([question.text]), router.settings.threshold)
@@ -49,7 +48,7 @@ def planned(folder: InputFolder, router: Router, model: Model, checkpoint: Check
     start = router.forwards
     predictions = router.classify(question.text for question in folder.questions)
     routed = [route(question, "router", predictions, router.settings.threshold) for question in folder.questions]
-    engine = Engine(model, checkpoint.routes, partial(load_question_images, root=folder.root))
+    engine = Engine(model, checkpoint.routes, ImageStore(folder.root).load)
     list(engine.run(plan(routed, BATCH_SIZE)))
     engine.counters.router_forwards = router.forwards - start
     return engine.counters

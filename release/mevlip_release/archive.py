@@ -16,8 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest, file_sha256
+from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import atomic_file, file_sha256, write_text_atomically, writing
 from mevlip.core.progress import Progress
 from mevlip_release.docker_client import InvalidImage, get_image, load_archive
 from mevlip_release.inspection import Inspection, inspect_archive
@@ -88,7 +89,7 @@ def save_image(
     tag = f"{team}:latest"
     image = get_image(client, tag)
     archive = out / f"{team}.tar.gz"
-    try:
+    with writing(out, "Free space, or name another --out."):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, prefix=".mevlip-", suffix=".tar") as plain:
             with Progress("saving", int(image.attrs["Size"]), "B", quiet) as progress:
@@ -109,10 +110,6 @@ def save_image(
             )
         _check_loads_as(client, archive, str(image.id))
         release_files = _write_release_files(client, tag, out, archive, sha256, results, inspection, checkpoint)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{out} cannot be written ({error.strerror})", "Free disk space, or pass another --out."
-        ) from error
     return SavedImage(archive, size, sha256, release_files)
 
 
@@ -126,9 +123,9 @@ def _check_unexpected(inspection: Inspection, tag: str) -> None:
 
 def _compress(plain: IO[bytes], archive: Path, quiet: bool) -> tuple[int, str]:
     """Compresses without file name or timestamp in the header, so that the same image gives the same archive."""
-    draft = archive.with_name(f".{archive.name}.part")
     total = Path(plain.name).stat().st_size
     with (
+        atomic_file(archive) as draft,
         draft.open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=COMPRESSION_LEVEL, mtime=0) as packed,
         Progress("compressing", total, "B", quiet) as progress,
@@ -136,7 +133,6 @@ def _compress(plain: IO[bytes], archive: Path, quiet: bool) -> tuple[int, str]:
         while chunk := plain.read(_CHUNK_BYTES):
             packed.write(chunk)
             progress.advance(len(chunk))
-    draft.replace(archive)
     return archive.stat().st_size, file_sha256(archive)
 
 
@@ -175,9 +171,9 @@ def _write_release_files(
         "tools": _tool_versions(client),
         "tests": [result.plain() for result in results],
     }
-    manifest.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    sbom.write_text(generate_sbom(client, tag, inspection.config), "utf-8")
-    checksums.write_text(_format_checksums((archive, manifest, sbom)), "utf-8")
+    write_text_atomically(manifest, json.dumps(content, indent=1) + "\n")
+    write_text_atomically(sbom, generate_sbom(client, tag, inspection.config))
+    write_text_atomically(checksums, _format_checksums((archive, manifest, sbom)))
     return manifest, sbom, checksums
 
 

@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from mevlip import __version__
-from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Checkpoint, file_sha256, open_checkpoint
+from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Checkpoint, open_checkpoint
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import file_sha256
 from mevlip.core.progress import Progress
 from mevlip.core.tables import shorten
 from mevlip_release.docker_client import InvalidImage, get_image

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from mevlip.core.errors import EnvironmentProblem, OutputError
+from mevlip.core.errors import OutputError
+from mevlip.core.files import atomic_file
 from mevlip.flare.questions import PREDICTIONS_NAME
 from mevlip_validation.check import check_file
 
@@ -29,18 +30,13 @@ def write_predictions_zip(predictions: Path, inputs: Path, target: Path) -> int:
     """
     if issues := check_file(predictions, inputs):
         raise OutputError(
-            f"{predictions} is invalid (issues: {len(issues)}), first: {issues[0].field or '(row)'}: {issues[0].rule}",
+            f"{predictions} is invalid (issues: {len(issues)}), "
+            f"first: {issues[0].field or '(row)'}: {issues[0].message}",
             "Run `mevlip predictions check` to list all issues.",
         )
     entry = zipfile.ZipInfo(PREDICTIONS_NAME, _EARLIEST)
     entry.external_attr = 0o644 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
-    draft = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(draft, "w") as packed:
-            packed.writestr(entry, predictions.read_bytes())
-        draft.replace(target)
-    except OSError as error:
-        raise EnvironmentProblem(f"{target} cannot be written ({error.strerror})", "Pass another --out.") from error
+    with atomic_file(target, "Name another --out.") as draft, zipfile.ZipFile(draft, "w") as packed:
+        packed.writestr(entry, predictions.read_bytes())
     return target.stat().st_size

@@ -195,7 +195,8 @@ def _find_failure(case: Case, status: int, outputs: Path, inputs: Path, lines: S
     if issues := check_file(path, inputs):
         first = issues[0]
         return (
-            f"invalid {PREDICTIONS_NAME} (issues: {len(issues)}), first: field {first.field or '(row)'}: {first.rule}"
+            f"invalid {PREDICTIONS_NAME} (issues: {len(issues)}), "
+            f"first: field {first.field or '(row)'}: {first.message}"
         )
     if path.stat().st_uid != case.user:
         return f"{PREDICTIONS_NAME} is owned by user {path.stat().st_uid}, expected {case.user}"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mevlip.checkpoints.checkpoint import file_sha256
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
+from mevlip.core.files import file_sha256
 from mevlip_release import build
 from mevlip_release.build import build_image, revision
 from mevlip_release.docker_client import InvalidImage

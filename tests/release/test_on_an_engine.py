@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.checkpoints.checkpoint import file_sha256
+from mevlip.core.files import file_sha256
 from mevlip_release.build import build_image, revision
 from mevlip_release.docker_client import connect
 from mevlip_release.inspection import Inspection, inspect_archive

@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mevlip.checkpoints.routes import PromptSettings, Route, read_route
-from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import Question, read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST, TaskType
@@ -105,7 +105,7 @@ class Rows:
     def asked(self, row: dict[str, Any], route: Route, encoder: PromptEncoder) -> Any:
         """The predictor's model inputs for a row's question."""
         question: Question = self.questions[row["id"]]
-        loaded = load_question_images(question, route.images.max_count, self.root)
+        loaded = ImageStore(self.root).load(question, route.images.max_count)
         prompt = build_prompt(question.text, len(loaded.images), route.prompt, encoder.reserved)
         return encoder.encode([prompt], [loaded.images], route.images)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mevlip.core.errors import InputError
-from mevlip.flare.predictions import Fault
+from mevlip.flare.issues import Issue
 from mevlip_validation.check import check_file
 from tests.conftest import EXAMPLES, record
 
@@ -15,7 +15,7 @@ from tests.conftest import EXAMPLES, record
 def test_a_file_that_is_no_json_is_one_fault(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "p.json").write_bytes(content)
     [fault] = check_file(tmp_path / "p.json", EXAMPLES)
-    assert isinstance(fault, Fault) and "valid JSON" in fault.rule
+    assert isinstance(fault, Issue) and "valid JSON" in fault.message
 
 
 def test_a_faithful_file_has_no_fault(tmp_path: Path) -> None:

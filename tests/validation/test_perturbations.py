@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip_validation.perturbations import PERTURBATIONS, perturbed
 from tests.conftest import FakeModel, answer_folder, record
 
@@ -14,7 +13,7 @@ def test_blank_images_keep_their_sizes_and_their_problems(write_questions: Calla
     root = write_questions([record(image=["imagesVal/a.jpg", "imagesVal/b.png", "gone.png"])])
     (root / "Xray/set/gone.png").unlink()
     folder = read_input_folder(root)
-    load = perturbed(partial(load_question_images, root=folder.root), PERTURBATIONS["blank images"])
+    load = perturbed(ImageStore(folder.root).load, PERTURBATIONS["blank images"])
     loaded = load(folder.questions[0], 4)
     assert [image.size for image in loaded.images] == [(40, 30)] * 2
     assert {image.getcolors()[0] for image in loaded.images} == {(1200, (128, 128, 128))}  # type: ignore[index]
@@ -24,7 +23,7 @@ def test_blank_images_keep_their_sizes_and_their_problems(write_questions: Calla
 def test_a_question_alone_is_asked_by_its_text(write_questions: Callable[..., Path], tmp_path: Path) -> None:
     root = write_questions([record(), record(image=["a.png"])])
     folder = read_input_folder(root)
-    load = perturbed(partial(load_question_images, root=folder.root), PERTURBATIONS["question only"])
+    load = perturbed(ImageStore(folder.root).load, PERTURBATIONS["question only"])
     model = FakeModel()
     report = answer_folder(root, tmp_path / "out", model, load=load)
     assert [counts for _, _, counts, _ in model.batches] == [[0, 0]]

@@ -21,8 +21,8 @@ from mevlip.checkpoints.checkpoint import (
 )
 from mevlip.checkpoints.routes import Quantization, read_route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
+from mevlip.core.files import draft_folder, link_or_copy, writing
 from mevlip.tasks import adapter_names
-from mevlip_training.data.images import place
 
 _UNSAFE = (*CODE_SUFFIXES, ".onnx", ".gguf")
 _UNREAD = (*_UNSAFE, ".md")
@@ -57,6 +57,7 @@ def assemble(
 
     Raises:
         CheckpointError: A part is missing, or the parts do not fit together. `out` is then left as it was.
+        EnvironmentProblem: `out` cannot be written.
     """
     missing = [str(adapters / one) for one in adapter_names() if not (adapters / one).is_dir()]
     missing += [str(part) for part in (base, router) if not part.is_dir()]
@@ -64,9 +65,7 @@ def assemble(
         raise CheckpointError(f"{', '.join(missing)}: no such folder", "Train what is missing, or name its folder.")
     if out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out} is not empty", "Name a new folder, or remove that one first.")
-    draft = out.with_name(f".{out.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
+    with writing(out), draft_folder(out, replace=False) as draft:
         route = read_route(adapters / adapter_names()[0])
         if quantize and stored_quantization(base) is None:
             _quantize(base, draft / "base", route.quantization)
@@ -78,12 +77,6 @@ def assemble(
         record = BaseModelRecord(name=route.base_model, revision=route.base_revision)
         write_manifest(draft, name=name, kind=kind, notice=notice, base=record)
         read_checkpoint(draft)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists():
-            out.rmdir()
-        draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return read_checkpoint(out)
 
 
@@ -93,7 +86,7 @@ def _copy(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
     for path in sorted(source.iterdir()):
         unwanted = path.name.startswith(".") or path.name.endswith(left_out)
         if path.is_file() and not unwanted and not (target / path.name).exists():
-            place(path, target / path.name)
+            link_or_copy(path, target / path.name)
 
 
 def _quantize(base: Path, target: Path, quantization: Quantization) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mevlip.checkpoints.checkpoint import file_sha256
 from mevlip.checkpoints.routes import Route
+from mevlip.core.files import file_sha256
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 
 CARD_NAME = "README.md"

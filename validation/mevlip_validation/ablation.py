@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from mevlip.core.tables import table
-from mevlip.flare.images import load_question_images
 from mevlip.flare.predictions import answered
 from mevlip.flare.questions import read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip.predictor import Predictor
 from mevlip.routing.policy import Routing
 from mevlip.runs.folder import run_folder
@@ -83,14 +82,15 @@ def answer_all(
         Each system's rows, in the same order; its predictions are in a folder of its own below the output folder.
     """
     folder = read_input_folder(settings.input, settings.output)
-    load = partial(load_question_images, root=folder.root)
     found = {}
-    for system in systems:
-        own = {"output": settings.output / system.name.replace(" ", "-"), "routing": system.routing}
-        loader = perturbed(load, PERTURBATIONS[system.perturbation]) if system.perturbation else load
-        report = run_folder(predictor, settings.model_copy(update=own), quiet, folder, loader)
-        predictions = [answered(*pair) for pair in zip(folder.questions, (a.text for a in report.answers), strict=True)]
-        found[system.name] = list(match(truths, predictions, report.explanations).rows)
+    with ImageStore(folder.root) as store:
+        for system in systems:
+            own = {"output": settings.output / system.name.replace(" ", "-"), "routing": system.routing}
+            load = perturbed(store.load, PERTURBATIONS[system.perturbation]) if system.perturbation else store.load
+            report = run_folder(predictor, settings.model_copy(update=own), quiet, folder, load)
+            texts = (answer.text for answer in report.answers)
+            predictions = [answered(*pair) for pair in zip(folder.questions, texts, strict=True)]
+            found[system.name] = list(match(truths, predictions, report.explanations).rows)
     return found
 
 

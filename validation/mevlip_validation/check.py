@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mevlip.flare.predictions import Fault, find_faults
+from mevlip.flare.issues import Issue, IssueCode
+from mevlip.flare.predictions import find_issues
 from mevlip.flare.questions import read_input_folder
 
 
-def check_file(predictions: Path, input_folder: Path) -> list[Fault]:
-    """Lists every fault of a predictions file.
+def check_file(predictions: Path, input_folder: Path) -> list[Issue]:
+    """Lists everything wrong with a predictions file.
 
     Args:
         predictions: The file.
@@ -23,5 +24,6 @@ def check_file(predictions: Path, input_folder: Path) -> list[Fault]:
     try:
         content = json.loads(predictions.read_bytes())
     except (ValueError, RecursionError) as error:
-        return [Fault(None, "", type(error).__name__, f"the file is valid JSON ({error})")]
-    return find_faults(content, folder.questions)
+        rule = f"the file is valid JSON ({error})"
+        return [Issue("error", IssueCode.INVALID_JSON, predictions.name, None, rule, value=type(error).__name__)]
+    return find_issues(content, folder.questions, predictions.name)

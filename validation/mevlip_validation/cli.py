@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,35 +44,38 @@ def check(predictions: Path, input_folder: Path) -> None:
     click.echo(
         table(
             ("file", "index", "field", "value", "rule"),
-            [(predictions.name, "-" if f.index is None else f.index, f.field, f.value, f.rule) for f in faults],
+            [(predictions.name, "-" if f.index is None else f.index, f.field, f.value, f.message) for f in faults],
         )
     )
-    raise OutputError(f"{predictions} has {len(faults)} faults", "Mend the rows listed above, or predict again.")
+    raise OutputError(f"{predictions} has {len(faults)} faults", "Fix the rows listed above, or predict again.")
 
 
 @click.command("check-input")
 @click.argument("input_folder", metavar="INPUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write all.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write every issue here."
+)
 @quiet_option
 def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
-    """Look at every question and image below INPUT before a run, and warn of what may spoil an answer.
+    """Check every question and image below INPUT before a run, and warn of what may spoil an answer.
 
     Warnings leave nothing out: every question is answered whatever they say.
 
     \b
     Example: mevlip check-input examples/inputs
     """
-    from mevlip.core.tables import table, write_csv
-    from mevlip_validation.inputs import Notice, check_inputs, summary
+    from mevlip.core.tables import table
+    from mevlip.flare.inspection import inspect_folder, summary
+    from mevlip.flare.issues import write_issues
 
-    folder, notices = check_inputs(input_folder, quiet)
+    folder, issues = inspect_folder(input_folder, quiet)
     for problem in folder.problems:
         click.echo(problem)
-    if notices:
-        click.echo(table(("warning", "times", "first", "cause"), summary(notices)))
-    click.echo(f"{len(folder.questions)} questions, {len(notices)} warnings")
+    if issues:
+        click.echo(table(("warning", "times", "first", "cause"), summary(issues)))
+    click.echo(f"{len(folder.questions)} questions, {len(issues)} warnings")
     if csv_file:
-        write_csv(csv_file, (field.name for field in fields(Notice)), map(astuple, notices))
+        write_issues(issues, csv_file)
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,12 @@ from typing import Any, Literal
 from mevlip.answers import QuestionSpec, TypedAnswer
 from mevlip.answers.base import Unparsable
 from mevlip.core.errors import InputError
+from mevlip.flare.ground_truth import read_answered
 from mevlip.reading import answer_class
 from mevlip.runs.explanations import Explanation
 from mevlip.tasks import TaskType, parse_task_type
+
+logger = logging.getLogger(__name__)
 
 By = Literal["question", "position"]
 Record = dict[str, Any]
@@ -114,35 +118,28 @@ class Truth:
 
 
 def read_truth(root: Path) -> tuple[Truth, ...]:
-    """Reads answered question files, each `*_withGT.json` in place of the file that it answers.
+    """Reads answered questions; files are chosen as the predictor chooses them, see `read_answered`.
 
     Args:
-        root: One such file, or a folder of any depth.
+        root: One question file, or a folder of any depth.
 
     Returns:
         The records in the order in which the predictor answers them.
 
     Raises:
-        InputError: There are none.
+        InputError: There is none.
     """
-    if root.is_file():
-        files, base = [root], root.parent
-    else:
-        found = {path for path in root.rglob("*_questions_*.json") if not path.name.startswith(".")}
-        full = {path for path in found if path.stem.endswith("_withGT")}
-        files = sorted(found - {path.with_name(_question_file_name(path.name)) for path in full}, key=_walk_order)
-        base = root
-    truths = tuple(
-        Truth(f"{path.relative_to(base).as_posix()}[{index}]", path.parent, record)
-        for path in files
-        for index, record in enumerate(read_records(path))
-    )
+    remedy = "Name a folder with question files or *_withGT.json whose Answer and TaskType fields are filled."
+    try:
+        folder = read_answered(root)
+    except InputError as error:
+        raise InputError(f"{root} has no answered questions ({error.cause})", remedy) from error
+    for problem in folder.problems:
+        logger.warning("%s", problem)
+    truths = tuple(Truth(row.where, row.question.folder, {**row.truth, "Answer": row.answer}) for row in folder.rows)
     answered = [truth for truth in truths if _as_text(truth.record.get("Answer")).strip()]
     if not any(parse_task_type(truth.record.get("TaskType")) for truth in answered):
-        raise InputError(
-            f"{root} has no answered questions" + (" with a known TaskType" if answered else ""),
-            "Name a folder with *_questions_*.json or *_withGT.json whose Answer and TaskType fields are filled.",
-        )
+        raise InputError(f"{root} has no answered questions" + (" with a known TaskType" if answered else ""), remedy)
     return truths
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import write_text_atomically
 from mevlip.core.tables import table, write_csv
 from mevlip.tasks import TASKS
 from mevlip_validation.analysis import QuestionResult
@@ -125,7 +125,7 @@ def write_json(content: Any, path: Path) -> None:
     Raises:
         EnvironmentProblem: The file cannot be written.
     """
-    write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
+    write_text_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_questions(results: Sequence[QuestionResult], path: Path) -> None:
@@ -137,19 +137,6 @@ def write_questions(results: Sequence[QuestionResult], path: Path) -> None:
     header = ("place", "dataset", "task", "modality", "image", "target", "prediction", "correctness", "points",
               "error", "stage", "adapter", "router_confidence", "probability")  # fmt: skip
     write_csv(path, header, map(_csv_row, results))
-
-
-def write_text(text: str, path: Path) -> None:
-    """Writes a text file and its folder.
-
-    Raises:
-        EnvironmentProblem: The file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another file.") from error
 
 
 def _csv_row(one: QuestionResult) -> tuple[object, ...]:

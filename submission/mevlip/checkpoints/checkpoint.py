@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 
 from mevlip.checkpoints.routes import FrozenModel, Quantization, Route, first_error, read_route
 from mevlip.core.errors import CheckpointError
+from mevlip.core.files import file_sha256, write_text_atomically
 from mevlip.tasks import adapter_names
 
 MANIFEST_NAME = "manifest.json"
@@ -243,16 +244,6 @@ def list_files(folder: Path) -> Iterator[str]:
             yield name.as_posix()
 
 
-def file_sha256(path: Path, advance: Callable[[int], object] = lambda _: None) -> str:
-    """sha256 of a file, read in pieces of 8 MiB."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 23):
-            digest.update(piece)
-            advance(len(piece))
-    return digest.hexdigest()
-
-
 def write_manifest(
     folder: Path, *, name: str, kind: Literal["demo", "medical"], notice: str, base: BaseModelRecord
 ) -> Manifest:
@@ -266,7 +257,7 @@ def write_manifest(
         path.chmod(path.stat().st_mode | 0o444)
         files[file] = FileRecord(size=path.stat().st_size, sha256=file_sha256(path))
     manifest = Manifest(name=name, kind=kind, notice=notice, base=base, files=files)
-    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
+    write_text_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
     return manifest
 
 

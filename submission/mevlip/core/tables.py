@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import atomic_file
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -29,14 +29,10 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     Raises:
         EnvironmentProblem: The file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(rows)
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written ({error.strerror})", "Name another file.") from error
+    with atomic_file(path, "Name another file.") as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def shorten(text: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""Finding a question's images and turning them into 8-bit RGB."""
+"""Finding image files by the names in records, and turning them into 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-
-from mevlip.flare.questions import Question
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,19 +44,6 @@ class QuestionImages:
     images: tuple[Image.Image, ...]
     problems: tuple[str, ...]
     named: int
-
-
-def load_question_images(question: Question, max_count: int, root: Path) -> QuestionImages:
-    """Loads the images of a question, at most `max_count` of them, evenly spaced over the record's list."""
-    names = question.image_names
-    problems = [] if names else ["the record's ImageName names no image"]
-    images = []
-    for index in spaced_indices(len(names), max_count):
-        try:
-            images.append(load_image(find_image(root, question.folder, names[index])))
-        except ImageError as error:
-            problems.append(f"image {names[index]!r}: {error}")
-    return QuestionImages(tuple(images), tuple(problems), len(names))
 
 
 def spaced_indices(count: int, limit: int) -> tuple[int, ...]:
@@ -112,18 +97,18 @@ def image_path(name: str) -> PurePosixPath:
     return path
 
 
-def load_image(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Opens an image file by its content and returns its first page as 8-bit RGB.
+def load_image(content: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Opens an image by its content and returns its first page as 8-bit RGB.
 
-    Orientation tags are applied, transparency is laid over black, and deep grayscale is scaled by the range of its
-    values (Pillow's own conversion clips 16 bits to white).
+    Orientation tags are applied, transparency is composited over black, and deep grayscale is scaled by the range of
+    its values (Pillow's own conversion clips 16 bits to white).
 
     Args:
-        file: The image file, or its bytes; its extension does not matter.
+        content: The image file, whose extension does not matter, or its bytes.
         max_pixels: Bound on width x height, checked on the header, before any pixel is decoded.
 
     Raises:
-        ImageError: The file is empty, truncated, too large or no image.
+        ImageError: The file is empty, truncated, too large or not an image.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -132,7 +117,7 @@ def load_image(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         with warnings.catch_warnings():
             # They speak of damage that is either harmless or an error below, and of a laxer bound than ours.
             warnings.simplefilter("ignore")
-            with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as opened:
+            with Image.open(BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as opened:
                 if opened.width * opened.height > max_pixels:
                     raise ImageError(f"{opened.width} x {opened.height} pixels are more than the allowed {max_pixels}")
                 return to_rgb(opened)
@@ -141,9 +126,8 @@ def load_image(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than the allowed {max_pixels} pixels") from error
     except UnidentifiedImageError as error:
-        size = len(file) if isinstance(file, bytes) else file.stat().st_size
-        reason = "the file is empty" if size == 0 else "the file is not a readable image"
-        raise ImageError(reason) from error
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        raise ImageError("the file is not a readable image" if size else "the file is empty") from error
     except Exception as error:
         raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
@@ -156,7 +140,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(_RANGED_MODES):
         gray = _scaled_by_range(upright)
-        # Pillow heeds a TIFF's "white is zero" for 8 bits only.
+        # Pillow applies a TIFF's "white is zero" to 8 bits only.
         white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
         return ImageOps.invert(gray) if white_is_zero else gray
     if upright.mode in _ALPHA_MODES or "transparency" in upright.info:

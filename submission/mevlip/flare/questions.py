@@ -59,7 +59,7 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The question with blanks collapsed; empty where the field is absent or no string.
+        """The question with blanks collapsed; empty where the field is absent or not a string.
 
         Lone surrogates, legal in JSON but in no tokenizer, become question marks.
         """
@@ -73,7 +73,7 @@ class Question:
 
     @property
     def image_names(self) -> tuple[str, ...]:
-        """The ImageName field as a tuple; entries that are no strings are left out."""
+        """The ImageName field as a tuple; entries that are not strings are left out."""
         value = self.record.get("ImageName")
         names = value if isinstance(value, list) else [value]
         return tuple(name for name in names if isinstance(name, str) and name.strip())
@@ -112,67 +112,120 @@ def read_input_folder(root: Path, output: Path | None = None) -> InputFolder:
     Raises:
         InputError: The folder is missing, or no question was found in it.
     """
+    root = input_root(root)
+    questions: list[Question] = []
+    problems: list[str] = []
+    for folder, names in json_files(root, output.resolve() if output else None, problems):
+        names = [name for name in names if not is_ground_truth(name)]
+        for name in preferred_names(names):
+            questions += read_questions(folder / name, root, len(questions), problems, named=is_question_file(name))
+    if not questions:
+        raise no_questions(root, problems)
+    return InputFolder(root, tuple(questions), tuple(problems))
+
+
+def input_root(root: Path) -> Path:
+    """The input folder, resolved.
+
+    Raises:
+        InputError: It is not a folder.
+    """
     if not root.is_dir():
         raise InputError(
             f"The input folder {root} does not exist", "Mount or name the folder that holds the questions."
         )
-    root = root.resolve()
-    excluded = output.resolve() if output else None
-    questions: list[Question] = []
-    problems: list[str] = []
-    for folder, names in _json_files(root, excluded, problems):
-        preferred = [name for name in names if "_questions_" in name.lower()]
-        for name in preferred or names:
-            path = folder / name
-            relative = path.relative_to(root).as_posix()
-            try:
-                records = _read_records(path, root)
-            except ValueError as error:
-                if preferred:
-                    problems.append(f"{relative}: {error}")
-                continue
-            for index, record in enumerate(records):
-                if isinstance(record, dict):
-                    questions.append(Question(len(questions), relative, index, record, folder))
-                else:
-                    problems.append(f"{relative}[{index}]: a {type(record).__name__} is no question record; left out")
-    if not questions:
-        detail = f" ({'; '.join(problems)})" if problems else ""
-        raise InputError(
-            f"No question file was found below {root}{detail}",
-            "It should hold *_questions_*.json lists whose records have Question and ImageName.",
-        )
-    return InputFolder(root, tuple(questions), tuple(problems))
+    return root.resolve()
 
 
-def _json_files(root: Path, excluded: Path | None, problems: list[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Yields each folder with its candidate json names, in path order, without following links to folders."""
+def no_questions(root: Path, problems: Sequence[str]) -> InputError:
+    """The error where a folder holds no question file."""
+    detail = f" ({'; '.join(problems)})" if problems else ""
+    return InputError(
+        f"No question file was found below {root}{detail}",
+        "It should hold *_questions_*.json lists whose records have Question and ImageName.",
+    )
 
-    def tell(error: OSError) -> None:
+
+def json_files(root: Path, excluded: Path | None, problems: list[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Yields each folder with the names of its json files, in path order, without following links to folders.
+
+    Hidden files and folders and the program's own predictions are passed over.
+
+    Args:
+        root: The input folder, resolved.
+        excluded: A folder to pass over, resolved.
+        problems: Where a line is added for each folder that cannot be read.
+    """
+
+    def report(error: OSError) -> None:
         problems.append(f"{Path(error.filename).relative_to(root).as_posix()}: cannot be read ({error.strerror})")
 
-    for current, folders, names in os.walk(root, onerror=tell):
+    for current, folders, names in os.walk(root, onerror=report):
         folder = Path(current)
         # An output folder that is the input folder itself must not hide the questions.
         if excluded is not None and folder != root and folder.resolve() == excluded:
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        yield folder, sorted(name for name in names if _may_hold_questions(name))
+        yield folder, sorted(name for name in names if _is_candidate(name))
 
 
-def _may_hold_questions(name: str) -> bool:
+def _is_candidate(name: str) -> bool:
     lowered = name.lower()
-    return (
-        lowered.endswith(".json")
-        and not lowered.startswith(".")
-        and "withgt" not in lowered
-        and lowered != PREDICTIONS_NAME
-    )
+    return lowered.endswith(".json") and not lowered.startswith(".") and lowered != PREDICTIONS_NAME
 
 
-def _read_records(path: Path, root: Path) -> list[Any]:
-    """Reads a question list; raises ValueError with the reason where it is none."""
+def is_ground_truth(name: str) -> bool:
+    """Whether a file's name says that it holds the answers of a question file."""
+    return "withgt" in name.lower()
+
+
+def preferred_names(names: Sequence[str]) -> Sequence[str]:
+    """The names of one folder's files that are read: those of question files, else all of them."""
+    return [name for name in names if is_question_file(name)] or names
+
+
+def is_question_file(name: str) -> bool:
+    """Whether a file's name says that it holds questions."""
+    return "_questions_" in name.lower()
+
+
+def read_questions(path: Path, root: Path, position: int, problems: list[str], *, named: bool) -> list[Question]:
+    """Reads the questions of one file.
+
+    Args:
+        path: The file.
+        root: The input folder, resolved; a file outside it is not read.
+        position: The first question's place in the output.
+        problems: Where a line is added for each entry that is not a record, and for a file that is not a question list.
+        named: Whether the file is known to be meant as questions; another one is passed over in silence.
+    """
+    file = path.relative_to(root).as_posix()
+    try:
+        records = read_records(path, root)
+    except ValueError as error:
+        if named:
+            problems.append(f"{file}: {error}")
+        return []
+    questions: list[Question] = []
+    for index, record in enumerate(records):
+        if isinstance(record, dict):
+            questions.append(Question(position + len(questions), file, index, record, path.parent))
+        else:
+            problems.append(f"{file}[{index}]: a {type(record).__name__} is not a question record; left out")
+    return questions
+
+
+def read_records(path: Path, root: Path) -> list[Any]:
+    """Reads a list of records; entries of other types are kept in their places.
+
+    Args:
+        path: The file.
+        root: The input folder, resolved.
+
+    Raises:
+        ValueError: The file leaves the folder, cannot be read, or is not a list with question records.
+    """
     if not path.resolve().is_relative_to(root):
         raise ValueError("the file is a link that leaves the input folder; copy it in (cp -L)")
     try:
@@ -184,7 +237,7 @@ def _read_records(path: Path, root: Path) -> list[Any]:
     except ValueError as error:
         raise ValueError(f"is not valid JSON ({error})") from error
     if not isinstance(content, list) or not any(_is_question(record) for record in content):
-        raise ValueError("holds no list of records with Question and ImageName")
+        raise ValueError("is not a list of records with Question and ImageName")
     return content
 
 

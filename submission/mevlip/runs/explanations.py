@@ -11,7 +11,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mevlip.answers import QuestionSpec, Stage
 from mevlip.checkpoints.routes import first_error
-from mevlip.core.errors import EnvironmentProblem, InputError
+from mevlip.core.errors import InputError
+from mevlip.core.files import atomic_file
 from mevlip.flare.questions import Question
 from mevlip.inference.engine import Answer
 from mevlip.tasks import TaskType
@@ -92,15 +93,9 @@ def write_explanations(path: Path, explanations: Iterable[Explanation]) -> None:
     Raises:
         EnvironmentProblem: It cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(asdict(one)) + "\n" for one in explanations)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{path} cannot be written ({error.strerror})",
-            "Name another file for --explanations; the predictions are there.",
-        ) from error
+    remedy = "Name another file for --explanations; the predictions are there."
+    with atomic_file(path, remedy) as draft, draft.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(one)) + "\n" for one in explanations)
 
 
 def read_explanations(path: Path) -> tuple[Explanation, ...]:

@@ -7,16 +7,15 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mevlip import __version__
 from mevlip.core import interrupts
 from mevlip.core.progress import Progress
-from mevlip.flare.images import load_question_images
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Answer, Counters, ImageLoader
 from mevlip.predictor import Predictor
 from mevlip.runs.explanations import explain, write_explanations
@@ -80,10 +79,10 @@ def run_folder(
     clock = _Clock()
     with clock("read"):
         folder = folder or read_input_folder(settings.input, settings.output)
-        load = load or partial(load_question_images, root=folder.root)
         questions = _select(folder, settings.limit)
-        keys = {question.position: question_key(question, folder.root) for question in questions}
-    with closing(Journal(settings.output, _identity(predictor, settings))) as journal:
+    journal = Journal(settings.output, _identity(predictor, settings))
+    with ImageStore(folder.root) as store, closing(journal):
+        keys = {question.position: question_key(question, store) for question in questions}
         with clock("verify"):
             predictor.verify()
         answers = {position: journal.done[key] for position, key in keys.items() if key in journal.done}
@@ -96,7 +95,7 @@ def run_folder(
             routed = predictor.route(waiting, settings, counters)
         if routed:
             with clock("load"):
-                batches = predictor.answer_batches(routed, settings, load, counters)
+                batches = predictor.answer_batches(routed, settings, load or store.load, counters)
             with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
                 for batch in batches:
                     journal.append((keys[answer.position], answer) for answer in batch)

@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 from pydantic import TypeAdapter
 
-from mevlip.core.errors import EnvironmentProblem
-from mevlip.flare.images import ImageError, find_image
+from mevlip.core.files import writing
+from mevlip.flare.images import ImageError
 from mevlip.flare.questions import Question
+from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Answer
 
 JOURNAL_NAME = ".mevlip-journal.jsonl"
@@ -22,10 +24,9 @@ JOURNAL_NAME = ".mevlip-journal.jsonl"
 _LINE = TypeAdapter(tuple[str, Answer])
 
 
-def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"The output folder {folder} cannot be written ({error.strerror})",
-        "Make it writable for the user that runs the program, or free space on the disk.",
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    return writing(
+        f"The output folder {folder}", "Make it writable for the user that runs the program, or free space on the disk."
     )
 
 
@@ -49,15 +50,13 @@ class Journal:
 
     def __init__(self, folder: Path, run: str) -> None:
         self._path = folder / JOURNAL_NAME
-        try:
+        with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self.done = _read(self._path, run)
             draft = self._path.with_suffix(".tmp")
             draft.write_text(f"{json.dumps(run)}\n" + "".join(_line(*pair) for pair in self.done.items()), "utf-8")
             draft.replace(self._path)
             self._file: IO[str] = self._path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise _unwritable(folder, error) from error
         self._empty = not self.done
 
     def append(self, answers: Iterable[tuple[str, Answer]]) -> None:
@@ -67,12 +66,10 @@ class Journal:
         """
         lines = [_line(key, one) for key, one in answers if not one.failed]
         self._empty = self._empty and not lines
-        try:
+        with _writing(self._path.parent):
             self._file.writelines(lines)
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise _unwritable(self._path.parent, error) from error
 
     def close(self) -> None:
         """Closes the file and keeps it for the next run, if there is anything in it."""
@@ -86,14 +83,13 @@ class Journal:
         self.close()
 
 
-def question_key(question: Question, root: Path) -> str:
+def question_key(question: Question, images: ImageStore) -> str:
     """A digest of a record and of the state of its image files, so that an edited image is answered anew."""
     parts = [json.dumps(question.record, sort_keys=True), str(question.position)]
     for name in question.image_names:
         try:
-            state = find_image(root, question.folder, name).stat()
-            parts.append(f"{name}:{state.st_size}:{state.st_mtime_ns}")
-        except (ImageError, OSError):
+            parts.append(f"{name}:{images.state(question, name)}")
+        except ImageError:
             parts.append(f"{name}:unreadable")
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_read_is_named(write_questions: Write, monkeypat
 def test_an_entry_that_is_no_record_is_named(write_questions: Write) -> None:
     folder = read_input_folder(write_questions([record("a"), 7, record("b")]))
     assert [q.text for q in folder.questions] == ["a", "b"]
-    assert folder.problems == ("Xray/set/set_questions_val.json[1]: a int is no question record; left out",)
+    assert folder.problems == ("Xray/set/set_questions_val.json[1]: a int is not a question record; left out",)
 
 
 def test_byte_order_marks_are_understood(tmp_path: Path) -> None:

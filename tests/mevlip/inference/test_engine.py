@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ from PIL import Image
 
 from mevlip.checkpoints.routes import ImageSettings, Route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
-from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import Batch, plan
 from mevlip.inference.completion import Generation, OutOfMemory
 from mevlip.inference.engine import Answer, Engine
@@ -37,7 +36,7 @@ def run(
     model: FakeModel, root: Path, task: TaskType = TaskType.CLASSIFICATION, size: int = 8
 ) -> tuple[Engine, list[Answer]]:
     folder = read_input_folder(root)
-    engine = Engine(model, ROUTES, partial(load_question_images, root=folder.root))
+    engine = Engine(model, ROUTES, ImageStore(folder.root).load)
     routed = [RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions]
     results = [result for batch in engine.run(plan(routed, size)) for result in batch]
     return engine, sorted(results, key=lambda result: result.position)
@@ -173,7 +172,7 @@ def test_costs_are_counted(write_questions: Write) -> None:
     root = write_questions([record(f"q{i}? A: x, B: y") for i in range(5)])
     folder = read_input_folder(root)
     model = FakeModel()
-    engine = Engine(model, ROUTES, partial(load_question_images, root=folder.root))
+    engine = Engine(model, ROUTES, ImageStore(folder.root).load)
     tasks = [TaskType.CLASSIFICATION] * 3 + [TaskType.COUNTING] * 2
     batches = plan([RoutedQuestion(q, t, 1.0, t.value) for q, t in zip(folder.questions, tasks, strict=True)], 2)
     assert all(isinstance(batch, Batch) for batch in batches)

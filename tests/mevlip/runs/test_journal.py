@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from mevlip.answers import ParsedAnswer
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.questions import Question
+from mevlip.flare.store import ImageStore
 from mevlip.inference.completion import Completion
 from mevlip.inference.engine import Answer
 from mevlip.runs.journal import JOURNAL_NAME, Journal, question_key
@@ -87,3 +89,17 @@ def test_the_key_changes_with_record_place_and_image(tmp_path: Path) -> None:
     assert key() != before
     (tmp_path / "a.png").unlink()
     assert key(Question="\ud800") != key()
+
+
+def test_the_key_knows_images_in_archives(tmp_path: Path) -> None:
+    question = Question(0, "f", 0, record(image="imagesVal/a.png"), tmp_path)
+
+    def key(content: bytes | None = None) -> str:
+        if content:
+            with zipfile.ZipFile(tmp_path / "imagesVal.zip", "w") as packed:
+                packed.writestr("a.png", content)
+        with ImageStore(tmp_path) as store:
+            return question_key(question, store)
+
+    keys = [key(), key(b"one"), key(b"other")]
+    assert len(set(keys)) == 3 and key() == keys[-1]

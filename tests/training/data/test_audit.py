@@ -5,29 +5,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mevlip.core.errors import InputError
+from mevlip.flare.inspection import inspect_folder
+from mevlip.flare.issues import IssueCode
 from mevlip_training.data.audit import audit
-from mevlip_training.data.findings import Finding, Kind, write_findings
 from mevlip_training.demo.inputs import write_inputs
 from tests.training.data.conftest import boxes, measure, row
 
 Flare = Callable[..., Path]
 
 
-def found(root: Path) -> list[tuple[Kind, int, bool]]:
-    return [(one.kind, one.index, one.left_out) for one in audit(root, quiet=True)]
+def found(root: Path) -> list[tuple[IssueCode, int, bool]]:
+    return [(one.code, one.index, one.left_out) for one in audit(root, quiet=True)]
 
 
-def test_sound_data_have_no_findings(flare: Flare) -> None:
+def test_sound_data_have_no_issues(flare: Flare) -> None:
     root = flare(row("A"), boxes("[[1, 2, 3, 4]]"), row("B", question="Another? A: 1, B: 2"), measure("3.5"))
     assert found(root) == []
 
 
 def test_the_demos_inputs_are_read_whole(tmp_path: Path) -> None:
     write_inputs(tmp_path / "flare")
-    unlikely = set(Kind) - {Kind.REPEAT, Kind.SHARED_IMAGE, Kind.CONFLICT}
-    assert not unlikely & {one.kind for one in audit(tmp_path / "flare", quiet=True)}
+    unlikely = set(IssueCode) - {IssueCode.REPEATED_ROW, IssueCode.SHARED_IMAGE, IssueCode.CONFLICT}
+    assert not unlikely & {one.code for one in audit(tmp_path / "flare", quiet=True)}
 
 
 def test_a_missing_and_a_broken_image_are_named(flare: Flare) -> None:
@@ -36,32 +38,33 @@ def test_a_missing_and_a_broken_image_are_named(flare: Flare) -> None:
     (folder / "1.png").unlink()
     (folder / "2.png").write_bytes(b"\x89PNG")
     first, second, third, fourth = audit(root, quiet=True)
-    assert "not found" in first.detail and "imagesTr/1.png" in first.detail
-    assert "not a readable image" in second.detail
-    assert "names no image" in third.detail and "names no image" in fourth.detail
-    assert {one.kind for one in (first, second, third, fourth)} == {Kind.BAD_IMAGE}
+    assert "not found" in first.message and "imagesTr/1.png" in first.message
+    assert "not a readable image" in second.message
+    assert "names no image" in third.message and "names no image" in fourth.message
+    assert [one.code for one in (first, second)] == [IssueCode.UNREADABLE_IMAGE] * 2
+    assert [one.code for one in (third, fourth)] == [IssueCode.NO_IMAGE] * 2
 
 
 @pytest.mark.parametrize(
-    ("entry", "kind"),
+    ("entry", "code"),
     [
-        (row("T"), Kind.UNLISTED_OPTION),
-        (row("A B"), Kind.SEVERAL_LETTERS),
+        (row("T"), IssueCode.UNLISTED_OPTION),
+        (row("A B"), IssueCode.SEVERAL_LETTERS),
         (
             row("Caries; Luck", TaskType="multi_label", question="Select all: Caries; Pulp; Injury."),
-            Kind.UNLISTED_LABEL,
+            IssueCode.UNLISTED_LABEL,
         ),
-        (boxes("somewhere"), Kind.UNPARSABLE_BOXES),
-        (boxes([[5, 5, 5, 5]]), Kind.ZERO_AREA),
-        (row("many", TaskType="counting", question="How many?"), Kind.UNPARSABLE_COUNT),
-        (row("-1", TaskType="counting", question="How many?"), Kind.IMPOSSIBLE_COUNT),
-        (measure("wide"), Kind.UNPARSABLE_MEASUREMENT),
-        (measure("100.1", question="What percentage is lost?"), Kind.FAR_MEASUREMENT),
-        (measure("2085.53", question="What is the ABR%?"), Kind.FAR_MEASUREMENT),
+        (boxes("somewhere"), IssueCode.UNPARSABLE_BOXES),
+        (boxes([[5, 5, 5, 5]]), IssueCode.ZERO_AREA),
+        (row("many", TaskType="counting", question="How many?"), IssueCode.UNPARSABLE_COUNT),
+        (row("-1", TaskType="counting", question="How many?"), IssueCode.IMPOSSIBLE_COUNT),
+        (measure("wide"), IssueCode.UNPARSABLE_MEASUREMENT),
+        (measure("100.1", question="What percentage is lost?"), IssueCode.FAR_MEASUREMENT),
+        (measure("2085.53", question="What is the ABR%?"), IssueCode.FAR_MEASUREMENT),
     ],
 )
-def test_answers_that_cannot_be_meant(flare: Flare, entry: dict[str, Any], kind: Kind) -> None:
-    assert found(flare(entry)) == [(kind, 0, True)]
+def test_answers_that_cannot_be_meant(flare: Flare, entry: dict[str, Any], code: IssueCode) -> None:
+    assert found(flare(entry)) == [(code, 0, True)]
 
 
 def test_free_text_is_fine_where_the_question_lists_nothing(flare: Flare) -> None:
@@ -70,30 +73,30 @@ def test_free_text_is_fine_where_the_question_lists_nothing(flare: Flare) -> Non
 
 def test_a_box_beyond_the_image_is_told_but_trained_on(flare: Flare) -> None:
     root = flare(boxes([[1, 2, 41, 20]]), boxes([[-1, 2, 4, 20]], image="imagesTr/2.png"))
-    assert found(root) == [(Kind.OUTSIDE, 0, False), (Kind.OUTSIDE, 1, False)]
+    assert found(root) == [(IssueCode.OUTSIDE, 0, False), (IssueCode.OUTSIDE, 1, False)]
 
 
 def test_an_empty_answer_is_a_fault_only_among_answers(flare: Flare) -> None:
     root = flare(row("A"), row("", image="imagesTr/2.png"))
     flare(row("", image="imagesVal/3.png"), split="validation-hidden", place="Xray/other", suffix="val")
-    assert found(root) == [(Kind.EMPTY_ANSWER, 1, True)]
+    assert found(root) == [(IssueCode.EMPTY_ANSWER, 1, True)]
 
 
 def test_a_measurement_far_from_its_data_set_is_a_fault(flare: Flare) -> None:
     entries = [measure(f"{80 + number}.5", image=f"imagesTr/{number}.png") for number in range(12)]
-    assert found(flare(*entries, measure("900", image="imagesTr/99.png"))) == [(Kind.FAR_MEASUREMENT, 12, True)]
+    assert found(flare(*entries, measure("900", image="imagesTr/99.png"))) == [(IssueCode.FAR_MEASUREMENT, 12, True)]
 
 
 def test_repeats_after_the_first_are_left_out(flare: Flare) -> None:
     root = flare(boxes("[1, 2, 3, 4]"), boxes([[1, 2, 3, 4]]), boxes("[[1,2,3,4]]", question="Box of the other?"))
-    assert found(root) == [(Kind.REPEAT, 1, True)]
+    assert found(root) == [(IssueCode.REPEATED_ROW, 1, True)]
 
 
 def test_contradictions_are_left_out_altogether_even_under_other_names(flare: Flare) -> None:
     root = flare(
         row("A", image="imagesTr/1.png"), row("B", image="imagesTr/copy1.png"), row("A", image="imagesTr/2.png")
     )
-    assert found(root) == [(Kind.CONFLICT, 0, True), (Kind.CONFLICT, 1, True)]
+    assert found(root) == [(IssueCode.CONFLICT, 0, True), (IssueCode.CONFLICT, 1, True)]
 
 
 def test_rows_with_other_further_images_are_no_duplicates(flare: Flare) -> None:
@@ -104,18 +107,18 @@ def test_rows_with_other_further_images_are_no_duplicates(flare: Flare) -> None:
 def test_of_shared_images_the_training_row_gives_way(flare: Flare) -> None:
     root = flare(row("A", image="imagesTr/1.png"), row("A", image="imagesTr/2.png"))
     flare(row("B", image="imagesVal/x2.png"), split="validation-public", place="Xray/other", suffix="val")
-    findings = audit(root, quiet=True)
-    assert [(one.kind, one.where, one.left_out) for one in findings] == [
-        (Kind.SHARED_IMAGE, "training/Xray/dental/dental_questions_train.json[1]", True),
-        (Kind.SHARED_IMAGE, "validation-public/Xray/other/other_questions_val.json[0]", False),
+    issues = audit(root, quiet=True)
+    assert [(one.code, one.where, one.left_out) for one in issues] == [
+        (IssueCode.SHARED_IMAGE, "training/Xray/dental/dental_questions_train.json[1]", True),
+        (IssueCode.SHARED_IMAGE, "validation-public/Xray/other/other_questions_val.json[0]", False),
     ]
-    assert "validation-public" in findings[0].detail
+    assert "validation-public" in issues[0].message
 
 
 def test_images_of_questions_yet_unanswered_are_kept_out_of_training_too(flare: Flare) -> None:
     root = flare(row("A"), row("A", image="imagesTr/2.png"))
     flare(row("", image="imagesTs/1.png"), split="testing", suffix="test")
-    assert found(root) == [(Kind.SHARED_IMAGE, 0, False), (Kind.SHARED_IMAGE, 0, True)]
+    assert found(root) == [(IssueCode.SHARED_IMAGE, 0, False), (IssueCode.SHARED_IMAGE, 0, True)]
 
 
 def test_measurements_that_are_mostly_equal_tell_nothing(flare: Flare) -> None:
@@ -129,9 +132,16 @@ def test_an_empty_tree_is_an_error(tmp_path: Path) -> None:
         audit(tmp_path)
 
 
-def test_findings_are_written_as_csv(tmp_path: Path) -> None:
-    write_findings([Finding(Kind.REPEAT, "set", "a.json", 3, 'says "it", again', True)], tmp_path / "new" / "f.csv")
-    assert (tmp_path / "new" / "f.csv").read_text().splitlines() == [
-        "kind,dataset,file,index,detail,left_out",
-        'repeated row,set,a.json,3,"says ""it"", again",True',
-    ]
+def test_images_are_judged_as_check_input_judges_them(flare: Flare) -> None:
+    root = flare(
+        row("A"), row("A", image="imagesTr/2.png"), row("A", image="imagesTr/3.png"), row("B", question="Q? A: x, B: y")
+    )
+    folder = root / "training/Xray/dental/imagesTr"
+    Image.new("RGB", (64, 64), (7, 7, 7)).save(folder / "1.png")
+    Image.new("RGB", (400, 20), (200, 9, 9)).save(folder / "2.png")
+    (folder / "3.png").write_bytes(b"no picture")
+    of_images = [(one.code, one.where, one.message) for one in inspect_folder(root, quiet=True)[1]]
+    issues = audit(root, quiet=True)
+    assert sorted((one.code, one.where, one.message) for one in issues) == sorted(of_images)
+    assert {one.code for one in issues if one.left_out} == {IssueCode.UNREADABLE_IMAGE}
+    assert {one.dataset for one in issues} == {"dental"}

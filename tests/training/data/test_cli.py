@@ -36,7 +36,7 @@ def test_prepare_hands_every_option_on(flare: Flare, tmp_path: Path) -> None:
 
 def test_prepare_tells_what_is_left_out(flare: Flare, tmp_path: Path) -> None:
     output = run("prepare", flare(row(), row("T", image="imagesTr/2.png")), "--out", tmp_path / "out")
-    assert "answer that is no option" in output
+    assert "answer that is not an option" in output
 
 
 def test_a_template_without_a_place_for_the_question_is_wrong_usage(flare: Flare, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_audit_shows_counts_and_writes_every_finding(flare: Flare, tmp_path: Pat
 
 
 def test_audit_says_when_nothing_is_wrong(flare: Flare) -> None:
-    assert "nothing found" in run("audit", flare(row()))
+    assert "no issues" in run("audit", flare(row()))
 
 
 def test_split_shows_both_parts(flare: Flare, tmp_path: Path) -> None:

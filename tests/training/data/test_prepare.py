@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from PIL import Image
 
 from mevlip.checkpoints.routes import PromptSettings, read_route
 from mevlip.core.errors import EnvironmentProblem, InputError
+from mevlip.flare import store
 from mevlip.flare.images import load_image
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.adapters import disagreements, read_yaml
@@ -129,6 +132,32 @@ def test_plain_files_are_linked_and_others_written_as_prediction_sees_them(flare
             assert np.array_equal(np.asarray(opened), np.asarray(load_image(source)))
 
 
+@pytest.mark.parametrize("keep_flagged", [False, True])
+def test_each_image_is_decoded_once_but_for_its_conversion(
+    flare: Flare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_flagged: bool
+) -> None:
+    root = flare(
+        row("A"), boxes("[1, 2, 3, 4]"), row("A", image="imagesTr/2.png"), row("A", image="imagesTr/3.png"),
+        row("B", image=VIEWS), row("A", image="imagesTr/8.png"),
+    )  # fmt: skip
+    folder = root / "training/Xray/dental"
+    Image.fromarray(np.arange(1280, dtype=np.uint16).reshape(32, 40) * 50).save(folder / "imagesTr/2.png")
+    with zipfile.ZipFile(folder / "imagesTr.zip", "w") as packed:
+        packed.write(folder / "imagesTr/8.png", "8.png")
+    (folder / "imagesTr/8.png").unlink()
+    decoded: Counter[str] = Counter()
+
+    def decode(content: Path | bytes) -> Image.Image:
+        decoded["archived" if isinstance(content, bytes) else content.name] += 1
+        return load_image(content)
+
+    monkeypatch.setattr(store, "load_image", decode)
+    run(root, tmp_path / "out", keep_flagged=keep_flagged)
+    views = {Path(name).name for name in VIEWS} - {"2.png"}
+    seen = views if not keep_flagged else {"1.png", "3.png", "4.png", "6.png"}
+    assert decoded == {"archived": 1, "2.png": 2, **dict.fromkeys(seen, 1)}
+
+
 def test_namesakes_in_two_folders_are_kept_apart(flare: Flare, tmp_path: Path) -> None:
     root = flare(row("A", image="imagesTr/1.png"), split="training/one")
     flare(row("A", image="imagesTr/1.png"), split="training/two")
@@ -149,7 +178,7 @@ def test_what_the_audit_leaves_out_is_counted_and_can_be_kept(flare: Flare, tmp_
     prepared = prepare(root, tmp_path / "out", Choices(), quiet=True)
     assert prepared.left_out == {
         "repeated row": 1,
-        "answer that is no option": 1,
+        "answer that is not an option": 1,
         "measurement out of range": 1,
         "empty answer": 1,
         "missing or unreadable image": 1,
@@ -185,7 +214,7 @@ def test_the_same_tree_gives_the_same_files(flare: Flare, tmp_path: Path) -> Non
 
 
 def test_no_usable_row_is_an_error_and_leaves_nothing(flare: Flare, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 x answer that is no option"):
+    with pytest.raises(InputError, match="1 x answer that is not an option"):
         prepare(flare(row("T")), tmp_path / "out", Choices(), quiet=True)
     assert not (tmp_path / "out").exists()
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mevlip.core.errors import InputError
 from mevlip.flare.questions import read_input_folder
+from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
-from mevlip_training.data.images import ImageStore
 from mevlip_training.data.records import read_examples
 from mevlip_training.data.split import hold_out, split
 from tests.training.data.conftest import boxes, measure, row

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.question_spec import BoxSpace
+from mevlip.flare.issues import IssueCode
 from mevlip.reading import answer_class
 from mevlip.tasks import TaskType
-from mevlip_training.data.findings import Kind
 from mevlip_training.data.targets import TargetError, write_target
 from tests.conftest import FLARE_DATA, needs_flare_data
 
@@ -143,47 +143,47 @@ def test_targets(task: TaskType, answer: Any, spec: QuestionSpec, target: str) -
 
 
 @pytest.mark.parametrize(
-    ("task", "answer", "spec", "kind"),
+    ("task", "answer", "spec", "code"),
     [
-        *((task, "  ", OPEN, Kind.EMPTY_ANSWER) for task in TaskType),
-        *((task, None, OPEN, Kind.EMPTY_ANSWER) for task in TaskType),
-        (TaskType.CLASSIFICATION, "T", LETTERED, Kind.UNLISTED_OPTION),
-        (TaskType.CLASSIFICATION, "A B", LETTERED, Kind.SEVERAL_LETTERS),
-        (TaskType.CLASSIFICATION, "A, B", LETTERED, Kind.SEVERAL_LETTERS),
-        (TaskType.CLASSIFICATION, ["A"], LETTERED, Kind.NO_TEXT),
-        (TaskType.CLASSIFICATION, "\ud800", OPEN, Kind.NO_TEXT),
-        (TaskType.MULTI_LABEL, "Caries; Fracture", LISTED, Kind.UNLISTED_LABEL),
-        (TaskType.MULTI_LABEL, "Caries; Caries", LISTED, Kind.UNLISTED_LABEL),
-        (TaskType.DETECTION, "168, 110", OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.DETECTION, "[[1, 2, 3]]", OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.DETECTION, '[["1", 2, 3, 4]]', OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.DETECTION, "[[1, 2, NaN, 4]]", OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.DETECTION, {"1": [[1, 2, 3, 4]]}, OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.DETECTION, 7, OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.DETECTION, "[" * 100_000, OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.INSTANCE_DETECTION, [[1, 2, 3, 4]], OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.INSTANCE_DETECTION, {"1": "here"}, OPEN, Kind.UNPARSABLE_BOXES),
-        (TaskType.DETECTION, [[16, 11, 16, 11]], OPEN, Kind.ZERO_AREA),
-        (TaskType.DETECTION, [[300, 10, 400, 20]], OPEN, Kind.ZERO_AREA),
-        (TaskType.INSTANCE_DETECTION, {"1": [[5, 5, 4, 6]]}, OPEN, Kind.ZERO_AREA),
-        (TaskType.DETECTION, [[1, 2, 3, 4]], QuestionSpec("Where?", None, "norm1000"), Kind.BAD_IMAGE),
-        (TaskType.COUNTING, "many", OPEN, Kind.UNPARSABLE_COUNT),
-        (TaskType.COUNTING, "1e999999999", OPEN, Kind.UNPARSABLE_COUNT),
-        (TaskType.COUNTING, True, OPEN, Kind.UNPARSABLE_COUNT),
-        (TaskType.COUNTING, "-3", OPEN, Kind.IMPOSSIBLE_COUNT),
-        (TaskType.COUNTING, "3.5", OPEN, Kind.IMPOSSIBLE_COUNT),
-        (TaskType.REGRESSION, "27.8%", OPEN, Kind.UNPARSABLE_MEASUREMENT),
-        (TaskType.REGRESSION, float("nan"), OPEN, Kind.UNPARSABLE_MEASUREMENT),
-        (TaskType.REGRESSION, 10**6, OPEN, Kind.UNPARSABLE_MEASUREMENT),
-        (TaskType.REPORT, "\u200b", OPEN, Kind.NO_TEXT),
+        *((task, "  ", OPEN, IssueCode.EMPTY_ANSWER) for task in TaskType),
+        *((task, None, OPEN, IssueCode.EMPTY_ANSWER) for task in TaskType),
+        (TaskType.CLASSIFICATION, "T", LETTERED, IssueCode.UNLISTED_OPTION),
+        (TaskType.CLASSIFICATION, "A B", LETTERED, IssueCode.SEVERAL_LETTERS),
+        (TaskType.CLASSIFICATION, "A, B", LETTERED, IssueCode.SEVERAL_LETTERS),
+        (TaskType.CLASSIFICATION, ["A"], LETTERED, IssueCode.NOT_TEXT),
+        (TaskType.CLASSIFICATION, "\ud800", OPEN, IssueCode.NOT_TEXT),
+        (TaskType.MULTI_LABEL, "Caries; Fracture", LISTED, IssueCode.UNLISTED_LABEL),
+        (TaskType.MULTI_LABEL, "Caries; Caries", LISTED, IssueCode.UNLISTED_LABEL),
+        (TaskType.DETECTION, "168, 110", OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.DETECTION, "[[1, 2, 3]]", OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.DETECTION, '[["1", 2, 3, 4]]', OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.DETECTION, "[[1, 2, NaN, 4]]", OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.DETECTION, {"1": [[1, 2, 3, 4]]}, OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.DETECTION, 7, OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.DETECTION, "[" * 100_000, OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.INSTANCE_DETECTION, [[1, 2, 3, 4]], OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.INSTANCE_DETECTION, {"1": "here"}, OPEN, IssueCode.UNPARSABLE_BOXES),
+        (TaskType.DETECTION, [[16, 11, 16, 11]], OPEN, IssueCode.ZERO_AREA),
+        (TaskType.DETECTION, [[300, 10, 400, 20]], OPEN, IssueCode.ZERO_AREA),
+        (TaskType.INSTANCE_DETECTION, {"1": [[5, 5, 4, 6]]}, OPEN, IssueCode.ZERO_AREA),
+        (TaskType.DETECTION, [[1, 2, 3, 4]], QuestionSpec("Where?", None, "norm1000"), IssueCode.UNREADABLE_IMAGE),
+        (TaskType.COUNTING, "many", OPEN, IssueCode.UNPARSABLE_COUNT),
+        (TaskType.COUNTING, "1e999999999", OPEN, IssueCode.UNPARSABLE_COUNT),
+        (TaskType.COUNTING, True, OPEN, IssueCode.UNPARSABLE_COUNT),
+        (TaskType.COUNTING, "-3", OPEN, IssueCode.IMPOSSIBLE_COUNT),
+        (TaskType.COUNTING, "3.5", OPEN, IssueCode.IMPOSSIBLE_COUNT),
+        (TaskType.REGRESSION, "27.8%", OPEN, IssueCode.UNPARSABLE_MEASUREMENT),
+        (TaskType.REGRESSION, float("nan"), OPEN, IssueCode.UNPARSABLE_MEASUREMENT),
+        (TaskType.REGRESSION, 10**6, OPEN, IssueCode.UNPARSABLE_MEASUREMENT),
+        (TaskType.REPORT, "\u200b", OPEN, IssueCode.NOT_TEXT),
     ],
 )  # fmt: skip
-def test_what_cannot_be_taught_is_refused_with_its_kind(
-    task: TaskType, answer: Any, spec: QuestionSpec, kind: Kind
+def test_what_cannot_be_taught_is_refused_with_its_code(
+    task: TaskType, answer: Any, spec: QuestionSpec, code: IssueCode
 ) -> None:
     with pytest.raises(TargetError) as caught:
         write_target(task, answer, spec)
-    assert caught.value.kind is kind
+    assert caught.value.code is code
     assert str(caught.value)
 
 
@@ -197,7 +197,7 @@ def test_the_challenges_answers_can_be_written_and_read_back() -> None:
         try:
             target = write_target(task, record["Answer"], spec)
         except TargetError as error:
-            assert error.kind is Kind.ZERO_AREA
+            assert error.code is IssueCode.ZERO_AREA
             assert any(box[0] >= box[2] or box[1] >= box[3] for box in json.loads(record["Answer"]))
             degenerate += 1
             continue

@@ -1,4 +1,4 @@
-"""Finding faults in a FLARE tree before a model learns them."""
+"""Checking a FLARE tree before a model learns from it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from mevlip.answers import QuestionSpec
 from mevlip.core.progress import Progress
+from mevlip.flare.ground_truth import has_answer
 from mevlip.flare.images import ImageError
+from mevlip.flare.inspection import Inspector, issue_of
+from mevlip.flare.issues import Issue, IssueCode, Severity
+from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
-from mevlip_training.data.findings import Finding, Kind, finding
-from mevlip_training.data.images import ImageStore
-from mevlip_training.data.records import TRAINING, Example, Examples, has_answer, read_examples
+from mevlip_training.data.records import TRAINING, Example, Examples, read_examples
 from mevlip_training.data.targets import TargetError, flat_boxes, read_boxes, read_number, write_target
 
 _FAR = 10
-"""A measurement so many interquartile ranges beyond the quartiles is a slip of the pen, not a rare case."""
+"""A measurement so many interquartile ranges beyond the quartiles is a typo, not a rare case."""
 
 _BOX_TASKS = (TaskType.DETECTION, TaskType.INSTANCE_DETECTION)
+_UNUSABLE = (IssueCode.UNREADABLE_IMAGE, IssueCode.NO_IMAGE)
 
 
 @dataclass(frozen=True)
@@ -34,25 +37,29 @@ class _Row:
         images: Hash of each readable image, in order.
         size: Width and height of the first image in pixels, where it is readable.
         target: What a model would be taught, boxes in pixels; None where there is nothing to teach.
-        findings: Faults that show in the row alone.
+        issues: What is wrong with the row alone.
     """
 
     example: Example
     images: tuple[str, ...]
     size: tuple[int, int] | None
     target: str | None
-    findings: tuple[Finding, ...]
+    issues: tuple[Issue, ...]
 
 
-def audit(root: Path, quiet: bool = False) -> tuple[Finding, ...]:
-    """Finds the faults of every split of a FLARE tree; see `Kind` for what is looked for.
+def audit(root: Path, quiet: bool = False) -> tuple[Issue, ...]:
+    """Checks every split of a FLARE tree.
+
+    Questions and images are checked by `mevlip.flare.inspection`, as `mevlip check-input` does; answers are added.
+    Equal images and questions are judged by their answers: as contradictions, repeated rows and shared images. Free
+    text may be taught, so that a question without options is not an issue here.
 
     Args:
         root: The tree, its images in folders or archives.
         quiet: Whether to show no progress.
 
     Returns:
-        Findings in the order of files and records.
+        Issues in the order of files and records, of one record in the order of `IssueCode`.
 
     Raises:
         InputError: There is no question file.
@@ -62,35 +69,34 @@ def audit(root: Path, quiet: bool = False) -> tuple[Finding, ...]:
         return audit_examples(examples, store, quiet)
 
 
-def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -> tuple[Finding, ...]:
-    """The same for examples that were read already."""
+def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -> tuple[Issue, ...]:
+    """The same for examples that were read already; the store then knows the facts of their images."""
     answered = {row.question.file for row in examples.rows if has_answer(row.answer)}
+    inspector = Inspector(store)
     rows = []
     with Progress("auditing", len(examples.rows), "rows", quiet) as progress:
         for example in examples.rows:
-            rows.append(_examine(example, store, judged=example.question.file in answered))
+            rows.append(_examine(example, store, inspector, judged=example.question.file in answered))
             progress.advance()
     found = chain(
-        chain.from_iterable(row.findings for row in rows), _far_measurements(rows), _duplicates(rows), _shared(rows)
+        chain.from_iterable(row.issues for row in rows), _far_measurements(rows), _duplicates(rows), _shared(rows)
     )
-    order = {kind: rank for rank, kind in enumerate(Kind)}
-    position = {(row.question.file, row.question.index): row.question.position for row in examples.rows}
-    return tuple(sorted(found, key=lambda one: (position[one.file, one.index], order[one.kind])))
+    order = {code: rank for rank, code in enumerate(IssueCode)}
+    position = {row.question.where: row.question.position for row in examples.rows}
+    return tuple(sorted(found, key=lambda one: (position[one.where], order[one.code])))
 
 
-def _examine(example: Example, store: ImageStore, judged: bool) -> _Row:
+def _examine(example: Example, store: ImageStore, inspector: Inspector, judged: bool) -> _Row:
     """Looks at one row; in a file without any answer, which asks what is yet to be answered, at its images only."""
-    faults = []
+    question = example.question
+    issues = [one for one in inspector.text(question) if one.code is not IssueCode.NO_OPTIONS]
+    issues += [_left_out(one) if one.code in _UNUSABLE else one for one in inspector.images(question)]
     digests = []
     size = None
-    question = example.question
-    if not question.image_names:
-        faults.append(finding(Kind.BAD_IMAGE, example, "the record's ImageName names no image"))
     for index, name in enumerate(question.image_names):
         try:
             facts = store.facts(question, name)
-        except ImageError as error:
-            faults.append(finding(Kind.BAD_IMAGE, example, f"image {name!r}: {error}"))
+        except ImageError:
             continue
         digests.append(facts.sha256)
         size = facts.size if index == 0 else size
@@ -99,13 +105,23 @@ def _examine(example: Example, store: ImageStore, judged: bool) -> _Row:
     if judged:
         try:
             target = write_target(example.task, example.answer, spec)
-            faults.extend(_outside(example, size))
+            issues.extend(_outside(example, size))
         except TargetError as error:
-            faults.append(finding(error.kind, example, str(error)))
-    return _Row(example, tuple(digests), size, target, tuple(faults))
+            issues.append(_issue(error.code, example, str(error)))
+    return _Row(example, tuple(digests), size, target, tuple(issues))
 
 
-def _outside(example: Example, size: tuple[int, int] | None) -> Iterator[Finding]:
+def _issue(code: IssueCode, example: Example, message: str, left_out: bool = True) -> Issue:
+    """An issue of an answer."""
+    severity: Severity = "error" if left_out else "warning"
+    return issue_of(example.question, code, message, severity=severity, field="Answer", left_out=left_out)
+
+
+def _left_out(issue: Issue) -> Issue:
+    return replace(issue, severity="error", left_out=True)
+
+
+def _outside(example: Example, size: tuple[int, int] | None) -> Iterator[Issue]:
     """Boxes that stick out; they are clamped in training, as they are in prediction."""
     if size is None or example.task not in _BOX_TASKS:
         return
@@ -113,25 +129,26 @@ def _outside(example: Example, size: tuple[int, int] | None) -> Iterator[Finding
     for box in flat_boxes(read_boxes(example.answer)):
         if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
             detail = f"{box} in an image of {width} x {height} pixels; it will be clamped"
-            yield finding(Kind.OUTSIDE, example, detail, left_out=False)
+            yield _issue(IssueCode.OUTSIDE, example, detail, left_out=False)
 
 
-def _far_measurements(rows: Iterable[_Row]) -> Iterator[Finding]:
+def _far_measurements(rows: Iterable[_Row]) -> Iterator[Issue]:
     """Percentages beyond 0..100; other quantities far from the rest of their data set."""
     others: dict[str, list[tuple[Example, float]]] = defaultdict(list)
     for row in rows:
         if row.target is None or row.example.task is not TaskType.REGRESSION:
             continue
-        value = float(read_number(row.example.answer, Kind.UNPARSABLE_MEASUREMENT))
+        value = float(read_number(row.example.answer, IssueCode.UNPARSABLE_MEASUREMENT))
         if not _asks_percent(row.example):
             others[row.example.dataset].append((row.example, value))
         elif not 0 <= value <= 100:
-            yield finding(Kind.FAR_MEASUREMENT, row.example, f"{value:g} is no percentage")
+            yield _issue(IssueCode.FAR_MEASUREMENT, row.example, f"{value:g} is not a percentage")
     for measured in others.values():
         low, high = _fences([value for _, value in measured])
         for example, value in measured:
             if not low <= value <= high:
-                yield finding(Kind.FAR_MEASUREMENT, example, f"{value:g} is not within {low:g} to {high:g}")
+                message = f"{value:g} is not within {low:g} to {high:g}"
+                yield _issue(IssueCode.FAR_MEASUREMENT, example, message)
 
 
 def _asks_percent(example: Example) -> bool:
@@ -141,11 +158,11 @@ def _asks_percent(example: Example) -> bool:
 
 def _fences(values: Sequence[float]) -> tuple[float, float]:
     first, _, third = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [0.0] * 3
-    reach = _FAR * (third - first) or math.inf  # values that are mostly equal tell nothing about the others
+    reach = _FAR * (third - first) or math.inf  # values that are mostly equal say nothing about the others
     return first - reach, third + reach
 
 
-def _duplicates(rows: Iterable[_Row]) -> Iterator[Finding]:
+def _duplicates(rows: Iterable[_Row]) -> Iterator[Issue]:
     """Rows of one split with the same images and question: contradictions, or repeats after the first."""
     groups: dict[tuple[str, tuple[str, ...], str], list[_Row]] = defaultdict(list)
     for row in rows:
@@ -157,14 +174,15 @@ def _duplicates(rows: Iterable[_Row]) -> Iterator[Finding]:
             for row in group:
                 others = [other for other in group if other.target != row.target]
                 detail = f"same images and question as {others[0].example.question.where}, which has another answer"
-                yield finding(Kind.CONFLICT, row.example, detail)
+                yield _issue(IssueCode.CONFLICT, row.example, detail)
         else:
             for row in group[1:]:
-                yield finding(Kind.REPEAT, row.example, f"says again what {first.example.question.where} says")
+                message = f"repeats {first.example.question.where}"
+                yield _issue(IssueCode.REPEATED_ROW, row.example, message)
 
 
-def _shared(rows: Sequence[_Row]) -> Iterator[Finding]:
-    """Rows whose image, byte for byte, lies in another split too; of these the training split gives way."""
+def _shared(rows: Sequence[_Row]) -> Iterator[Issue]:
+    """Rows whose image, byte for byte, lies in another split too; the training copy is dropped."""
     splits: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for digest in row.images:
@@ -173,4 +191,5 @@ def _shared(rows: Sequence[_Row]) -> Iterator[Finding]:
         others = set().union(*(splits[digest] for digest in row.images)) - {row.example.split}
         if others:
             detail = f"an image of this row is in {', '.join(sorted(others))} too"
-            yield finding(Kind.SHARED_IMAGE, row.example, detail, left_out=row.example.split == TRAINING)
+            left_out = row.example.split == TRAINING
+            yield _issue(IssueCode.SHARED_IMAGE, row.example, detail, left_out)

@@ -77,33 +77,33 @@ def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
 
 @data.command()
 @click.argument("flare_dir", type=_FOLDER)
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every finding here.")
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every issue here.")
 def audit(flare_dir: Path, csv_file: Path | None) -> None:
-    """Find faults in FLARE_DIR: images, answers, boxes, duplicates, images shared by splits.
+    """Check FLARE_DIR: images, answers, boxes, duplicates, images shared by splits.
 
     \b
-    Example: mevlip data audit FLARE --csv build/findings.csv
+    Example: mevlip data audit FLARE --csv build/issues.csv
     """
     from mevlip.core.tables import table
+    from mevlip.flare.issues import Issue, IssueCode, write_issues
     from mevlip_training.data.audit import audit as run
-    from mevlip_training.data.findings import Finding, Kind, write_findings
 
-    findings = run(flare_dir)
-    groups: dict[tuple[Kind, str], list[Finding]] = {}
-    for found in findings:
-        groups.setdefault((found.kind, found.dataset), []).append(found)
-    order = list(Kind)
+    issues = run(flare_dir)
+    groups: dict[tuple[IssueCode, str], list[Issue]] = {}
+    for found in issues:
+        groups.setdefault((found.code, found.dataset), []).append(found)
+    order = list(IssueCode)
     rows = [
-        (kind.value, name, len(group), sum(one.left_out for one in group), group[0].where)
-        for (kind, name), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+        (code.value, name, len(group), sum(one.left_out for one in group), group[0].where)
+        for (code, name), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
     if rows:
-        click.echo(table(("finding", "dataset", "found", "left out", "first"), rows))
+        click.echo(table(("issue", "dataset", "found", "left out", "first"), rows))
     else:
-        click.echo(f"{flare_dir}: nothing found")
+        click.echo(f"{flare_dir}: no issues")
     if csv_file:
-        write_findings(findings, csv_file)
-        click.echo(f"\nwrote {len(findings)} findings to {csv_file}")
+        write_issues(issues, csv_file)
+        click.echo(f"\nwrote {len(issues)} issues to {csv_file}")
 
 
 @data.command()
@@ -115,7 +115,7 @@ def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
     """Hold out a share of FLARE_DIR's training rows: OUT/training and OUT/validation.
 
     Rows with an image in common stay together; every data set and task gives its share. `mevlip predict` runs on
-    OUT/validation as it is, and the answers lie beside its questions in *_withGT.json.
+    OUT/validation as it is; its answers are in *_withGT.json beside the questions.
 
     \b
     Example: mevlip data split FLARE --out build/split --share 0.1

@@ -21,7 +21,6 @@ from typing import Any, Literal
 
 from mevlip.answers import QuestionSpec
 from mevlip.answers.question_spec import BoxSpace
-from mevlip.checkpoints.checkpoint import file_sha256
 from mevlip.checkpoints.routes import (
     DEFAULT_RANGE,
     ROUTE_NAME,
@@ -32,14 +31,14 @@ from mevlip.checkpoints.routes import (
     Route,
 )
 from mevlip.core.errors import InputError
+from mevlip.core.files import file_sha256, link_or_copy, whole_folder
 from mevlip.core.progress import Progress
-from mevlip.flare.images import ImageError, image_path, load_image, spaced_indices
+from mevlip.flare.images import ImageError, image_path, spaced_indices
+from mevlip.flare.issues import IssueCode
+from mevlip.flare.store import ImageStore
 from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST, TaskType, adapter_names
 from mevlip_training.data.audit import audit_examples
-from mevlip_training.data.findings import Kind
-from mevlip_training.data.folders import whole_folder
-from mevlip_training.data.images import ImageStore, place
 from mevlip_training.data.records import Example, Examples, read_examples, rows_to_train
 from mevlip_training.data.targets import TargetError, write_target
 from mevlip_training.data.tokens import read_tokens, token_budgets
@@ -144,7 +143,7 @@ def prepare(source: Path, out: Path, choices: Choices, quiet: bool = False) -> P
         if not rows:
             reasons = ", ".join(f"{count} x {reason}" for reason, count in left_out.most_common())
             raise InputError(
-                f"No row below {source} can be trained on ({reasons})", "See what `mevlip data audit` says."
+                f"No row below {source} can be trained on ({reasons})", "Run `mevlip data audit` for the causes."
             )
         images = _ImageFolder(folder, store)
         sha256 = _write_rows(folder, rows, images, choices, tokens.reserved if tokens else frozenset(), quiet)
@@ -157,23 +156,23 @@ def prepare(source: Path, out: Path, choices: Choices, quiet: bool = False) -> P
 
 def _select(examples: Examples, store: ImageStore, choices: Choices, quiet: bool) -> tuple[list[_Row], Counter[str]]:
     """The rows to train on, and how many records are not among them for which reason."""
-    flaws: dict[tuple[str, int], Kind] = {}
+    reasons: dict[str, IssueCode] = {}
     for found in () if choices.keep_flagged else audit_examples(examples, store, quiet):
         if found.left_out:
-            flaws.setdefault((found.file, found.index), found.kind)
+            reasons.setdefault(found.where, found.code)
     rows: list[_Row] = []
     left_out: Counter[str] = Counter()
     for example in rows_to_train(examples):
-        flaw = flaws.get((example.question.file, example.question.index))
-        if flaw is None:
+        reason = reasons.get(example.question.where)
+        if reason is None:
             try:
                 rows += _rows(example, store, choices)
                 continue
             except TargetError as error:
-                flaw = error.kind
+                reason = error.code
             except ImageError:
-                flaw = Kind.BAD_IMAGE
-        left_out[flaw.value] += 1
+                reason = IssueCode.UNREADABLE_IMAGE
+        left_out[reason.value] += 1
     return rows, left_out
 
 
@@ -215,12 +214,12 @@ class _ImageFolder:
             self._taken[path] = facts.sha256
         target = self._folder / path
         if not target.exists():
-            with self._store.file(example.question, name) as file:
-                if facts.plain:
-                    place(file, target)
-                else:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    load_image(file).save(target, "PNG")
+            if facts.plain:
+                with self._store.file(example.question, name) as file:
+                    link_or_copy(file, target)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._store.image(example.question, name).save(target, "PNG")
         return path.as_posix()
 
 

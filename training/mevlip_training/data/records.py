@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from mevlip.core.errors import InputError
-from mevlip.flare.questions import Question, read_input_folder
+from mevlip.flare.ground_truth import read_answered
+from mevlip.flare.questions import Question
 from mevlip.tasks import TaskType
 
 MODALITIES = (
@@ -31,7 +31,7 @@ SPLITS = (TRAINING, "validation", "validation-public", "validation-hidden", "tes
 """The challenge's split folders; `validation` alone is what this package's own split writes."""
 
 UNKNOWN = "unknown"
-"""Split of a record that neither its path nor its Split field tells."""
+"""Split of a record that neither its path nor its Split field names."""
 
 _SPLIT_FIELDS = MappingProxyType({"train": TRAINING, "val": "validation", "test": "testing"} | {s: s for s in SPLITS})
 _MODALITY_BY_LETTERS = MappingProxyType({name.lower(): name for name in MODALITIES})
@@ -92,7 +92,7 @@ class Examples:
 def read_examples(root: Path) -> Examples:
     """Reads every record below a FLARE folder together with its answer.
 
-    Where a file withholds an answer and a `*_withGT.json` lies beside it, the answer comes from there.
+    Answers are found as `mevlip.flare.ground_truth` does: in the record, or in the `*_withGT.json` beside its file.
 
     Args:
         root: The whole tree, one split of it, or any folder in it.
@@ -100,24 +100,17 @@ def read_examples(root: Path) -> Examples:
     Raises:
         InputError: The folder is missing, or no question with a known task type was found in it.
     """
-    folder = read_input_folder(root)
+    folder = read_answered(root)
     problems = list(folder.problems)
-    truths: dict[str, list[Any]] = {}
     undeclared: Counter[tuple[str, str]] = Counter()
     rows = []
-    for question in folder.questions:
-        if question.declared is None:
+    for row in folder.rows:
+        question, task = row.question, row.task
+        if task is None:
             undeclared[question.file, repr(question.record.get("TaskType"))] += 1
             continue
-        if question.file not in truths:
-            truths[question.file] = _read_truth(folder.root / question.file, problems)
-        answer = question.record.get("Answer")
-        if not has_answer(answer):
-            answer = _true_answer(question, truths[question.file], problems)
         dataset = question.folder
-        rows.append(
-            Example(question, answer, question.declared, _split(question, root), dataset.parent.name, dataset.name)
-        )
+        rows.append(Example(question, row.answer, task, _split(question, root), dataset.parent.name, dataset.name))
     problems += [
         f"{file}: {count} records left out, whose TaskType {spelling} is none of the seven"
         for (file, spelling), count in undeclared.items()
@@ -129,11 +122,6 @@ def read_examples(root: Path) -> Examples:
             f"No record below {root} has a known TaskType ({problems[0]})", "Fill the field; `mevlip tasks` lists them."
         )
     return Examples(folder.root, tuple(rows), tuple(problems))
-
-
-def has_answer(answer: Any) -> bool:
-    """Whether an Answer field says anything; an empty list or object says that there is nothing to find."""
-    return bool(answer.strip()) if isinstance(answer, str) else answer is not None
 
 
 def rows_to_train(examples: Examples) -> tuple[Example, ...]:
@@ -150,29 +138,6 @@ def rows_to_train(examples: Examples) -> tuple[Example, ...]:
             f"{examples.root} holds {', '.join(sorted(splits))}, but no {TRAINING} folder", "Name the folder of one."
         )
     return examples.rows
-
-
-def _read_truth(path: Path, problems: list[str]) -> list[Any]:
-    truth = path.with_name(f"{path.stem}_withGT.json")
-    try:
-        content = json.loads(truth.read_bytes()) if truth.is_file() else []
-    except (OSError, ValueError, RecursionError) as error:
-        problems.append(f"{truth}: cannot be read ({type(error).__name__})")
-        return []
-    return content if isinstance(content, list) else []
-
-
-def _true_answer(question: Question, truth: list[Any], problems: list[str]) -> Any:
-    """The answer of the same record in the ground truth; `""` where there is none."""
-    if not truth:
-        return ""
-    record = truth[question.index] if question.index < len(truth) else None
-    # Two files of one name may have been edited apart; an answer to another question would be poison.
-    if not isinstance(record, dict) or any(record.get(f) != question.record.get(f) for f in ("Question", "ImageName")):
-        problems.append(f"{question.where}: the ground truth beside it has another record at this place")
-        return ""
-    answer = record.get("Answer")
-    return answer if has_answer(answer) else ""
 
 
 def _split(question: Question, root: Path) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mevlip.core.errors import InputError
+from mevlip.core.files import link_or_copy, whole_folder
 from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError, image_path
+from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
-from mevlip_training.data.folders import whole_folder
-from mevlip_training.data.images import ImageStore, place
 from mevlip_training.data.records import TRAINING, Example, read_examples, rows_to_train
 
 SPLIT_NAME = "split.json"
@@ -156,7 +156,7 @@ def _place_images(root: Path, rows: Iterable[Example], store: ImageStore) -> int
                 target = root / row.place / image_path(name)
                 if not target.exists():
                     with store.file(row.question, name) as file:
-                        place(file, target)
+                        link_or_copy(file, target)
             except ImageError:
                 missing.add((row.place, name))
     return len(missing)

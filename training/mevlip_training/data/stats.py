@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import writing
 from mevlip.core.tables import write_csv
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.records import MODALITIES, SPLITS, Examples
@@ -54,7 +55,7 @@ def write_report(counts: Counter[Cell], out: Path) -> tuple[Path, ...]:
         raise EnvironmentProblem(
             "Figures need matplotlib, which is not installed", "Run: pip install 'me-vlip[report]'"
         ) from error
-    try:
+    with writing(out, "Name another --out."):
         out.mkdir(parents=True, exist_ok=True)
         paths = [out / COUNTS_NAME]
         write_csv(paths[0], (*Cell._fields, "questions"), ((*cell, number) for cell, number in counts.items()))
@@ -63,8 +64,6 @@ def write_report(counts: Counter[Cell], out: Path) -> tuple[Path, ...]:
                 paths += [out / f"{name}.png", out / f"{name}.svg"]
                 figure.savefig(paths[-2], dpi=200, metadata={"Software": None})
                 figure.savefig(paths[-1], metadata={"Date": None})
-    except OSError as error:
-        raise EnvironmentProblem(f"{out} cannot be written ({error.strerror})", "Name another --out.") from error
     return tuple(paths)
 
 

@@ -19,9 +19,9 @@ from mevlip.answers.clean import one_line
 from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
 from mevlip.answers.report import Report
+from mevlip.flare.ground_truth import has_answer
+from mevlip.flare.issues import IssueCode
 from mevlip.tasks import TaskType
-from mevlip_training.data.findings import Kind
-from mevlip_training.data.records import has_answer
 
 _SEVERAL_LETTERS = re.compile(r"[A-Z](?:[\s,;]+[A-Z])+")
 
@@ -37,12 +37,12 @@ class TargetError(ValueError):
     """An answer that nobody can be taught to give.
 
     Attributes:
-        kind: What is wrong with it.
+        code: What is wrong with it.
     """
 
-    def __init__(self, kind: Kind, reason: str) -> None:
+    def __init__(self, code: IssueCode, reason: str) -> None:
         super().__init__(reason)
-        self.kind = kind
+        self.code = code
 
 
 def write_target(task: TaskType, answer: Any, spec: QuestionSpec) -> str:
@@ -64,7 +64,7 @@ def write_target(task: TaskType, answer: Any, spec: QuestionSpec) -> str:
         TargetError: The answer is empty, does not fit the question, or cannot be parsed.
     """
     if not has_answer(answer):
-        raise TargetError(Kind.EMPTY_ANSWER, "the Answer field says nothing")
+        raise TargetError(IssueCode.EMPTY_ANSWER, "the Answer field says nothing")
     return _WRITERS[task](answer, spec)
 
 
@@ -80,42 +80,42 @@ def read_boxes(answer: Any) -> list[Any] | dict[str, list[Any]]:
     try:
         content = json.loads(answer) if isinstance(answer, str) else answer
     except (ValueError, RecursionError) as error:
-        raise TargetError(Kind.UNPARSABLE_BOXES, "the answer is no valid JSON") from error
+        raise TargetError(IssueCode.UNPARSABLE_BOXES, "the answer is not valid JSON") from error
     if isinstance(content, dict):
         return {str(identity): _nested(boxes) for identity, boxes in content.items()}
     return _nested(content)
 
 
-def read_number(answer: Any, kind: Kind) -> Decimal:
+def read_number(answer: Any, code: IssueCode) -> Decimal:
     """A number as found, in digits or as a JSON value.
 
     Raises:
-        TargetError: It is no number of at most six digits; of the kind given.
+        TargetError: It is not a number of at most six digits; with the code given.
     """
     try:
         number = Decimal("" if isinstance(answer, bool) else str(answer).strip())
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite() or not -_TOO_MUCH < number < _TOO_MUCH:
-        raise TargetError(kind, f"{answer!r} is no number below a million")
+        raise TargetError(code, f"{answer!r} is not a number below a million")
     return number
 
 
 def _write_choice(answer: Any, spec: QuestionSpec) -> str:
     text = _line(answer)
     if spec.options and _SEVERAL_LETTERS.fullmatch(text):
-        raise TargetError(Kind.SEVERAL_LETTERS, f"{text!r} where one option is asked for")
+        raise TargetError(IssueCode.SEVERAL_LETTERS, f"{text!r} where one option is asked for")
     if spec.options or spec.labels:
         letters = {option: letter for letter, option in spec.options.items()}
-        return _parse(Choice, letters.get(text, text), spec, Kind.UNLISTED_OPTION).format()
+        return _parse(Choice, letters.get(text, text), spec, IssueCode.UNLISTED_OPTION).format()
     if not text.isprintable():
-        raise TargetError(Kind.NO_TEXT, "the answer holds control characters")
+        raise TargetError(IssueCode.NOT_TEXT, "the answer holds control characters")
     return text
 
 
 def _write_labels(answer: Any, spec: QuestionSpec) -> str:
     text = spec.separator.join(map(_line, answer)) if isinstance(answer, list) else _line(answer)
-    return _parse(LabelSet, text, spec, Kind.UNLISTED_LABEL).format()
+    return _parse(LabelSet, text, spec, IssueCode.UNLISTED_LABEL).format()
 
 
 def _write_boxes(answer: Any, spec: QuestionSpec) -> str:
@@ -128,21 +128,23 @@ def _write_instances(answer: Any, spec: QuestionSpec) -> str:
 
 
 def _write_count(answer: Any, spec: QuestionSpec) -> str:
-    number = read_number(answer, Kind.UNPARSABLE_COUNT)
+    number = read_number(answer, IssueCode.UNPARSABLE_COUNT)
     if number < 0 or number != number.to_integral_value():
-        raise TargetError(Kind.IMPOSSIBLE_COUNT, f"{answer!r} is no whole number from 0")
-    return _parse(Count, str(int(number)), spec, Kind.IMPOSSIBLE_COUNT).format()
+        raise TargetError(IssueCode.IMPOSSIBLE_COUNT, f"{answer!r} is not a whole number from 0")
+    return _parse(Count, str(int(number)), spec, IssueCode.IMPOSSIBLE_COUNT).format()
 
 
 def _write_measurement(answer: Any, spec: QuestionSpec) -> str:
-    rounded = read_number(answer, Kind.UNPARSABLE_MEASUREMENT).quantize(_DECIMALS) + 0  # the sum turns -0.0 into 0.0
+    rounded = (
+        read_number(answer, IssueCode.UNPARSABLE_MEASUREMENT).quantize(_DECIMALS) + 0
+    )  # the sum turns -0.0 into 0.0
     text = f"{rounded:f}"
-    _parse(Measurement, text, spec, Kind.UNPARSABLE_MEASUREMENT)
+    _parse(Measurement, text, spec, IssueCode.UNPARSABLE_MEASUREMENT)
     return text
 
 
 def _write_report(answer: Any, spec: QuestionSpec) -> str:
-    return _parse(Report, one_line(_line(answer)), spec, Kind.NO_TEXT).format()
+    return _parse(Report, one_line(_line(answer)), spec, IssueCode.NOT_TEXT).format()
 
 
 _WRITERS: MappingProxyType[TaskType, Callable[[Any, QuestionSpec], str]] = MappingProxyType(
@@ -158,20 +160,20 @@ _WRITERS: MappingProxyType[TaskType, Callable[[Any, QuestionSpec], str]] = Mappi
 )
 
 
-def _parse(answer_class: type[_Answer], text: str, spec: QuestionSpec, kind: Kind) -> _Answer:
+def _parse(answer_class: type[_Answer], text: str, spec: QuestionSpec, code: IssueCode) -> _Answer:
     """Reads a text as prediction will; what that refuses is not worth teaching."""
     try:
         return answer_class.parse(text, spec)
     except Unparsable as error:
-        raise TargetError(kind, f"{text!r} is {error}") from error
+        raise TargetError(code, f"{text!r} is {error}") from error
 
 
 def _parse_boxes(answer_class: type[_Answer], found: list[Any] | dict[str, list[Any]], spec: QuestionSpec) -> _Answer:
     """Boxes in whole pixels, clamped to the image."""
     right_shape = isinstance(found, dict) == (answer_class is InstanceBoxes)
     well_formed = right_shape and all(map(_is_box, flat_boxes(found)))  # then only the area can be wrong
-    kind = Kind.ZERO_AREA if well_formed else Kind.UNPARSABLE_BOXES
-    return _parse(answer_class, json.dumps(found), replace(spec, box_space="pixel"), kind)
+    code = IssueCode.ZERO_AREA if well_formed else IssueCode.UNPARSABLE_BOXES
+    return _parse(answer_class, json.dumps(found), replace(spec, box_space="pixel"), code)
 
 
 def flat_boxes(found: list[Any] | dict[str, list[Any]]) -> list[Any]:
@@ -181,7 +183,7 @@ def flat_boxes(found: list[Any] | dict[str, list[Any]]) -> list[Any]:
 
 def _nested(content: Any) -> list[Any]:
     if not isinstance(content, list):
-        raise TargetError(Kind.UNPARSABLE_BOXES, "the answer holds something else than lists of boxes")
+        raise TargetError(IssueCode.UNPARSABLE_BOXES, "the answer holds something else than lists of boxes")
     return [content] if _is_box(content) else content
 
 
@@ -197,7 +199,7 @@ def _in_space(box: Box, spec: QuestionSpec) -> list[int]:
     if spec.box_space == "pixel":
         return list(box)
     if spec.image_size is None:
-        raise TargetError(Kind.BAD_IMAGE, "thousandths of an image whose size is unknown")
+        raise TargetError(IssueCode.UNREADABLE_IMAGE, "thousandths of an image whose size is unknown")
     width, height = spec.image_size
     x_min, x_max = _thousandths(box.x_min, box.x_max, width)
     y_min, y_max = _thousandths(box.y_min, box.y_max, height)
@@ -219,5 +221,5 @@ def _compact(content: Any) -> str:
 def _line(answer: Any) -> str:
     """A text on one line with blanks collapsed."""
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
-        raise TargetError(Kind.NO_TEXT, f"a {type(answer).__name__} where a text is expected")
+        raise TargetError(IssueCode.NOT_TEXT, f"a {type(answer).__name__} where a text is expected")
     return " ".join(str(answer).split())

@@ -11,12 +11,13 @@ from typing import Any
 from mevlip import __version__
 from mevlip.answers import STAGES
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import write_text_atomically
 from mevlip.core.tables import shorten
 from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, adapter_names
 from mevlip_validation import analysis
 from mevlip_validation.analysis import Correctness, QuestionResult
 from mevlip_validation.matching import Matched
-from mevlip_validation.output import number, score_rows, write_text
+from mevlip_validation.output import number, score_rows
 from mevlip_validation.report.gallery import gallery
 from mevlip_validation.report.published import TABLE_3
 from mevlip_validation.score import Score
@@ -93,7 +94,7 @@ def write_report(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    write_text(text, path)
+    write_text_atomically(path, text)
     return path.stat().st_size
 
 

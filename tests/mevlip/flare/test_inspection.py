@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mevlip_validation.inputs import Kind, check_inputs, summary
+from mevlip.flare.inspection import inspect_folder, summary
+from mevlip.flare.issues import IssueCode
 from tests.conftest import EXAMPLES, record, run_mevlip
 
 
@@ -45,34 +46,36 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_everything_that_is_looked_for_is_found_once(folder: Path) -> None:
-    _, found = check_inputs(folder, quiet=True)
-    about = {kind: [one.image or one.where.rsplit("/")[-1] for one in found if one.kind is kind] for kind in Kind}
+    _, found = inspect_folder(folder, quiet=True)
+    about: dict[IssueCode, list[str]] = {}
+    for one in found:
+        about.setdefault(one.code, []).append(one.image or one.where.rsplit("/")[-1])
     assert about == {
-        Kind.UNREADABLE: ["broken.png", "../../../outside.png"],
-        Kind.CONSTANT: ["constant.png"],
-        Kind.BLANK: ["blank.png"],
-        Kind.TINY: ["tiny.png"],
-        Kind.EXTREME: ["extreme.png"],
-        Kind.COLOR: ["color.png"],
-        Kind.SAME_IMAGE: ["copy.png"],
-        Kind.NO_IMAGE: ["set_questions_val.json[11]"],
-        Kind.NO_TEXT: ["set_questions_val.json[10]"],
-        Kind.NO_OPTIONS: ["set_questions_val.json[9]"],
-        Kind.REPEATED: ["set_questions_val.json[8]"],
+        IssueCode.UNREADABLE_IMAGE: ["broken.png", "../../../outside.png"],
+        IssueCode.SINGLE_COLOR: ["constant.png"],
+        IssueCode.BLANK: ["blank.png"],
+        IssueCode.TINY: ["tiny.png"],
+        IssueCode.EXTREME_RATIO: ["extreme.png"],
+        IssueCode.UNEXPECTED_COLOR: ["color.png"],
+        IssueCode.SAME_IMAGE: ["copy.png"],
+        IssueCode.NO_IMAGE: ["set_questions_val.json[11]"],
+        IssueCode.NO_QUESTION: ["set_questions_val.json[10]"],
+        IssueCode.NO_OPTIONS: ["set_questions_val.json[9]"],
+        IssueCode.REPEATED_QUESTION: ["set_questions_val.json[8]"],
     }
-    assert all(one.cause for one in found)
-    assert [row[0] for row in summary(found)] == [kind.value for kind in Kind]
+    assert all(one.message for one in found)
+    assert [row[0] for row in summary(found)] == [code.value for code in IssueCode if code in about]
 
 
 def test_color_is_expected_elsewhere(folder: Path) -> None:
     (folder / "Xray").rename(folder / "Dermatology")
     path = folder / "Dermatology/set/set_questions_val.json"
     path.write_text(path.read_text().replace("X-ray", "Dermoscopy"))
-    assert not [one for one in check_inputs(folder, quiet=True)[1] if one.kind is Kind.COLOR]
+    assert not [one for one in inspect_folder(folder, quiet=True)[1] if one.code is IssueCode.UNEXPECTED_COLOR]
 
 
 def test_the_examples_raise_no_alarm() -> None:
-    assert check_inputs(EXAMPLES, quiet=True)[1] == []
+    assert inspect_folder(EXAMPLES, quiet=True)[1] == []
 
 
 def test_the_command_warns_and_succeeds(folder: Path, tmp_path: Path) -> None:

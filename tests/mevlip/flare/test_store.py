@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mevlip.flare import store as store_module
 from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.questions import Question
-from mevlip_training.data import images
-from mevlip_training.data.images import ImageStore, is_plain, place
+from mevlip.flare.store import ImageStore, is_plain, measure_appearance
 from tests.training.data.conftest import paint
 
 GRAY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
@@ -133,7 +133,7 @@ def test_names_that_climb_are_refused_in_archives_too(
 def test_a_bomb_is_not_unpacked(
     folder: Path, store: ImageStore, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "MAX_BYTES", len(picture) - 1)
+    monkeypatch.setattr(store_module, "MAX_BYTES", len(picture) - 1)
     archive(folder, "imagesTr.zip", {"1.png": picture})
     with pytest.raises(ImageError, match="more than the allowed"):
         store.facts(asked(folder), "imagesTr/1.png")
@@ -161,17 +161,103 @@ def test_an_unreadable_file_is_an_image_error(folder: Path, store: ImageStore, m
         store.sha256(asked(folder), "imagesTr/1.png")
 
 
-def test_placing_links_and_copies_where_linking_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = paint(tmp_path / "a.png")
-    place(source, tmp_path / "x" / "linked.png")
-    assert (tmp_path / "x" / "linked.png").samefile(source)
-    with pytest.raises(FileExistsError):
-        place(paint(tmp_path / "b.png", 1), tmp_path / "x" / "linked.png")
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path | bytes]:
+    """What is decoded from now on, in order."""
+    decoded: list[Path | bytes] = []
 
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
+    def decode(content: Path | bytes) -> Image.Image:
+        decoded.append(content)
+        return load_image(content)
 
-    monkeypatch.setattr(os, "link", refuse)
-    place(source, tmp_path / "y" / "copied.png")
-    assert not (tmp_path / "y" / "copied.png").samefile(source)
-    assert (tmp_path / "y" / "copied.png").read_bytes() == source.read_bytes()
+    monkeypatch.setattr(store_module, "load_image", decode)
+    return decoded
+
+
+def test_each_file_is_decoded_once_whatever_its_names(
+    folder: Path, store: ImageStore, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(folder / "imagesTr" / "1.png")
+    (folder / "imagesTr" / "broken.png").write_bytes(b"no picture")
+    archive(folder, "imagesVal.zip", {"2.png": picture})
+    decoded = counted(monkeypatch)
+    for name in ("imagesTr/1.png", "imagesVal/1.png", "imagesTr/1.png", "imagesVal/2.png", "imagesTs/2.png"):
+        assert store.facts(asked(folder), name).size == (40, 30)
+    for _ in range(2):
+        with pytest.raises(ImageError, match="not a readable image"):
+            store.facts(asked(folder), "imagesTr/broken.png")
+    assert decoded == [folder / "imagesTr" / "1.png", picture, folder / "imagesTr" / "broken.png"]
+    assert store.place(asked(folder), "imagesVal/2.png") == store.place(asked(folder), "imagesTs/2.png")
+
+
+def test_images_are_decoded_from_folders_and_archives_alike(folder: Path, store: ImageStore) -> None:
+    path = folder / "imagesTr" / "deep.tif"
+    path.parent.mkdir()
+    Image.fromarray(GRAY.astype(np.uint16) * 100).save(path)
+    archive(folder, "imagesVal.zip", {"packed.tif": path.read_bytes()})
+    one, two = (store.image(asked(folder), name) for name in ("imagesTr/deep.tif", "imagesVal/packed.tif"))
+    assert one.mode == "RGB" and np.array_equal(np.asarray(one), np.asarray(two))
+    facts = store.facts(asked(folder), "imagesVal/packed.tif")
+    assert facts == store.facts(asked(folder), "imagesTr/deep.tif") and not facts.plain
+
+
+def test_one_bad_view_leaves_the_others(folder: Path, store: ImageStore, picture: bytes) -> None:
+    paint(folder / "a.png")
+    (folder / "b.png").touch()
+    archive(folder, "images.zip", {"c.png": picture, "d.png": b"no picture"})
+    names = ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    loaded = store.load(Question(0, "q.json", 0, {"ImageName": names}, folder), 5)
+    assert len(loaded.images) == 2
+    assert [problem.split(":")[0] for problem in loaded.problems] == [f"image {f'{n}.png'!r}" for n in "bde"]
+    assert len(store.load(Question(0, "q.json", 0, {"ImageName": ["a.png"] * 9}, folder), 4).images) == 4
+    assert store.load(asked(folder), 4).problems == ("the record's ImageName names no image",)
+
+
+def test_the_state_changes_with_the_file(folder: Path, picture: bytes) -> None:
+    def states() -> list[str]:
+        with ImageStore(folder.parents[1].resolve()) as opened:
+            return [opened.state(asked(folder), name) for name in ("imagesTr/1.png", "imagesVal/2.png")]
+
+    paint(folder / "imagesTr" / "1.png")
+    archive(folder, "imagesVal.zip", {"2.png": picture})
+    before = states()
+    assert states() == before
+    paint(folder / "imagesTr" / "1.png", 1, (50, 30))
+    archive(folder, "imagesVal.zip", {"2.png": picture[:-1] + b"x"})
+    assert all(new != old for new, old in zip(states(), before, strict=True))
+    with pytest.raises(ImageError), ImageStore(folder.parents[1].resolve()) as opened:
+        opened.state(asked(folder), "imagesTr/absent.png")
+
+
+def test_archives_outside_the_folder_and_pipes_stay_closed(
+    tmp_path: Path, folder: Path, store: ImageStore, picture: bytes
+) -> None:
+    archive(tmp_path, "outside.zip", {"1.png": picture})
+    (folder / "imagesTr.zip").symlink_to(tmp_path / "outside.zip")
+    os.mkfifo(folder / "imagesVal.zip")
+    with pytest.raises(ImageError, match="not found"):
+        store.facts(asked(folder), "imagesTr/1.png")
+
+
+def test_nothing_is_opened_or_made_before_it_is_needed(
+    folder: Path, store: ImageStore, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    paint(folder / "imagesTr" / "1.png")
+    archive(folder, "imagesVal.zip", {"2.png": picture})
+    monkeypatch.setattr(store_module.tempfile, "TemporaryDirectory", refuse)
+    store.image(asked(folder), "imagesVal/2.png")
+    monkeypatch.setattr(store_module.zipfile, "ZipFile", refuse)
+    with ImageStore(folder.parents[1].resolve()) as another:
+        another.facts(asked(folder), "imagesTr/1.png")
+        another.state(asked(folder), "imagesTr/1.png")
+
+
+def test_the_appearance_is_measured() -> None:
+    flat = measure_appearance(Image.new("RGB", (8, 6), (1, 2, 3)))
+    assert (flat.color, flat.spread, flat.colored) == ((1, 2, 3), 0.0, 0.0)
+    mixed = measure_appearance(Image.fromarray(COLOR))
+    assert mixed.color is None
+    assert mixed.spread == pytest.approx(COLOR.mean(axis=2).std())
+    assert mixed.colored == pytest.approx((np.ptp(COLOR.astype(int), axis=2) > 24).mean())

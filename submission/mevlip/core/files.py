@@ -1,0 +1,169 @@
+"""Writing files and folders that appear whole or not at all, with errors that name them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mevlip.core.errors import EnvironmentProblem
+
+REMEDY = "Name another place, or free space on the disk."
+
+
+@contextmanager
+def writing(target: Path | str, remedy: str = REMEDY) -> Iterator[None]:
+    """Turns an OSError of the block into an error that a user can act on.
+
+    Args:
+        target: The file or folder that the block writes, as the message names it.
+        remedy: What the user can do.
+
+    Raises:
+        EnvironmentProblem: The block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(f"{target} cannot be written ({error.strerror or error})", remedy) from error
+
+
+@contextmanager
+def atomic_file(path: Path, remedy: str = REMEDY) -> Iterator[Path]:
+    """Gives a draft to write, which takes the place of `path` when the block ends without an error.
+
+    The draft lies beside the file, so that the replacement is atomic, and is on the disk before it replaces anything.
+    Missing folders are made. A device or pipe, such as /dev/stdout, is written directly.
+
+    Args:
+        path: The file wanted; where it is a link, the file that it points to.
+        remedy: What the user can do where it cannot be written.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written; an existing one is as it was.
+    """
+    with writing(path, remedy):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
+            return
+        final = path.resolve()
+        final.parent.mkdir(parents=True, exist_ok=True)
+        draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        try:
+            yield draft
+            _sync(draft)
+            draft.replace(final)
+            _sync(final.parent)  # the replacement itself
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str, remedy: str = REMEDY) -> None:
+    """Writes a UTF-8 text file whole or not at all; its folder is made where it is absent.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written; an existing one is as it was.
+    """
+    with atomic_file(path, remedy) as draft:
+        draft.write_text(text, "utf-8")
+
+
+@contextmanager
+def whole_folder(out: Path, mark: str, source: Path) -> Iterator[Path]:
+    """Gives a folder to write, which takes the place of `out` when the block ends without an error.
+
+    Args:
+        out: The folder wanted. An existing one is replaced where it is empty or holds `mark`.
+        mark: Name of a file that the block writes, by which a later run knows the folder as its own.
+        source: The folder that is read meanwhile.
+
+    Yields:
+        The folder to write to.
+
+    Raises:
+        EnvironmentProblem: `out` holds something else, overlaps `source`, or cannot be written.
+    """
+    out, source = out.resolve(), source.resolve()
+    if out.is_relative_to(source) or source.is_relative_to(out):
+        raise EnvironmentProblem(f"{out} and {source} lie within each other", "Name an --out beside the input folder.")
+    if out.exists() and not (out / mark).is_file() and (out.is_file() or any(out.iterdir())):
+        raise EnvironmentProblem(
+            f"{out} exists and was not written by this command", "Name a new or an empty folder as --out."
+        )
+    with writing(out, "Name another --out, or free space on the disk."), draft_folder(out, replace=True) as draft:
+        yield draft
+
+
+@contextmanager
+def draft_folder(out: Path, *, replace: bool) -> Iterator[Path]:
+    """Gives an empty folder beside `out`, which takes its place when the block ends without an error.
+
+    Args:
+        out: The folder wanted.
+        replace: Whether a folder that has files is removed for it; an empty one always is.
+
+    Yields:
+        The folder to write to; what an interrupted run left there is gone.
+
+    Raises:
+        OSError: The folder cannot be written, or there are files that may not be replaced.
+    """
+    draft = out.with_name(f".{out.name}.draft")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if out.exists():
+            shutil.rmtree(out) if replace else out.rmdir()
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Puts a file at a place: as a hard link where the file system allows it, else as a copy.
+
+    Raises:
+        FileExistsError: There is a file already; a copy could write through a link into the source.
+        OSError: The file cannot be read or the target cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path.resolve(), target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(path, target)
+
+
+def file_sha256(path: Path, advance: Callable[[int], object] = lambda _: None) -> str:
+    """Computes the sha256 of a file, read in pieces of 8 MiB.
+
+    Args:
+        path: The file.
+        advance: Called with the number of bytes just hashed, for a progress bar.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 23):
+            digest.update(piece)
+            advance(len(piece))
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

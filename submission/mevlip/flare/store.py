@@ -1,0 +1,331 @@
+"""The images of a folder of questions, in folders or in zip archives as the challenge ships them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mevlip.core.files import file_sha256
+from mevlip.flare.images import (
+    FORMATS,
+    IMAGE_FOLDERS,
+    ImageError,
+    QuestionImages,
+    find_image,
+    image_path,
+    load_image,
+    spaced_indices,
+)
+from mevlip.flare.questions import Question
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_BYTES = 512 * 1024 * 1024
+"""Largest archived image that is unpacked: twice the largest picture that may be decoded."""
+
+logger = logging.getLogger(__name__)
+
+_ORIENTATION = 0x0112
+_UPRIGHT = 1
+_COLORED = 24  # levels between the channels of a pixel that no compression of a gray image makes
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How an image looks, in a few figures.
+
+    Attributes:
+        color: The color, red, green and blue, that every pixel has; None where pixels differ.
+        spread: Standard deviation of the gray levels, 0 to 255.
+        colored: Share of the pixels that are clearly not gray.
+    """
+
+    color: tuple[int, int, int] | None
+    spread: float
+    colored: float
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of a readable image.
+
+    Attributes:
+        sha256: Hash of the file's bytes.
+        size: Width and height in pixels, upright.
+        plain: Whether a bare `Image.open` shows what `load_image` shows.
+        appearance: How it looks.
+    """
+
+    sha256: str
+    size: tuple[int, int]
+    plain: bool
+    appearance: Appearance
+
+
+@dataclass(frozen=True)
+class _Location:
+    """Where an image lies.
+
+    Attributes:
+        path: The image file, or the archive that holds it.
+        archive: The open archive; None for a file in a folder.
+        member: The archive's entry.
+    """
+
+    path: Path
+    archive: zipfile.ZipFile | None = None
+    member: zipfile.ZipInfo | None = None
+
+    @property
+    def key(self) -> str:
+        """The place as text; equal for two names of one file."""
+        return f"{self.path}/{self.member.filename}" if self.member else str(self.path)
+
+
+class ImageStore:
+    """Finds the images of a folder of questions and remembers what it learned of them.
+
+    A file in a folder comes before a member of an archive. Nothing is written into the folder; archives are opened, and
+    a scratch folder is made, when an image needs them. Use it as a context manager, which closes and removes both.
+
+    Args:
+        root: The folder, resolved; no image lies outside it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._resources = ExitStack()  # archives stay open: reading a large one's directory takes long
+        self._numbers = itertools.count()
+        self._members: dict[Path, dict[PurePosixPath, _Location]] = {}
+        self._digests: dict[str, str] = {}
+        self._facts: dict[str, ImageFacts | ImageError] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    def load(self, question: Question, max_count: int) -> QuestionImages:
+        """Loads the images of a question, at most `max_count` of them, evenly spaced over the record's list."""
+        names = question.image_names
+        problems = [] if names else ["the record's ImageName names no image"]
+        images = []
+        for index in spaced_indices(len(names), max_count):
+            try:
+                images.append(self.image(question, names[index]))
+            except ImageError as error:
+                problems.append(f"image {names[index]!r}: {error}")
+        return QuestionImages(tuple(images), tuple(problems), len(names))
+
+    def image(self, question: Question, name: str) -> Image.Image:
+        """Decodes an image to upright 8-bit RGB.
+
+        Args:
+            question: The question that names it.
+            name: One of its ImageName entries.
+
+        Raises:
+            ImageError: It is missing or cannot be decoded.
+        """
+        return load_image(_content(self._locate(question, name)))
+
+    def place(self, question: Question, name: str) -> str:
+        """Where an image lies, as text; equal for two names of one file.
+
+        Raises:
+            ImageError: There is no such image.
+        """
+        return self._locate(question, name).key
+
+    def state(self, question: Question, name: str) -> str:
+        """A text that changes when an image's file does, without reading the image: size and time, or size and CRC.
+
+        Raises:
+            ImageError: There is no such image.
+        """
+        location = self._locate(question, name)
+        try:
+            status = location.path.stat()
+        except OSError as error:
+            raise ImageError(f"cannot be looked up ({error.strerror})") from error
+        state = f"{status.st_size}:{status.st_mtime_ns}"
+        member = location.member
+        return f"{state}:{member.filename}:{member.file_size}:{member.CRC}" if member else state
+
+    def sha256(self, question: Question, name: str) -> str:
+        """Hash of the bytes of an image's file.
+
+        Raises:
+            ImageError: There is no such image, or it cannot be read.
+        """
+        return self._sha256(self._locate(question, name))
+
+    def facts(self, question: Question, name: str) -> ImageFacts:
+        """Decodes an image and describes it; each file is decoded once, whatever names it has.
+
+        Raises:
+            ImageError: It is missing or cannot be decoded.
+        """
+        location = self._locate(question, name)
+        if location.key not in self._facts:
+            try:
+                self._facts[location.key] = self._examine(location)
+            except ImageError as error:
+                self._facts[location.key] = error
+        facts = self._facts[location.key]
+        if isinstance(facts, ImageError):
+            raise ImageError(str(facts))
+        return facts
+
+    @contextmanager
+    def file(self, question: Question, name: str) -> Iterator[Path]:
+        """Gives the file of an image; one that lies in an archive is unpacked for as long as it is used.
+
+        Raises:
+            ImageError: The name leaves the folder, no file or archive member has it, or it is too large.
+        """
+        location = self._locate(question, name)
+        if location.member is None:
+            yield location.path
+            return
+        target = self._scratch / str(next(self._numbers))  # mkstemp's files would be closed to other users
+        try:
+            target.write_bytes(_unpack(location))
+            yield target
+        finally:
+            target.unlink(missing_ok=True)
+
+    @cached_property
+    def _scratch(self) -> Path:
+        return Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="mevlip-")))
+
+    def _locate(self, question: Question, name: str) -> _Location:
+        try:
+            return _Location(find_image(self._root, question.folder, name))
+        except ImageError:
+            location = self._find_member(question.folder, image_path(name))
+            if location is None:
+                raise
+        return location
+
+    def _find_member(self, folder: Path, path: PurePosixPath) -> _Location | None:
+        if folder not in self._members:
+            self._members[folder] = self._list_members(folder)
+        members = self._members[folder]
+        rest = path.parts[1:] if len(path.parts) > 1 and path.parts[0] in IMAGE_FOLDERS else path.parts
+        candidates = (path, *(PurePosixPath(start, *rest) for start in IMAGE_FOLDERS))
+        return next((members[candidate] for candidate in candidates if candidate in members), None)
+
+    def _list_members(self, folder: Path) -> dict[PurePosixPath, _Location]:
+        """Names every file in the archives beside a question file by its path, an image folder's name in front.
+
+        Members may lack that folder, as in an archive made inside it; then the archive's own name stands for it. Names
+        that climb or are absolute are passed over, and no name is ever used to write a file.
+        """
+        members: dict[PurePosixPath, _Location] = {}
+        for path in sorted(folder.glob("*.zip")):
+            if not path.is_file():  # a pipe would block
+                continue
+            if not path.resolve().is_relative_to(self._root):
+                logger.warning("%s: is a link that leaves the input folder; copy the file in (cp -L)", path)
+                continue
+            try:
+                archive = self._resources.enter_context(zipfile.ZipFile(path))
+            except Exception as error:  # noqa: BLE001 - zipfile raises many kinds on damaged directories
+                logger.warning("%s: is not a readable archive (%s)", path, error)
+                continue
+            for info in archive.infolist():
+                try:
+                    name = image_path(info.filename)
+                except ImageError:
+                    continue
+                inside = name if name.parts[0] in IMAGE_FOLDERS else PurePosixPath(path.stem, name)
+                if not info.is_dir():
+                    members.setdefault(inside, _Location(path, archive, info))
+        return members
+
+    def _examine(self, location: _Location) -> ImageFacts:
+        content = _content(location)
+        image = load_image(content)
+        digest = self._sha256(location, content)
+        return ImageFacts(digest, image.size, is_plain(content), measure_appearance(image))
+
+    def _sha256(self, location: _Location, content: Path | bytes | None = None) -> str:
+        if location.key not in self._digests:
+            content = _content(location) if content is None else content
+            try:
+                digest = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
+            except OSError as error:
+                raise ImageError(f"cannot be read ({error.strerror})") from error
+            self._digests[location.key] = digest
+        return self._digests[location.key]
+
+
+def is_plain(content: Path | bytes) -> bool:
+    """Whether Pillow's bare `Image.open`, which LLaMA-Factory uses, shows the same pixels as `load_image`.
+
+    That holds for one page of 8-bit gray or RGB, upright, without transparency, in an allowed format.
+
+    Args:
+        content: An image file that `load_image` reads, or its bytes.
+    """
+    from PIL import Image
+
+    file = BytesIO(content) if isinstance(content, bytes) else content
+    try:
+        # Warnings are of damage that is harmless, or that `load_image` reports.
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
+            return (
+                image.format in FORMATS
+                and image.mode in ("RGB", "L")
+                and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
+                and "transparency" not in image.info
+                and getattr(image, "n_frames", 1) == 1
+            )
+    except Exception:  # noqa: BLE001 - where bare Pillow breaks it shows nothing
+        return False
+
+
+def measure_appearance(image: Image.Image) -> Appearance:
+    """Measures an 8-bit RGB image."""
+    import numpy as np
+
+    red, green, blue = (np.asarray(band) for band in image.split())
+    low, high = [tuple(int(edge(band)) for band in (red, green, blue)) for edge in (np.min, np.max)]
+    color = (low[0], low[1], low[2]) if low == high else None
+    sums = red.astype(np.uint16) + green + blue
+    between = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return Appearance(color, float(sums.std()) / 3, float((between > _COLORED).mean()))
+
+
+def _content(location: _Location) -> Path | bytes:
+    """The file of an image, or the bytes of an archived one."""
+    return location.path if location.member is None else _unpack(location)
+
+
+def _unpack(location: _Location) -> bytes:
+    archive, member = location.archive, location.member
+    assert archive is not None and member is not None  # noqa: S101 - the callers have looked
+    # zipfile reads no more than the directory's size, so a bound on that binds a lying archive too.
+    if member.file_size > MAX_BYTES:
+        raise ImageError(f"{member.file_size} bytes unpacked are more than the allowed {MAX_BYTES}")
+    try:
+        return archive.read(member)
+    except Exception as error:
+        raise ImageError(f"cannot be unpacked ({type(error).__name__}: {error})") from error
