@@ -50,34 +50,6 @@ def check(predictions: Path, input_folder: Path) -> None:
     raise OutputError(f"{predictions} has {len(faults)} faults", "Fix the rows listed above, or predict again.")
 
 
-@click.command("check-input")
-@click.argument("input_folder", metavar="INPUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write every issue here."
-)
-@quiet_option
-def check_input(input_folder: Path, csv_file: Path | None, quiet: bool) -> None:
-    """Check every question and image below INPUT before a run, and warn of what may spoil an answer.
-
-    Warnings leave nothing out: every question is answered whatever they say.
-
-    \b
-    Example: mevlip check-input examples/inputs
-    """
-    from mevlip.core.tables import table
-    from mevlip.flare.inspection import inspect_folder, summary
-    from mevlip.flare.issues import write_issues
-
-    folder, issues = inspect_folder(input_folder, quiet)
-    for problem in folder.problems:
-        click.echo(problem)
-    if issues:
-        click.echo(table(("warning", "times", "first", "cause"), summary(issues)))
-    click.echo(f"{len(folder.questions)} questions, {len(issues)} warnings")
-    if csv_file:
-        write_issues(issues, csv_file)
-
-
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
 

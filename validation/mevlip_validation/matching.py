@@ -69,7 +69,7 @@ class Row:
 
     @cached_property
     def parsed_target(self) -> TypedAnswer | None:
-        """The target as a typed answer; None where it cannot be parsed, which `mevlip data audit` reports."""
+        """The target as a typed answer; None where it cannot be parsed, which `mevlip data check` reports."""
         return _parse(self.task, self.target, self.spec, ("parse", "parse_tolerantly"))
 
     @cached_property

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mevlip.answers import QuestionSpec
+from mevlip.answers.choice import Choice
+from mevlip.answers.labels import LabelSet
 from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError
 from mevlip.flare.issues import Issue, IssueCode, Severity
-from mevlip.flare.questions import InputFolder, Question, read_input_folder
+from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageFacts, ImageStore
-from mevlip.tasks import TaskType
+from mevlip.tasks import TASKS
 
 SMALLEST_SIDE = 32
 """Pixels: the vision tower cuts 14-pixel patches, so a smaller side is enlarged from two of them or fewer."""
@@ -23,32 +25,29 @@ FAINTEST = 2.0
 COLORED_SHARE = 0.02
 """Share of clearly colored pixels beyond which an image is not gray."""
 _GRAY_MODALITIES = ("xray", "mammography", "ultrasound")
-_CLOSED = (TaskType.CLASSIFICATION, TaskType.MULTI_LABEL)
+_CLOSED = (Choice, LabelSet)
 
 
-def inspect_folder(root: Path, quiet: bool = False) -> tuple[InputFolder, list[Issue]]:
-    """Looks at every question and every image of an input folder.
+def inspect_questions(questions: Sequence[Question], store: ImageStore, quiet: bool = False) -> list[Issue]:
+    """Looks at questions and their images, without regard to any answer.
 
     Args:
-        root: The input folder, its images in folders or archives.
+        questions: The questions, of one folder.
+        store: The store of their images.
         quiet: Whether to show no progress.
 
     Returns:
-        The folder, and its issues in its order.
-
-    Raises:
-        InputError: There is no question.
+        Issues in the order of the questions.
     """
-    folder = read_input_folder(root)
     issues: list[Issue] = []
-    with ImageStore(folder.root) as store, Progress("looking", len(folder.questions), "questions", quiet) as progress:
-        inspector = Inspector(store)
-        for question in folder.questions:
+    inspector = Inspector(store)
+    with Progress("checking", len(questions), "questions", quiet) as progress:
+        for question in questions:
             issues += inspector.text(question)
             issues += inspector.images(question)
             issues += inspector.repeats(question)
             progress.advance()
-    return folder, issues
+    return issues
 
 
 class Inspector:
@@ -73,7 +72,9 @@ class Inspector:
         if not question.text:
             message = "the Question field is empty or absent; prediction gives a fallback answer"
             yield issue_of(question, IssueCode.NO_QUESTION, message, severity="error", field="Question")
-        elif question.declared in _CLOSED and not QuestionSpec(question.text).labels:
+        elif (
+            question.declared and TASKS[question.declared].answer in _CLOSED and not QuestionSpec(question.text).labels
+        ):
             message = "its text lists no options, so any words may be answered"
             yield issue_of(question, IssueCode.NO_OPTIONS, message, field="Question")
 
@@ -126,15 +127,15 @@ def issue_of(
     return Issue(severity, code, question.file, question.index, message, dataset, image, field, left_out=left_out)
 
 
-def summary(issues: Sequence[Issue]) -> list[tuple[str, int, str, str]]:
-    """Rows of code, number, first place and its cause, in the order of the codes."""
-    by_code: dict[IssueCode, list[Issue]] = defaultdict(list)
+def summary(issues: Sequence[Issue]) -> list[tuple[str, str, int, int, str, str]]:
+    """Rows of code, data set, number, number left out of training, first place and its cause, in the order of codes."""
+    groups: dict[tuple[IssueCode, str], list[Issue]] = defaultdict(list)
     for one in issues:
-        by_code[one.code].append(one)
+        groups[one.code, one.dataset].append(one)
+    order = list(IssueCode)
     return [
-        (code.value, len(mine), " ".join(filter(None, (mine[0].where, mine[0].image))), mine[0].message)
-        for code in IssueCode
-        if (mine := by_code[code])
+        (code.value, dataset, len(mine), sum(one.left_out for one in mine), mine[0].where, mine[0].message)
+        for (code, dataset), mine in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
 
 

@@ -23,4 +23,4 @@ def test_an_error_says_cause_and_remedy_and_passes_between_processes(kind: type[
 
 def test_a_broken_model_has_a_status_of_its_own() -> None:
     assert ModelFailure.exit_code == 8
-    assert [code.value for code in ExitCode] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]
+    assert [code.value for code in ExitCode] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130]

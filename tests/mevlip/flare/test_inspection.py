@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mevlip.flare.inspection import inspect_folder, summary
-from mevlip.flare.issues import IssueCode
+from mevlip.flare.inspection import inspect_questions, summary
+from mevlip.flare.issues import Issue, IssueCode
+from mevlip.flare.questions import read_input_folder
+from mevlip.flare.store import ImageStore
 from tests.conftest import EXAMPLES, record, run_mevlip
+
+
+def inspect(root: Path) -> list[Issue]:
+    folder = read_input_folder(root)
+    with ImageStore(folder.root) as store:
+        return inspect_questions(folder.questions, store, quiet=True)
 
 
 def noise(width: int, height: int, gray: bool = True) -> Image.Image:
@@ -46,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_everything_that_is_looked_for_is_found_once(folder: Path) -> None:
-    _, found = inspect_folder(folder, quiet=True)
+    found = inspect(folder)
     about: dict[IssueCode, list[str]] = {}
     for one in found:
         about.setdefault(one.code, []).append(one.image or one.where.rsplit("/")[-1])
@@ -71,20 +79,20 @@ def test_color_is_expected_elsewhere(folder: Path) -> None:
     (folder / "Xray").rename(folder / "Dermatology")
     path = folder / "Dermatology/set/set_questions_val.json"
     path.write_text(path.read_text().replace("X-ray", "Dermoscopy"))
-    assert not [one for one in inspect_folder(folder, quiet=True)[1] if one.code is IssueCode.UNEXPECTED_COLOR]
+    assert not [one for one in inspect(folder) if one.code is IssueCode.UNEXPECTED_COLOR]
 
 
 def test_the_examples_raise_no_alarm() -> None:
-    assert inspect_folder(EXAMPLES, quiet=True)[1] == []
+    assert inspect(EXAMPLES) == []
 
 
 def test_the_command_warns_and_succeeds(folder: Path, tmp_path: Path) -> None:
-    done = run_mevlip("check-input", folder, "--quiet", "--csv", tmp_path / "found.csv")
+    done = run_mevlip("data", "check", folder, "--quiet", "--csv", tmp_path / "found.csv")
     assert done.returncode == 0, done.stderr
-    assert "color where gray is expected" in done.stdout and done.stdout.endswith("13 questions, 12 warnings\n")
+    assert "color where gray is expected" in done.stdout and done.stdout.endswith("13 questions, 12 issues\n")
     assert len((tmp_path / "found.csv").read_text().splitlines()) == 13
 
 
 def test_a_folder_without_questions_is_an_error(tmp_path: Path) -> None:
-    done = run_mevlip("check-input", tmp_path)
+    done = run_mevlip("data", "check", tmp_path)
     assert done.returncode == 5 and "No question file" in done.stderr and "Traceback" not in done.stderr

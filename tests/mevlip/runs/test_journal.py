@@ -80,7 +80,7 @@ def test_the_key_changes_with_record_place_and_image(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
 
     def key(position: int = 0, **fields: object) -> str:
-        return question_key(Question(position, "f", 0, record(image="a.png", **fields), tmp_path), tmp_path)
+        return question_key(Question(position, "f", 0, record(image="a.png", **fields), tmp_path), ImageStore(tmp_path))
 
     before = key()
     assert key() == before != key(position=1)

@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from mevlip.core.errors import InputError
-from mevlip.flare.inspection import inspect_folder
+from mevlip.flare.inspection import inspect_questions
 from mevlip.flare.issues import IssueCode
-from mevlip_training.data.audit import audit
+from mevlip.flare.questions import read_input_folder
+from mevlip.flare.store import ImageStore
+from mevlip_training.data.audit import check_folder
 from mevlip_training.demo.inputs import write_inputs
 from tests.training.data.conftest import boxes, measure, row
 
@@ -18,7 +20,7 @@ Flare = Callable[..., Path]
 
 
 def found(root: Path) -> list[tuple[IssueCode, int, bool]]:
-    return [(one.code, one.index, one.left_out) for one in audit(root, quiet=True)]
+    return [(one.code, one.index, one.left_out) for one in check_folder(root, quiet=True).issues]
 
 
 def test_sound_data_have_no_issues(flare: Flare) -> None:
@@ -29,15 +31,15 @@ def test_sound_data_have_no_issues(flare: Flare) -> None:
 def test_the_demos_inputs_are_read_whole(tmp_path: Path) -> None:
     write_inputs(tmp_path / "flare")
     unlikely = set(IssueCode) - {IssueCode.REPEATED_ROW, IssueCode.SHARED_IMAGE, IssueCode.CONFLICT}
-    assert not unlikely & {one.code for one in audit(tmp_path / "flare", quiet=True)}
+    assert not unlikely & {one.code for one in check_folder(tmp_path / "flare", quiet=True).issues}
 
 
 def test_a_missing_and_a_broken_image_are_named(flare: Flare) -> None:
     root = flare(row(image="imagesTr/1.png"), row(image="imagesTr/2.png"), row(image=""), row(image=None))
-    folder = root / "training/Xray/dental/imagesTr"
-    (folder / "1.png").unlink()
-    (folder / "2.png").write_bytes(b"\x89PNG")
-    first, second, third, fourth = audit(root, quiet=True)
+    images = root / "training/Xray/dental/imagesTr"
+    (images / "1.png").unlink()
+    (images / "2.png").write_bytes(b"\x89PNG")
+    first, second, third, fourth = check_folder(root, quiet=True).issues
     assert "not found" in first.message and "imagesTr/1.png" in first.message
     assert "not a readable image" in second.message
     assert "names no image" in third.message and "names no image" in fourth.message
@@ -107,7 +109,7 @@ def test_rows_with_other_further_images_are_no_duplicates(flare: Flare) -> None:
 def test_of_shared_images_the_training_row_gives_way(flare: Flare) -> None:
     root = flare(row("A", image="imagesTr/1.png"), row("A", image="imagesTr/2.png"))
     flare(row("B", image="imagesVal/x2.png"), split="validation-public", place="Xray/other", suffix="val")
-    issues = audit(root, quiet=True)
+    issues = check_folder(root, quiet=True).issues
     assert [(one.code, one.where, one.left_out) for one in issues] == [
         (IssueCode.SHARED_IMAGE, "training/Xray/dental/dental_questions_train.json[1]", True),
         (IssueCode.SHARED_IMAGE, "validation-public/Xray/other/other_questions_val.json[0]", False),
@@ -129,19 +131,22 @@ def test_measurements_that_are_mostly_equal_tell_nothing(flare: Flare) -> None:
 
 def test_an_empty_tree_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        audit(tmp_path)
+        check_folder(tmp_path)
 
 
-def test_images_are_judged_as_check_input_judges_them(flare: Flare) -> None:
+def test_images_are_judged_alike_with_and_without_answers(flare: Flare) -> None:
     root = flare(
         row("A"), row("A", image="imagesTr/2.png"), row("A", image="imagesTr/3.png"), row("B", question="Q? A: x, B: y")
     )
-    folder = root / "training/Xray/dental/imagesTr"
-    Image.new("RGB", (64, 64), (7, 7, 7)).save(folder / "1.png")
-    Image.new("RGB", (400, 20), (200, 9, 9)).save(folder / "2.png")
-    (folder / "3.png").write_bytes(b"no picture")
-    of_images = [(one.code, one.where, one.message) for one in inspect_folder(root, quiet=True)[1]]
-    issues = audit(root, quiet=True)
+    images = root / "training/Xray/dental/imagesTr"
+    Image.new("RGB", (64, 64), (7, 7, 7)).save(images / "1.png")
+    Image.new("RGB", (400, 20), (200, 9, 9)).save(images / "2.png")
+    (images / "3.png").write_bytes(b"no picture")
+    folder = read_input_folder(root)
+    with ImageStore(folder.root) as store:
+        inspected = inspect_questions(folder.questions, store, quiet=True)
+    of_images = [(one.code, one.where, one.message) for one in inspected]
+    issues = check_folder(root, quiet=True).issues
     assert sorted((one.code, one.where, one.message) for one in issues) == sorted(of_images)
     assert {one.code for one in issues if one.left_out} == {IssueCode.UNREADABLE_IMAGE}
     assert {one.dataset for one in issues} == {"dental"}

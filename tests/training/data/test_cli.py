@@ -47,14 +47,14 @@ def test_a_template_without_a_place_for_the_question_is_wrong_usage(flare: Flare
 
 def test_audit_shows_counts_and_writes_every_finding(flare: Flare, tmp_path: Path) -> None:
     root = flare(row("T"), row("T", image="imagesTr/2.png"), row())
-    output = run("audit", root, "--csv", tmp_path / "f.csv")
+    output = run("check", root, "--csv", tmp_path / "f.csv")
     assert "training/Xray/dental/dental_questions_train.json[0]" in output
     with (tmp_path / "f.csv").open(newline="") as file:
         assert [entry["index"] for entry in csv.DictReader(file)] == ["0", "1"]
 
 
 def test_audit_says_when_nothing_is_wrong(flare: Flare) -> None:
-    assert "no issues" in run("audit", flare(row()))
+    assert "1 questions, 0 issues" in run("check", flare(row()))
 
 
 def test_split_shows_both_parts(flare: Flare, tmp_path: Path) -> None:

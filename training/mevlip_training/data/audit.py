@@ -11,20 +11,21 @@ from itertools import chain
 from pathlib import Path
 
 from mevlip.answers import QuestionSpec
+from mevlip.answers.boxes import Boxes, InstanceBoxes
+from mevlip.answers.numbers import Measurement
 from mevlip.core.progress import Progress
-from mevlip.flare.ground_truth import has_answer
+from mevlip.flare.ground_truth import has_answer, read_answered
 from mevlip.flare.images import ImageError
-from mevlip.flare.inspection import Inspector, issue_of
+from mevlip.flare.inspection import Inspector, inspect_questions, issue_of
 from mevlip.flare.issues import Issue, IssueCode, Severity
 from mevlip.flare.store import ImageStore
-from mevlip.tasks import TaskType
-from mevlip_training.data.records import TRAINING, Example, Examples, read_examples
+from mevlip.tasks import TASKS
+from mevlip_training.data.records import TRAINING, Example, Examples, examples_of
 from mevlip_training.data.targets import TargetError, flat_boxes, read_boxes, read_number, write_target
 
 _FAR = 10
 """A measurement so many interquartile ranges beyond the quartiles is a typo, not a rare case."""
 
-_BOX_TASKS = (TaskType.DETECTION, TaskType.INSTANCE_DETECTION)
 _UNUSABLE = (IssueCode.UNREADABLE_IMAGE, IssueCode.NO_IMAGE)
 
 
@@ -47,30 +48,65 @@ class _Row:
     issues: tuple[Issue, ...]
 
 
-def audit(root: Path, quiet: bool = False) -> tuple[Issue, ...]:
-    """Checks every split of a FLARE tree.
+@dataclass(frozen=True)
+class Checked:
+    """A folder that was checked.
 
-    Questions and images are checked by `mevlip.flare.inspection`, as `mevlip check-input` does; answers are added.
-    Equal images and questions are judged by their answers: as contradictions, repeated rows and shared images. Free
-    text may be taught, so that a question without options is not an issue here.
+    Attributes:
+        questions: Number of questions.
+        problems: One line for each file or entry that could not be used.
+        issues: What is wrong, in the order of files and records, of one record in the order of `IssueCode`.
+    """
+
+    questions: int
+    problems: tuple[str, ...]
+    issues: tuple[Issue, ...]
+
+
+def check_folder(root: Path, quiet: bool = False) -> Checked:
+    """Checks every question and image of a folder, and every answer that is there.
+
+    Questions and images are checked by `mevlip.flare.inspection`; where a question has an answer, equal images and
+    questions are judged by their answers instead: as contradictions, repeated rows and images shared by splits.
 
     Args:
-        root: The tree, its images in folders or archives.
+        root: A FLARE tree, a part of it, or an input folder; images in folders or archives.
+        quiet: Whether to show no progress.
+
+    Raises:
+        InputError: There is no question.
+    """
+    folder = read_answered(root)
+    examples = examples_of(folder, root)
+    questions = [row.question for row in folder.rows]
+    to_answer = {row.question.where for row in folder.rows if row.task is None or not has_answer(row.answer)}
+    with ImageStore(folder.root) as store:
+        issues = audit_examples(examples, store, quiet)
+        known = {(one.where, one.code, one.image) for one in issues}
+        others = [
+            one
+            for one in inspect_questions(questions, store, quiet)
+            if one.where in to_answer and (one.where, one.code, one.image) not in known
+        ]
+    order = {code: rank for rank, code in enumerate(IssueCode)}
+    position = {question.where: question.position for question in questions}
+    both = sorted((*issues, *others), key=lambda one: (position[one.where], order[one.code]))
+    return Checked(len(questions), examples.problems, tuple(both))
+
+
+def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -> tuple[Issue, ...]:
+    """Checks the answers of a FLARE tree's records, and their images.
+
+    Free text may be taught, so that a question without options is not an issue here.
+
+    Args:
+        examples: The records.
+        store: The store of their images, which then knows their facts.
         quiet: Whether to show no progress.
 
     Returns:
         Issues in the order of files and records, of one record in the order of `IssueCode`.
-
-    Raises:
-        InputError: There is no question file.
     """
-    examples = read_examples(root)
-    with ImageStore(examples.root) as store:
-        return audit_examples(examples, store, quiet)
-
-
-def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -> tuple[Issue, ...]:
-    """The same for examples that were read already; the store then knows the facts of their images."""
     answered = {row.question.file for row in examples.rows if has_answer(row.answer)}
     inspector = Inspector(store)
     rows = []
@@ -123,7 +159,7 @@ def _left_out(issue: Issue) -> Issue:
 
 def _outside(example: Example, size: tuple[int, int] | None) -> Iterator[Issue]:
     """Boxes that stick out; they are clamped in training, as they are in prediction."""
-    if size is None or example.task not in _BOX_TASKS:
+    if size is None or TASKS[example.task].answer not in (Boxes, InstanceBoxes):
         return
     width, height = size
     for box in flat_boxes(read_boxes(example.answer)):
@@ -136,7 +172,7 @@ def _far_measurements(rows: Iterable[_Row]) -> Iterator[Issue]:
     """Percentages beyond 0..100; other quantities far from the rest of their data set."""
     others: dict[str, list[tuple[Example, float]]] = defaultdict(list)
     for row in rows:
-        if row.target is None or row.example.task is not TaskType.REGRESSION:
+        if row.target is None or TASKS[row.example.task].answer is not Measurement:
             continue
         value = float(read_number(row.example.answer, IssueCode.UNPARSABLE_MEASUREMENT))
         if not _asks_percent(row.example):

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, quiet_option
+
 _FOLDER = click.Path(path_type=Path)
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
 _PROMPT_OPTIONS = {"template": "prompt_template", "system": "system"}
@@ -49,7 +51,7 @@ def data() -> None:
 def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
     """Write LLaMA-Factory data and one route per adapter from FLARE_DIR.
 
-    The training split is taken, or all of a FLARE_DIR that is but one other split. What `mevlip data audit` marks as
+    The training split is taken, or all of a FLARE_DIR that is but one other split. What `mevlip data check` marks as
     left out is left out, unless --keep-flagged; images shared with other splits show only where FLARE_DIR holds those.
 
     \b
@@ -76,34 +78,31 @@ def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
 
 
 @data.command()
-@click.argument("flare_dir", type=_FOLDER)
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every issue here.")
-def audit(flare_dir: Path, csv_file: Path | None) -> None:
-    """Check FLARE_DIR: images, answers, boxes, duplicates, images shared by splits.
+@click.argument("folder", type=INPUT_FOLDER)
+@click.option("--csv", "csv_file", type=OUTPUT_FILE, metavar="FILE", help="Write every issue here.")
+@quiet_option
+def check(folder: Path, csv_file: Path | None, quiet: bool) -> None:
+    """Check FOLDER: questions, images and, where there are some, answers.
+
+    FOLDER is an input folder before a run, or a FLARE tree before training. Every question is answered whatever is
+    found; `mevlip data prepare` leaves out the records counted in that column.
 
     \b
-    Example: mevlip data audit FLARE --csv build/issues.csv
+    Example: mevlip data check examples/inputs
     """
     from mevlip.core.tables import table
-    from mevlip.flare.issues import Issue, IssueCode, write_issues
-    from mevlip_training.data.audit import audit as run
+    from mevlip.flare.inspection import summary
+    from mevlip.flare.issues import write_issues
+    from mevlip_training.data.audit import check_folder
 
-    issues = run(flare_dir)
-    groups: dict[tuple[IssueCode, str], list[Issue]] = {}
-    for found in issues:
-        groups.setdefault((found.code, found.dataset), []).append(found)
-    order = list(IssueCode)
-    rows = [
-        (code.value, name, len(group), sum(one.left_out for one in group), group[0].where)
-        for (code, name), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
-    ]
-    if rows:
-        click.echo(table(("issue", "dataset", "found", "left out", "first"), rows))
-    else:
-        click.echo(f"{flare_dir}: no issues")
+    checked = check_folder(folder, quiet)
+    for problem in checked.problems:
+        click.echo(problem)
+    if checked.issues:
+        click.echo(table(("issue", "data set", "found", "left out", "first", "cause"), summary(checked.issues)))
+    click.echo(f"{checked.questions} questions, {len(checked.issues)} issues")
     if csv_file:
-        write_issues(issues, csv_file)
-        click.echo(f"\nwrote {len(issues)} issues to {csv_file}")
+        write_issues(checked.issues, csv_file)
 
 
 @data.command()

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mevlip.answers import QuestionSpec
+from mevlip.answers.numbers import Measurement
 from mevlip.answers.question_spec import BoxSpace
 from mevlip.checkpoints.routes import (
     DEFAULT_RANGE,
@@ -37,7 +38,7 @@ from mevlip.flare.images import ImageError, image_path, spaced_indices
 from mevlip.flare.issues import IssueCode
 from mevlip.flare.store import ImageStore
 from mevlip.inference.prompts import build_prompt
-from mevlip.tasks import GENERALIST, TaskType, adapter_names
+from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.data.audit import audit_examples
 from mevlip_training.data.records import Example, Examples, read_examples, rows_to_train
 from mevlip_training.data.targets import TargetError, write_target
@@ -143,7 +144,7 @@ def prepare(source: Path, out: Path, choices: Choices, quiet: bool = False) -> P
         if not rows:
             reasons = ", ".join(f"{count} x {reason}" for reason, count in left_out.most_common())
             raise InputError(
-                f"No row below {source} can be trained on ({reasons})", "Run `mevlip data audit` for the causes."
+                f"No row below {source} can be trained on ({reasons})", "Run `mevlip data check` for the causes."
             )
         images = _ImageFolder(folder, store)
         sha256 = _write_rows(folder, rows, images, choices, tokens.reserved if tokens else frozenset(), quiet)
@@ -253,7 +254,7 @@ def _sharegpt(row: _Row, images: _ImageFolder, settings: PromptSettings, reserve
 
 def _value_range(rows: Sequence[_Row]) -> tuple[float, float]:
     """Zero and the greatest measurement that was trained on, or the least if that is below zero, in whole numbers."""
-    values = [float(row.target) for row in rows if row.example.task is TaskType.REGRESSION]
+    values = [float(row.target) for row in rows if TASKS[row.example.task].answer is Measurement]
     return (min(0.0, floor(min(values))), max(float(ceil(max(values))), 1.0)) if values else DEFAULT_RANGE
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mevlip.core.errors import InputError
-from mevlip.flare.ground_truth import read_answered
+from mevlip.flare.ground_truth import AnsweredFolder, read_answered
 from mevlip.flare.questions import Question
 from mevlip.tasks import TaskType
 
@@ -100,7 +100,24 @@ def read_examples(root: Path) -> Examples:
     Raises:
         InputError: The folder is missing, or no question with a known task type was found in it.
     """
-    folder = read_answered(root)
+    examples = examples_of(read_answered(root), root)
+    for problem in examples.problems:
+        logger.warning("%s", problem)
+    if not examples.rows:
+        raise InputError(
+            f"No record below {root} has a known TaskType ({examples.problems[0]})",
+            "Fill the field; `mevlip tasks` lists them.",
+        )
+    return examples
+
+
+def examples_of(folder: AnsweredFolder, root: Path) -> Examples:
+    """The records of a folder that have a known task type.
+
+    Args:
+        folder: The folder, read.
+        root: The folder as it was named; its own name may be that of a split.
+    """
     problems = list(folder.problems)
     undeclared: Counter[tuple[str, str]] = Counter()
     rows = []
@@ -115,12 +132,6 @@ def read_examples(root: Path) -> Examples:
         f"{file}: {count} records left out, whose TaskType {spelling} is none of the seven"
         for (file, spelling), count in undeclared.items()
     ]
-    for problem in problems:
-        logger.warning("%s", problem)
-    if not rows:
-        raise InputError(
-            f"No record below {root} has a known TaskType ({problems[0]})", "Fill the field; `mevlip tasks` lists them."
-        )
     return Examples(folder.root, tuple(rows), tuple(problems))
 
 

@@ -21,7 +21,7 @@ from mevlip.answers.numbers import Count, Measurement
 from mevlip.answers.report import Report
 from mevlip.flare.ground_truth import has_answer
 from mevlip.flare.issues import IssueCode
-from mevlip.tasks import TaskType
+from mevlip.tasks import TASKS, TaskType
 
 _SEVERAL_LETTERS = re.compile(r"[A-Z](?:[\s,;]+[A-Z])+")
 
@@ -65,7 +65,7 @@ def write_target(task: TaskType, answer: Any, spec: QuestionSpec) -> str:
     """
     if not has_answer(answer):
         raise TargetError(IssueCode.EMPTY_ANSWER, "the Answer field says nothing")
-    return _WRITERS[task](answer, spec)
+    return WRITERS[TASKS[task].answer](answer, spec)
 
 
 def read_boxes(answer: Any) -> list[Any] | dict[str, list[Any]]:
@@ -147,17 +147,18 @@ def _write_report(answer: Any, spec: QuestionSpec) -> str:
     return _parse(Report, one_line(_line(answer)), spec, IssueCode.NOT_TEXT).format()
 
 
-_WRITERS: MappingProxyType[TaskType, Callable[[Any, QuestionSpec], str]] = MappingProxyType(
+WRITERS: MappingProxyType[type[TypedAnswer], Callable[[Any, QuestionSpec], str]] = MappingProxyType(
     {
-        TaskType.CLASSIFICATION: _write_choice,
-        TaskType.MULTI_LABEL: _write_labels,
-        TaskType.DETECTION: _write_boxes,
-        TaskType.INSTANCE_DETECTION: _write_instances,
-        TaskType.COUNTING: _write_count,
-        TaskType.REGRESSION: _write_measurement,
-        TaskType.REPORT: _write_report,
+        Choice: _write_choice,
+        LabelSet: _write_labels,
+        Boxes: _write_boxes,
+        InstanceBoxes: _write_instances,
+        Count: _write_count,
+        Measurement: _write_measurement,
+        Report: _write_report,
     }
 )
+"""How each type of answer is taught; a new task of a known type needs nothing here."""
 
 
 def _parse(answer_class: type[_Answer], text: str, spec: QuestionSpec, code: IssueCode) -> _Answer:
