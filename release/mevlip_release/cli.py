@@ -36,7 +36,10 @@ _network = click.option("--network", metavar="NAME", help="Network of cases that
 
 @click.group()
 def image() -> None:
-    """Build, test and export the Docker image; requires Docker or an engine with the same API."""
+    """Build, test and export the Docker image.
+
+    Docker, or an engine with the same API, is required.
+    """
 
 
 @image.command()
@@ -93,7 +96,9 @@ def build(
 def test(
     tag: str, archive: Path | None, input_folder: Path, gpu: str, network: str | None, json_file: Path | None
 ) -> None:
-    """Test the image: official command, hardened, read-only output; check the predictions.
+    """Test the image as organizers run it, and hardened.
+
+    The official command, a hardened one, and a read-only output folder; the predictions are checked.
 
     \b
     Example: mevlip image test --tag team:latest
@@ -129,7 +134,9 @@ def save(
     most_gb: float | None,
     quiet: bool,
 ) -> None:
-    """Test the image TEAM:latest and export OUT/TEAM.tar.gz with manifest, SBOM and checksums.
+    """Test and export an image with its release files.
+
+    The image TEAM:latest becomes OUT/TEAM.tar.gz, with manifest, SBOM and checksums.
 
     \b
     Example: mevlip image save team
@@ -187,7 +194,9 @@ def show(tag: str, as_json: bool) -> None:
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="predictions.zip", show_default=True)
 def pack(predictions: Path, input_folder: Path, out: Path) -> None:
-    """Check PREDICTIONS against the input and write a zip that contains only predictions.json.
+    """Check PREDICTIONS and write them as a zip.
+
+    The zip contains predictions.json and nothing else.
 
     \b
     Example: mevlip predictions zip build/demo/predictions.json --input examples/inputs

@@ -16,7 +16,7 @@ _NEW = click.Path(path_type=Path, file_okay=False)
 
 @click.group()
 def checkpoint() -> None:
-    """Put a checkpoint folder together, verify one, or fetch one from a model hub."""
+    """Assemble, check or fetch a checkpoint folder."""
 
 
 @checkpoint.command()
@@ -40,7 +40,9 @@ def assemble(
     notice: str,
     quantize: str | None,
 ) -> None:
-    """Put base model, adapters and router together and write the manifest.
+    """Assemble base model, adapters and router.
+
+    The new folder gets a manifest with the checksum of every file.
 
     \b
     Example: mevlip checkpoint assemble --base bases/internvl3-8b --adapters runs/adapters --router runs/router
@@ -63,7 +65,9 @@ def assemble(
 @checkpoint.command()
 @click.argument("folder", type=_FOLDER)
 def check(folder: Path) -> None:
-    """Compare every file of a checkpoint FOLDER with its manifest, and its routes with one another.
+    """Check the files and routes of a checkpoint FOLDER.
+
+    Every file is compared with the manifest, and the routes with one another.
 
     Whether its adapters take effect is what `mevlip doctor --checkpoint FOLDER` shows.
 
@@ -80,7 +84,9 @@ def check(folder: Path) -> None:
 @click.option("--revision", required=True, help="The commit, all 40 characters.")
 @click.option("--out", type=_NEW, required=True, help="Where to put the files.")
 def fetch(repository: str, revision: str, out: Path) -> None:
-    """Fetch a base model or a whole checkpoint from REPOSITORY on a model hub, at one commit, safetensors only.
+    """Fetch a base model or checkpoint from a model hub.
+
+    REPOSITORY is fetched at one commit, safetensors only.
 
     \b
     Example: mevlip checkpoint fetch OpenGVLab/InternVL3-8B-hf \\

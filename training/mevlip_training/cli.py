@@ -15,7 +15,7 @@ _FOLDER = click.Path(path_type=Path)
 
 @click.group()
 def train() -> None:
-    """Train the adapters (with LLaMA-Factory) and the task classifier."""
+    """Train the adapters and the task classifier."""
 
 
 train.add_command(router)
@@ -52,7 +52,9 @@ def adapters(
     dry_run: bool,
     quiet: bool,
 ) -> None:
-    """Train adapters on DATA, a folder that `mevlip data prepare` wrote.
+    """Train adapters on prepared DATA with LLaMA-Factory.
+
+    DATA is a folder that `mevlip data prepare` wrote.
 
     Each run is `llamafactory-cli train` on that adapter's YAML. A run that was stopped goes on from its last saved step
     when the same command is given again; a finished one is not repeated. OUT/NAME holds log and loss plot,

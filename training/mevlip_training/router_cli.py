@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.options import quiet_option
+from mevlip.cli.options import quiet_option, seed_option, settings_options
+from mevlip.settings import PredictorSettings
 
 if TYPE_CHECKING:
     from mevlip_training.calibration import Calibration
@@ -43,12 +44,14 @@ logger = logging.getLogger(__name__)
 @click.option("--focal-alpha", type=click.FloatRange(-1, 1), help="Class weight, -1 for none. Default: -1.")
 @click.option("--fp16/--no-fp16", default=True, help="Mixed precision on a GPU; the CPU never uses it.")
 @click.option("--held-out", type=click.FloatRange(0.01, 0.5), default=0.2, show_default=True, help="Share of wordings.")
-@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@settings_options(PredictorSettings, ["device"])
+@seed_option(0)
 @click.option("--report", type=click.Path(path_type=Path), help="Folder for the reliability plot (PNG and SVG).")
 @quiet_option
 def router(data: Path, out: Path, report: Path | None, quiet: bool, **options: Any) -> None:
-    """Train the task classifier on the questions below DATA_DIR and calibrate it on wordings that it never saw.
+    """Train and calibrate the task classifier.
+
+    It is trained on the questions below DATA_DIR and calibrated on wordings that it never saw.
 
     Each distinct question counts once; only its text and its TaskType are read. One text in six is off-topic,
     so that such questions go to the generalist.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.options import quiet_option, settings_options
+from mevlip.cli.options import quiet_option, seed_option, settings_options
 from mevlip.core import logs
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_validation.defaults import RESAMPLES, SEED
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     help="The folder whose questions the file should answer.",
 )
 def check(predictions: Path, input_folder: Path) -> None:
-    """Check a PREDICTIONS file against the schema and the inputs, and list every fault.
+    """Check PREDICTIONS against the schema and the inputs.
+
+    Every issue is listed with its row and field.
 
     \b
     Example: mevlip predictions check build/demo/predictions.json --input examples/inputs
@@ -67,7 +69,6 @@ _train = click.option(
 _resamples = click.option(
     "--resamples", type=click.IntRange(1), default=RESAMPLES, show_default=True, help="Number of bootstrap resamples."
 )
-_seed = click.option("--seed", type=int, default=SEED, show_default=True, help="Random seed.")
 _json = click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Write all scores with their signatures.")
 
 
@@ -105,7 +106,7 @@ _json = click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Wri
     help="Judge reports with GREEN, CRIMSON, RaTE or RadCliQ, run by that Python. May be repeated.",
 )
 @_resamples
-@_seed
+@seed_option(SEED)
 @click.option("--signatures", is_flag=True, help="Also print the exact definition of each score.")
 @_json
 @click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write one line for each question.")
@@ -126,7 +127,9 @@ def score(
     csv_file: Path | None,
     report: Path | None,
 ) -> None:
-    """Score a PREDICTIONS file under two public protocols and as a mean over data sets.
+    """Score PREDICTIONS against the ground truth.
+
+    Scores are shown under two public protocols and as a mean over data sets.
 
     Each score has a 95 % interval from a bootstrap over images and is shown next to the best-constant baseline.
 
@@ -174,10 +177,12 @@ def score(
 @click.argument("predictions", type=_FILE, nargs=-1, required=True)
 @_truth
 @_resamples
-@_seed
+@seed_option(SEED)
 @_json
 def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: int, json_file: Path | None) -> None:
-    """Compare PREDICTIONS files with the first of them by a paired bootstrap over images.
+    """Compare PREDICTIONS files with the first of them.
+
+    A paired bootstrap over images says whether a difference is more than chance.
 
     \b
     Example: mevlip compare mt/predictions.json ts/predictions.json --truth examples/inputs
@@ -209,7 +214,7 @@ def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: in
 @settings_options(PredictorSettings)
 @settings_options(AnswerSettings, ["batch_size"])
 @_resamples
-@_seed
+@seed_option(SEED)
 @_json
 @click.option(
     "--out",
@@ -232,7 +237,9 @@ def ablate(
     out: Path,
     quiet: bool,
 ) -> None:
-    """Answer INPUT with the base alone, the generalist, the router and the declared tasks, and compare them.
+    """Compare adapters, routing and images on one input.
+
+    INPUT is answered by the base alone, the generalist, the router and the declared tasks, with one loaded model.
 
     Two controls show what the images contribute: blank images, and questions without images.
 

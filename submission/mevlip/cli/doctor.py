@@ -15,7 +15,9 @@ from mevlip.settings import PredictorSettings
 @click.command()
 @settings_options(PredictorSettings)
 def doctor(**options: Any) -> None:
-    """Check this machine and a checkpoint: packages, 4-bit kernels, GPU, memory, files, adapters, one question.
+    """Check this machine and a checkpoint.
+
+    Packages, 4-bit kernels, GPU, memory, files, adapters, and one question.
 
     \b
     Example: mevlip doctor --checkpoint checkpoints/demo

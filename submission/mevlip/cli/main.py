@@ -44,7 +44,7 @@ for _command in (predict, ask, doctor, predictions):
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def tasks(as_json: bool) -> None:
-    """List the seven task types: adapter, answer, metric, spellings."""
+    """List the task types: adapter, answer, metric, spellings."""
     if as_json:
         rows = [{**vars(task), "answer": task.answer.__name__, "adapter": task.adapter} for task in TASKS.values()]
         click.echo(json.dumps(rows, indent=1))

@@ -92,3 +92,8 @@ quiet_option = click.option(
     "--quiet", is_flag=True, callback=_silence, help="Show no progress, only warnings and errors."
 )
 json_option = click.option("--json", "json_file", type=OUTPUT_FILE, metavar="FILE", help="Write all figures as JSON.")
+
+
+def seed_option(default: int) -> Callable[[_Command], _Command]:
+    """`--seed`."""
+    return click.option("--seed", type=click.IntRange(0), default=default, show_default=True, help="Random seed.")

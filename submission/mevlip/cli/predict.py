@@ -26,7 +26,9 @@ _OPTIONS = [name for name in RunSettings.model_fields if name not in ("input", "
 def predict(
     input_folder: Path, output_folder: Path, checkpoint: str | None, device: Any, quiet: bool, **options: Any
 ) -> None:
-    """Answer every question below INPUT and write OUTPUT/predictions.json.
+    """Answer every question below INPUT.
+
+    OUTPUT/predictions.json appears complete and checked, or not at all.
 
     Finished answers are kept in a journal in OUTPUT until the run is complete: after an interruption the same command
     resumes where it stopped.

@@ -72,9 +72,7 @@ class Inspector:
         if not question.text:
             message = "the Question field is empty or absent; prediction gives a fallback answer"
             yield issue_of(question, IssueCode.NO_QUESTION, message, severity="error", field="Question")
-        elif (
-            question.declared and TASKS[question.declared].answer in _CLOSED and not QuestionSpec(question.text).labels
-        ):
+        elif _is_closed(question) and not QuestionSpec(question.text).labels:
             message = "its text lists no options, so any words may be answered"
             yield issue_of(question, IssueCode.NO_OPTIONS, message, field="Question")
 
@@ -154,6 +152,11 @@ def _look(facts: ImageFacts, question: Question) -> Iterator[tuple[IssueCode, st
     if look.colored > COLORED_SHARE and (_is_gray(modality) or _is_gray(category)):
         message = f"{100 * look.colored:.0f} % of the pixels of an image of {modality or category}"
         yield IssueCode.UNEXPECTED_COLOR, message
+
+
+def _is_closed(question: Question) -> bool:
+    """Whether a question's declared task has options to choose from."""
+    return question.declared is not None and TASKS[question.declared].answer in _CLOSED
 
 
 def _is_gray(modality: str) -> bool:

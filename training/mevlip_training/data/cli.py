@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, quiet_option
+from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, quiet_option, seed_option
 
 _FOLDER = click.Path(path_type=Path)
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
@@ -49,7 +49,7 @@ def data() -> None:
 @click.option("--tokenizer", type=_FOLDER, help="The base's tokenizer, to measure token budgets with.")
 @click.option("--keep-flagged", is_flag=True, help="Keep rows that the audit finds wrong, where they can be written.")
 def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
-    """Write LLaMA-Factory data and one route per adapter from FLARE_DIR.
+    """Write LLaMA-Factory data and routes from FLARE_DIR.
 
     The training split is taken, or all of a FLARE_DIR that is but one other split. What `mevlip data check` marks as
     left out is left out, unless --keep-flagged; images shared with other splits show only where FLARE_DIR holds those.
@@ -82,7 +82,7 @@ def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
 @click.option("--csv", "csv_file", type=OUTPUT_FILE, metavar="FILE", help="Write every issue here.")
 @quiet_option
 def check(folder: Path, csv_file: Path | None, quiet: bool) -> None:
-    """Check FOLDER: questions, images and, where there are some, answers.
+    """Check the questions, images and answers of FOLDER.
 
     FOLDER is an input folder before a run, or a FLARE tree before training. Every question is answered whatever is
     found; `mevlip data prepare` leaves out the records counted in that column.
@@ -109,9 +109,11 @@ def check(folder: Path, csv_file: Path | None, quiet: bool) -> None:
 @click.argument("flare_dir", type=_FOLDER)
 @_out_option
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True)
-@click.option("--seed", type=int, default=2025, show_default=True)
+@seed_option(2025)
 def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
-    """Hold out a share of FLARE_DIR's training rows: OUT/training and OUT/validation.
+    """Hold out a share of FLARE_DIR's training rows.
+
+    OUT/training and OUT/validation are FLARE trees themselves.
 
     Rows with an image in common stay together; every data set and task gives its share. `mevlip predict` runs on
     OUT/validation as it is; its answers are in *_withGT.json beside the questions.
