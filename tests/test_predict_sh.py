@@ -34,7 +34,7 @@ def test_two_arguments_with_blanks_from_another_folder(write_questions: Write, t
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Path:
-    """A copy of predict.sh whose python only tells how it was called and leaves with status 7."""
+    """A copy of predict.sh whose python only prints how it was called and leaves with status 7."""
     home = tmp_path / "app home"
     (home / ".venv/bin").mkdir(parents=True)
     shutil.copy(ROOT / "predict.sh", home)

@@ -21,7 +21,7 @@ def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
         try:
             return ParsedAnswer(read(text, spec).format(), stage, reason)  # type: ignore[arg-type]  # str literals
         except Unparsable as error:
-            reason = reason or f"the model's text is {error}"
+            reason = reason or f"the model's text {error}"
     return fallback_answer(task, spec, reason)
 
 

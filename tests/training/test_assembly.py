@@ -215,7 +215,9 @@ def test_a_base_model_is_fetched_as_a_part(hub: tuple[str, Path], tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("revision", "said"), [("main", "is no full commit"), ("f" * 40, "could not be fetched")], ids=["branch", "unknown"]
+    ("revision", "said"),
+    [("main", "is not a full commit"), ("f" * 40, "could not be fetched")],
+    ids=["branch", "unknown"],
 )
 def test_what_cannot_be_fetched_is_explained(hub: tuple[str, Path], tmp_path: Path, revision: str, said: str) -> None:
     status, _, error = fetch(hub[0], tmp_path / "home", "--revision", revision, "--out", tmp_path / "got")

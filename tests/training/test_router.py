@@ -140,8 +140,8 @@ def test_new_layers_can_learn_at_a_rate_of_their_own(encoder_folder: Path) -> No
     assert moved == {False}
 
 
-@pytest.mark.parametrize(("rate", "told"), [(1e-12, "did not fall"), (float("nan"), "became nan")])
-def test_a_loss_that_does_not_fall_is_an_error(encoder_folder: Path, rate: float, told: str) -> None:
+@pytest.mark.parametrize(("rate", "cause"), [(1e-12, "did not fall"), (float("nan"), "became nan")])
+def test_a_loss_that_does_not_fall_is_an_error(encoder_folder: Path, rate: float, cause: str) -> None:
     model, tokenizer = fresh(encoder_folder)
     pairs = PAIRS[:1] * 64
     if rate != rate:
@@ -149,7 +149,7 @@ def test_a_loss_that_does_not_fall_is_an_error(encoder_folder: Path, rate: float
             model.model.text_projector.linear_1.weight.fill_(rate)
     plan = replace(TINY, learning_rate=1e-12, shuffle_labels=False)
     model.model.text_projector.dropout.p = model.model.classes_projector.dropout.p = model.model.dropout.p = 0.0
-    with pytest.raises(TrainingFailed, match=told):
+    with pytest.raises(TrainingFailed, match=cause):
         train_router(model, tokenizer, pairs, default_settings(), plan)
 
 

@@ -101,7 +101,7 @@ def test_by_position_altered_questions_are_found(predictions: Callable[..., Path
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "told"),
+    ("content", "code", "cause"),
     [
         ("{", 5, "cannot be read"),
         ('{"a": 1}', 5, "is not a list of records"),
@@ -109,10 +109,10 @@ def test_by_position_altered_questions_are_found(predictions: Callable[..., Path
         ("[]", 6, "54 (such"),
     ],
 )
-def test_a_wrong_file_is_named(tmp_path: Path, content: str, code: int, told: str) -> None:
+def test_a_wrong_file_is_named(tmp_path: Path, content: str, code: int, cause: str) -> None:
     (tmp_path / "p.json").write_text(content)
     done = run_mevlip("score", tmp_path / "p.json", "--truth", EXAMPLES)
-    assert done.returncode == code and told in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == code and cause in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_truth_without_answers_is_named(predictions: Callable[..., Path], tmp_path: Path) -> None:

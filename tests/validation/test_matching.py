@@ -93,11 +93,12 @@ def test_a_folder_without_answers_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [("{", "cannot be read"), ("{}", "is not a list of records"), ("[1]", r"p.json\[0\] is a int")]
+    ("content", "cause"),
+    [("{", "cannot be read"), ("{}", "is not a list of records"), ("[1]", r"p.json\[0\] is a int")],
 )
-def test_a_file_that_is_no_list_of_records_is_named(tmp_path: Path, content: str, told: str) -> None:
+def test_a_file_that_is_not_a_list_of_records_is_named(tmp_path: Path, content: str, cause: str) -> None:
     (tmp_path / "p.json").write_text(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=cause):
         read_records(tmp_path / "p.json")
 
 

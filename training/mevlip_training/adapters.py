@@ -130,7 +130,7 @@ def read_yaml(path: Path) -> Yaml:
     """Reads a YAML mapping.
 
     Raises:
-        InputError: The file is missing or holds no mapping.
+        InputError: The file is missing or is not a mapping.
     """
     import yaml
 
@@ -139,7 +139,7 @@ def read_yaml(path: Path) -> Yaml:
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read ({error})", "Name a folder with LLaMA-Factory YAML files.") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no settings", "Name a LLaMA-Factory YAML file.")
+        raise InputError(f"{path} has no settings", "Name a LLaMA-Factory YAML file.")
     return content
 
 
@@ -165,12 +165,12 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
     with Progress(f"training {run.adapter}", run.steps, "steps", quiet) as progress:
         done = 0
 
-        def tell(step: int, _total: int) -> None:
+        def on_progress(step: int, _total: int) -> None:
             nonlocal done
             progress.advance(max(step - done, 0))
             done = max(step, done)
 
-        run_training(config, run.output, tell)
+        run_training(config, run.output, on_progress)
 
 
 def pack(run: AdapterRun, folder: Path) -> None:

@@ -123,12 +123,12 @@ def fetch(repository: str, revision: str, out: Path) -> Checkpoint | None:
         The checkpoint, verified; None where the files are a part of one, such as a base model.
 
     Raises:
-        EnvironmentProblem: The revision is no commit, the hub cannot be reached, or it has no such repository.
+        EnvironmentProblem: The revision is not a commit, the hub cannot be reached, or it has no such repository.
         CheckpointError: The checkpoint's files differ from its manifest.
     """
     if not _COMMIT.fullmatch(revision):
         raise EnvironmentProblem(
-            f"{revision!r} is no full commit", "Give all 40 characters, as the hub shows them under the file list."
+            f"{revision!r} is not a full commit", "Give all 40 characters, as the hub shows them under the file list."
         )
     from huggingface_hub import snapshot_download
 

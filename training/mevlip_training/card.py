@@ -57,7 +57,7 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         f"| epochs | {results['epoch']:g} |",
         f"| seconds | {results['train_runtime']:.0f} |",
         "",
-        "Limits: it answers questions in the challenge's forms and nothing else; it is no medical device; its score is "
-        "what validation on other images gives, which the loss above does not say.",
+        "Limits: it answers questions in the challenge's forms and nothing else; it is not a medical device; its "
+        "score is what validation on other images gives, which the loss above does not say.",
     ]
     return "\n".join(lines) + "\n"

@@ -40,7 +40,7 @@ def find_command() -> Path:
     )
 
 
-def run_training(config: Path, output: Path, tell: Callable[[int, int], object]) -> None:
+def run_training(config: Path, output: Path, on_progress: Callable[[int, int], object]) -> None:
     """Runs `llamafactory-cli train CONFIG` to its end; everything it prints goes to OUTPUT/train.log.
 
     A run that was stopped is resumed by LLaMA-Factory from its last saved step.
@@ -48,7 +48,7 @@ def run_training(config: Path, output: Path, tell: Callable[[int, int], object])
     Args:
         config: The YAML file.
         output: The run's output folder, as the YAML names it.
-        tell: Called with the finished and the total number of steps.
+        on_progress: Called with the finished and the total number of steps.
 
     Raises:
         EnvironmentProblem: LLaMA-Factory is not installed.
@@ -66,7 +66,7 @@ def run_training(config: Path, output: Path, tell: Callable[[int, int], object])
         try:
             while process.poll() is None:
                 time.sleep(_POLL_SECONDS)
-                tell(*_steps(output / PROGRESS_NAME))
+                on_progress(*_steps(output / PROGRESS_NAME))
         finally:
             process.terminate()
     if process.returncode:

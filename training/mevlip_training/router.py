@@ -199,7 +199,7 @@ def open_encoder(name: str, allow_bin: bool = False) -> tuple[Any, Any]:
     if len(tokenizer) < encoder.config.vocab_size // 2:  # where the files are missing, the library makes an empty one
         raise EnvironmentProblem(f"The tokenizer of {name} knows only {len(tokenizer)} words", _TOKENIZER_REMEDY)
     if local:
-        encoder.config._name_or_path = ""  # a path would tell of this machine
+        encoder.config._name_or_path = ""  # a path would name this machine
     return encoder, tokenizer
 
 
@@ -270,7 +270,7 @@ def train_router(
         The mean loss of each epoch.
 
     Raises:
-        TrainingFailed: The loss was no number, or did not fall.
+        TrainingFailed: The loss was not a number, or did not fall.
     """
     torch.manual_seed(plan.seed)
     rng = random.Random(plan.seed)  # noqa: S311 - shuffling, not secrets

@@ -18,7 +18,7 @@ def check_file(predictions: Path, input_folder: Path) -> list[Issue]:
         input_folder: The folder whose questions it should answer.
 
     Raises:
-        InputError: The input folder holds no questions.
+        InputError: The input folder has no questions.
     """
     folder = read_input_folder(input_folder)
     try:

@@ -22,7 +22,7 @@ class ParsedAnswer:
     Attributes:
         text: The Answer string.
         stage: `strict` where the model's text followed the grammar, `tolerant` where it left no doubt about what was
-            meant, `repaired` where its syntax had to be mended, `fallback` where it said nothing of use.
+            meant, `repaired` where its syntax had to be repaired, `fallback` where it said nothing of use.
         reason: Why it was not strict; empty otherwise.
     """
 

@@ -10,7 +10,7 @@ from mevlip.answers.question_spec import QuestionSpec
 
 
 class Unparsable(ValueError):
-    """A model's text that is no answer of the wanted type; says why, without quoting it."""
+    """A model's text that is not an answer of the wanted type; says why, as a predicate, without quoting it."""
 
 
 class TypedAnswer(ABC):
@@ -36,12 +36,12 @@ class TypedAnswer(ABC):
 
     @classmethod
     def repair(cls, text: str, spec: QuestionSpec) -> Self:
-        """Reads a text after mending its syntax.
+        """Reads a text after repairing its syntax.
 
         Raises:
-            Unparsable: It cannot be mended, or the type does not guess.
+            Unparsable: It cannot be repaired, or the type does not guess.
         """
-        raise Unparsable("beyond repair")
+        raise Unparsable("cannot be repaired")
 
     @classmethod
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Finding boxes in a text that is no legal answer: the many ways in which models write four numbers."""
+"""Finding boxes in a text that is not a legal answer: the many ways in which models write four numbers."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def boxes_by_identity(text: str) -> Found:
     said = unwrap(text)[:_LONGEST]
     found = list(_walk(_structure(said), "")) or _scan(said)
     if not found:
-        raise Unparsable("no four numbers together")
+        raise Unparsable("has no four numbers together")
     return found
 
 
-def mended_boxes(text: str) -> Found:
-    """Every box of a text whose JSON is mended first.
+def repaired_boxes(text: str) -> Found:
+    """Every box of a text whose JSON is repaired first.
 
     Raises:
         Unparsable: There is none.
@@ -53,12 +53,12 @@ def mended_boxes(text: str) -> Found:
     from json_repair import repair_json
 
     try:
-        mended = repair_json(unwrap(text)[:_LONGEST], return_objects=True, skip_json_loads=True)
+        repaired = repair_json(unwrap(text)[:_LONGEST], return_objects=True, skip_json_loads=True)
     except (ValueError, RecursionError) as error:
-        raise Unparsable("JSON beyond repair") from error
-    found = list(_walk(mended, ""))
+        raise Unparsable("has JSON that cannot be repaired") from error
+    found = list(_walk(repaired, ""))
     if not found:
-        raise Unparsable("no box, even after mending the JSON")
+        raise Unparsable("has no box, even after its JSON was repaired")
     return found
 
 

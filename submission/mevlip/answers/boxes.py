@@ -46,10 +46,10 @@ class _BoxAnswer(TypedAnswer):
 
     @classmethod
     def repair(cls, text: str, spec: QuestionSpec) -> Self:
-        """Mends broken JSON."""
-        from mevlip.answers.box_texts import mended_boxes
+        """Repairs broken JSON."""
+        from mevlip.answers.box_texts import repaired_boxes
 
-        return cls._of(mended_boxes(text), spec)
+        return cls._of(repaired_boxes(text), spec)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Boxes(_BoxAnswer):
 
     @classmethod
     def _of(cls, found: _Found, spec: QuestionSpec) -> Self:
-        boxes = _mend(found, spec)
+        boxes = _fitted(found, spec)
         if not boxes:
-            raise Unparsable("no box with an area inside the image")
+            raise Unparsable("has no box with an area inside the image")
         return cls(tuple(dict.fromkeys(box for _, box in boxes)))
 
     @classmethod
@@ -100,17 +100,17 @@ class InstanceBoxes(_BoxAnswer):
         """Accepts a JSON object of identities, each with a list of four-number lists."""
         content = _read_json(text)
         if not isinstance(content, dict):
-            raise Unparsable("no JSON object")
+            raise Unparsable("is not a JSON object")
         return cls(tuple((identity, _read_boxes(boxes, spec)) for identity, boxes in content.items()))
 
     @classmethod
     def _of(cls, found: _Found, spec: QuestionSpec) -> Self:
         instances: dict[str, dict[Box, None]] = {}
-        for identity, box in _mend(found, spec):
+        for identity, box in _fitted(found, spec):
             if identity:
                 instances.setdefault(identity, {})[box] = None
         if not instances:
-            raise Unparsable("no identity with a box inside the image")
+            raise Unparsable("has no identity with a box inside the image")
         return cls(tuple((identity, tuple(boxes)) for identity, boxes in instances.items()))
 
     @classmethod
@@ -146,7 +146,7 @@ def _read_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError) as error:
-        raise Unparsable("no valid JSON") from error
+        raise Unparsable("is not valid JSON") from error
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -157,34 +157,34 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _read_boxes(content: Any, spec: QuestionSpec) -> tuple[Box, ...]:
     if not isinstance(content, list):
-        raise Unparsable("no list of boxes")
+        raise Unparsable("is not a list of boxes")
     boxes = tuple(_read_box(item, spec) for item in content)
     if len(set(boxes)) < len(boxes):
-        raise Unparsable("a box that comes twice")
+        raise Unparsable("repeats a box")
     return boxes
 
 
 def _read_box(item: Any, spec: QuestionSpec) -> Box:
     if not isinstance(item, list) or len(item) != 4:
-        raise Unparsable("a box without four numbers")
-    # bool is an int in Python, but `true` is no coordinate.
+        raise Unparsable("has a box without four numbers")
+    # bool is an int in Python, but `true` is not a coordinate.
     if any(isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value) for value in item):
-        raise Unparsable("a coordinate that is no finite number")
+        raise Unparsable("has a coordinate that is not a finite number")
     x_min, y_min, x_max, y_max = _in_pixels(item, spec)
     if x_min >= x_max or y_min >= y_max:
-        raise Unparsable("a box without area")
+        raise Unparsable("has a box without area")
     return Box(x_min, y_min, x_max, y_max)
 
 
-def _mend(found: _Found, spec: QuestionSpec) -> list[tuple[str, Box]]:
+def _fitted(found: _Found, spec: QuestionSpec) -> list[tuple[str, Box]]:
     """Corners put in order, boxes clipped to the image, those without area dropped."""
-    mended = []
+    fitted = []
     for identity, values in found:
         x_1, y_1, x_2, y_2 = _in_pixels(values, spec)
         box = Box(min(x_1, x_2), min(y_1, y_2), max(x_1, x_2), max(y_1, y_2))
         if box.x_min < box.x_max and box.y_min < box.y_max:
-            mended.append((identity, box))
-    return mended[:_MOST_BOXES]
+            fitted.append((identity, box))
+    return fitted[:_MOST_BOXES]
 
 
 def _in_pixels(values: list[float], spec: QuestionSpec) -> list[int]:

@@ -32,9 +32,9 @@ class Choice(TypedAnswer):
         if spec.options or spec.labels:
             if value in (spec.options or spec.labels):
                 return cls(value)
-            raise Unparsable("neither a letter nor the text of an option" if spec.labels else "no option")
+            raise Unparsable("is neither a letter nor the text of an option" if spec.labels else "is not an option")
         if not value or value != one_line(value) or len(value) > _LONGEST_FREE_TEXT:
-            raise Unparsable("no short line")
+            raise Unparsable("is not one short line")
         return cls(value)
 
     @classmethod
@@ -45,7 +45,7 @@ class Choice(TypedAnswer):
             return cls.parse(one_line(said)[:_LONGEST_FREE_TEXT], spec)
         found = _by_mark(said, spec) or _by_text(said, spec) or _by_letter_inside(said, spec)
         if found is None:
-            raise Unparsable("no option of the question, or no single one")
+            raise Unparsable("does not name a single option of the question")
         return cls(found)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 UNDECODABLE = "\ufffd"
-"""What tokenizers write for bytes that are no UTF-8."""
+"""What tokenizers write for bytes that are not UTF-8."""
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 _LEFT_OPEN = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.IGNORECASE | re.DOTALL)
@@ -56,5 +56,5 @@ def _strip_pair(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Line breaks, control characters and bytes that were no text become blanks, and runs of blanks become one."""
+    """Line breaks, control characters and undecodable bytes become blanks, and runs of blanks become one."""
     return " ".join("".join(char if char.isprintable() and char != UNDECODABLE else " " for char in text).split())

@@ -31,11 +31,11 @@ class LabelSet(TypedAnswer):
         # A lone label that holds the separator itself is one label.
         parts = [text.strip()] if text.strip() in spec.labels else [part.strip() for part in text.split(mark)]
         if not all(part and part == one_line(part) for part in parts):
-            raise Unparsable("an empty label or one with a line break")
+            raise Unparsable("has an empty label or one with a line break")
         if spec.labels and not set(parts) <= set(spec.labels):
-            raise Unparsable("a label that the question does not list")
+            raise Unparsable("has a label that the question does not list")
         if len(set(parts)) < len(parts):
-            raise Unparsable("a repeated label")
+            raise Unparsable("repeats a label")
         return cls(_in_order(parts, spec), spec.separator)
 
     @classmethod
@@ -48,7 +48,7 @@ class LabelSet(TypedAnswer):
         else:
             known = [label for part in re.split(r"[;\n|]", said) for label in _labels_of(part, spec)]
         if not known:
-            raise Unparsable("none of the question's labels")
+            raise Unparsable("has none of the question's labels")
         return cls(_in_order(known, spec), spec.separator)
 
     @classmethod

@@ -24,7 +24,7 @@ _NUMBER = (
 )
 _ANY = re.compile(_NUMBER)
 _RANGE = re.compile(rf"({_NUMBER})\s*(?:-|\u2013|\u2014|to|and)\s*({_NUMBER})")
-_TOLD = re.compile(
+_ANNOUNCED = re.compile(
     rf"(?:=|\b(?:is|are|of|total|totals?|count|about|approximately|around|roughly)\b:?)\s*~?\s*({_NUMBER})"
 )
 
@@ -57,7 +57,7 @@ class Count(TypedAnswer):
     def parse(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts bare digits."""
         if not re.fullmatch(_COUNT, text.strip(), re.ASCII):
-            raise Unparsable("no bare whole number below a million")
+            raise Unparsable("is not a bare whole number below a million")
         return cls(int(text))
 
     @classmethod
@@ -65,7 +65,7 @@ class Count(TypedAnswer):
         """Accepts a number in a sentence, with separators, as a decimal, with an exponent, as a range or a word."""
         value = _find(text, "")
         if value < 0:
-            raise Unparsable("a negative count")
+            raise Unparsable("is a negative count")
         return cls(round(value))
 
     @classmethod
@@ -93,10 +93,10 @@ class Measurement(TypedAnswer):
     def parse(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts a bare decimal number without exponent in the plausible range."""
         if not re.fullmatch(f"-?{_MEASUREMENT}", text.strip(), re.ASCII):
-            raise Unparsable("no bare decimal number between minus and plus a million")
+            raise Unparsable("is not a bare decimal number between minus and plus a million")
         value = float(text)
         if not spec.value_range[0] <= value <= spec.value_range[1]:
-            raise Unparsable("a number outside the plausible range")
+            raise Unparsable("is a number outside the plausible range")
         return cls(value)
 
     @classmethod
@@ -140,16 +140,16 @@ def _find(text: str, unit: str) -> float:
         found = (_value(bounds[1]) + _value(bounds[2])) / 2
     elif unit and (measured := re.search(rf"({_NUMBER})\s*(?:{re.escape(unit)}|per ?cent|degrees?)", said)):
         found = _value(measured[1])
-    elif told := _TOLD.search(said):
-        found = _value(told[1])
+    elif announced := _ANNOUNCED.search(said):
+        found = _value(announced[1])
     elif any_number := _ANY.search(said):
         found = _value(any_number[0])
     elif word := _WORD.search(said):
         found = float(_WORD_VALUES[word[0].lower()])
     if found is None:
-        raise Unparsable("no number")
+        raise Unparsable("has no number")
     if not abs(found) <= GREATEST:
-        raise Unparsable("a number of a million or more")
+        raise Unparsable("is a number of a million or more")
     return found
 
 

@@ -11,7 +11,7 @@ BoxSpace = Literal["norm1000", "pixel"]
 """What box numbers mean in a model's text: thousandths of width and height, or pixels of the original."""
 
 GREATEST = 999_999
-"""Greater numbers are no counts or measurements of anything in an image, but a model that lost its thread."""
+"""Greater numbers are treated as degenerate output: nothing in an image is counted or measured in them."""
 
 Shape = Literal["list", "object", ""]
 

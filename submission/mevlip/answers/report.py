@@ -26,11 +26,11 @@ class Report(TypedAnswer):
         """Accepts one plain line without tags or fences."""
         line = text.strip()
         if not line:
-            raise Unparsable("no visible text")
+            raise Unparsable("has no visible text")
         if line != one_line(line):
-            raise Unparsable("more than one plain line")
+            raise Unparsable("is more than one plain line")
         if is_wrapped(line):
-            raise Unparsable("wrapped in tags or fences")
+            raise Unparsable("is wrapped in tags or fences")
         return cls(line)
 
     @classmethod

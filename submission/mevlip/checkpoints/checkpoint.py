@@ -27,7 +27,7 @@ MANIFEST_NAME = "manifest.json"
 MEDICAL_NAME = "me-vlip"
 DEMO_NAME = "demo"
 CODE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
-"""Files that could run code when they are loaded; a checkpoint folder holds none."""
+"""Files that could run code when they are loaded; a checkpoint folder has no such file."""
 
 _REFETCH = "Assemble the checkpoint again, or fetch it again."
 
@@ -187,7 +187,7 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
         content = path.read_bytes()
         manifest = Manifest.model_validate_json(content)
     except (OSError, ValidationError) as error:
-        raise CheckpointError(f"{path} is no valid manifest ({first_error(error)})", _REFETCH) from error
+        raise CheckpointError(f"{path} is not a valid manifest ({first_error(error)})", _REFETCH) from error
     return manifest, hashlib.sha256(content).hexdigest()
 
 

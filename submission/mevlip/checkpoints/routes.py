@@ -107,7 +107,7 @@ def read_route(adapter_folder: Path) -> Route:
         route = Route.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise CheckpointError(
-            f"adapter {adapter_folder.name!r}: {path} is no valid route ({first_error(error)})",
+            f"adapter {adapter_folder.name!r}: {path} is not a valid route ({first_error(error)})",
             "Write it again with the training commands, or fetch the checkpoint again.",
         ) from error
     if route.adapter != adapter_folder.name:

@@ -81,7 +81,7 @@ class TooManyFailures(MevlipError):
 
 
 class InputError(MevlipError):
-    """The input folder holds no question that could be read."""
+    """The input folder has no question that can be read."""
 
     exit_code = ExitCode.NO_INPUT
 

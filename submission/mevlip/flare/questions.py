@@ -138,7 +138,7 @@ def input_root(root: Path) -> Path:
 
 
 def no_questions(root: Path, problems: Sequence[str]) -> InputError:
-    """The error where a folder holds no question file."""
+    """The error where a folder has no question file."""
     detail = f" ({'; '.join(problems)})" if problems else ""
     return InputError(
         f"No question file was found below {root}{detail}",

@@ -43,7 +43,7 @@ class Walk(Protocol):
         """The whole answer as soon as nothing is left to decide."""
 
     def starts(self) -> dict[str, int]:
-        """The first token of each option, where it tells them apart."""
+        """The first token of each option, where it distinguishes them."""
 
 
 class Grammars:
@@ -281,7 +281,7 @@ class _TrieWalk:
         return {next(iter(node.texts)): token for token, node in first.items()}
 
     def _next(self) -> dict[int, list[_State]]:
-        """The states after each token that is no end."""
+        """The states after each token that is not an end."""
         after: dict[int, list[_State]] = {}
         for state in self._states:
             for said, node in self._positions(state):

@@ -74,7 +74,7 @@ class Router:
         """Loads the classifier from a local folder.
 
         Raises:
-            CheckpointError: The folder holds no complete classifier.
+            CheckpointError: The folder does not hold a complete classifier.
         """
         settings = _read_settings(folder)
         from gliclass import GLiClassModel
@@ -155,5 +155,5 @@ def _read_settings(folder: Path) -> RouterSettings:
         return RouterSettings.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise CheckpointError(
-            f"{path} is no valid router setting ({first_error(error)})", "Fetch or train the router again."
+            f"{path} is not a valid router setting ({first_error(error)})", "Fetch or train the router again."
         ) from error

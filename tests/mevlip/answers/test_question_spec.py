@@ -1,4 +1,4 @@
-"""The form of an answer, as a question tells it."""
+"""What is read from a question."""
 
 from __future__ import annotations
 

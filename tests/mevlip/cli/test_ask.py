@@ -20,11 +20,11 @@ WHERE = "Return [x_min, y_min, x_max, y_max] of the nodule."
 def test_the_answer_comes_with_how_it_came_about() -> None:
     done = run_mevlip("ask", NODULE, "Is there a nodule? A: No, B: Yes", "--task", "classification", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["task"] == told["adapter"] == "classification" and told["router_confidence"] == 1
-    assert told["answer"] in ("A", "B")
-    assert sum(told["option_probabilities"].values()) == pytest.approx(1, abs=1e-3)
-    assert told["option_probabilities"][told["answer"]] == pytest.approx(told["probability"], abs=1e-6)
+    shown = json.loads(done.stdout)
+    assert shown["task"] == shown["adapter"] == "classification" and shown["router_confidence"] == 1
+    assert shown["answer"] in ("A", "B")
+    assert sum(shown["option_probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert shown["option_probabilities"][shown["answer"]] == pytest.approx(shown["probability"], abs=1e-6)
 
 
 def test_boxes_are_drawn_on_the_first_image(tmp_path: Path) -> None:

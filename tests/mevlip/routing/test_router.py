@@ -67,7 +67,7 @@ def test_broken_settings_are_named(tmp_path: Path, change: dict[str, object]) ->
     folder = Path(shutil.copytree(DEMO / "router", tmp_path / "router"))
     settings = json.loads((folder / ROUTER_NAME).read_text())
     (folder / ROUTER_NAME).write_text(json.dumps(settings | change))
-    with pytest.raises(CheckpointError, match=r"router\.json is no valid router setting"):
+    with pytest.raises(CheckpointError, match=r"router\.json is not a valid router setting"):
         Router.load(folder)
 
 

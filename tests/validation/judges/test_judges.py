@@ -96,11 +96,11 @@ def test_an_environment_without_the_scorer_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "told"), [("{}", "no usable scores"), ('{"scorer": "s", "scores": [1, 2]}', "2 scores for 1 reports")]
+    ("written", "cause"), [("{}", "no usable scores"), ('{"scorer": "s", "scores": [1, 2]}', "2 scores for 1 reports")]
 )
-def test_an_answer_that_does_not_fit_is_refused(tmp_path: Path, written: str, told: str) -> None:
+def test_an_answer_that_does_not_fit_is_refused(tmp_path: Path, written: str, cause: str) -> None:
     command = tmp_path / "python"
     command.write_text(f"#!/bin/sh\nprintf '%s' '{written}' > \"$4\"\n")
     command.chmod(0o755)
-    with pytest.raises(EnvironmentProblem, match=told):
+    with pytest.raises(EnvironmentProblem, match=cause):
         run_judge("GREEN", [{"reference": "x", "candidate": "x"}], command)

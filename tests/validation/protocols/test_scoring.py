@@ -120,7 +120,7 @@ def test_macro_means_over_data_sets_and_reads_what_is_meant() -> None:
     rows = [make_row(CLS, "B", "B", "one"), make_row(CLS, "B", "B", "one"), make_row(CLS, "A", "B", "two")]
     assert scores_of(CLS, rows)["macro"] == 0.5
     assert scores(CLS, ("Answer: B.", "B"))["macro"] == 1
-    assert scores(CLS, ("nothing", "A"))["macro"] == 0, "a fallback that happens to be right is no answer"
+    assert scores(CLS, ("nothing", "A"))["macro"] == 0, "a fallback that happens to be right is not an answer"
 
 
 def test_a_label_with_a_comma_is_one_label_under_macro() -> None:

@@ -166,7 +166,7 @@ def _parse(answer_class: type[_Answer], text: str, spec: QuestionSpec, code: Iss
     try:
         return answer_class.parse(text, spec)
     except Unparsable as error:
-        raise TargetError(code, f"{text!r} is {error}") from error
+        raise TargetError(code, f"{text!r} {error}") from error
 
 
 def _parse_boxes(answer_class: type[_Answer], found: list[Any] | dict[str, list[Any]], spec: QuestionSpec) -> _Answer:

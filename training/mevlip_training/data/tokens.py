@@ -41,7 +41,7 @@ def read_tokens(folder: Path) -> Tokens:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise EnvironmentProblem(
-            f"{folder} holds no tokenizer ({type(error).__name__})", "Name the base model's folder as --tokenizer."
+            f"{folder} has no tokenizer ({type(error).__name__})", "Name the base model's folder as --tokenizer."
         ) from error
     return Tokens(reserved_tokens(tokenizer), lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]))
 

@@ -147,7 +147,7 @@ def _smear_types(dataset: DemoDataset, rng: random.Random) -> Scene:
 
 
 def _chromosome_plates(_: DemoDataset, rng: random.Random) -> Scene:
-    """Bars whose length and number of bands tell their identity."""
+    """Bars whose length and number of bands show their identity."""
     image, draw = _canvas(rng, (215, 215, 215), (240, 240, 240))
     row = image.height / 4
     found: dict[str, list[list[int]]] = {}

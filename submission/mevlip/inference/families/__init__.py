@@ -1,7 +1,7 @@
 """Model families, one file each, named as the base's config.json names its model type.
 
-A file here that defines `FAMILY` is a family: how its processor is loaded, and what its image processor is told. A base
-of any other type goes through transformers' AutoProcessor.
+A file here that defines `FAMILY` is a family: how its processor is loaded, and which options its image processor
+gets. A base of any other type goes through transformers' AutoProcessor.
 """
 
 from __future__ import annotations
