@@ -98,7 +98,7 @@ def test_a_manifest_cannot_point_outside(copy: Path, name: str) -> None:
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"name": 3}'])
 def test_a_broken_manifest_is_named(copy: Path, content: str) -> None:
     (copy / MANIFEST_NAME).write_text(content)
-    with pytest.raises(CheckpointError, match="no valid manifest"):
+    with pytest.raises(CheckpointError, match="not a valid manifest"):
         read_manifest(copy)
 
 
@@ -113,7 +113,7 @@ def rewrite_route(folder: Path, owner: str, changes: dict[str, object]) -> None:
     ("changes", "cause"),
     [
         ({"base_revision": "other"}, "was trained on"),
-        ({"surprise": 1}, "no valid route .surprise"),
+        ({"surprise": 1}, "not a valid route .surprise"),
         ({"max_new_tokens": {}}, "covers exactly"),
         ({"adapter": "detection", "max_new_tokens": {"detection": 5}}, "belongs to 'detection'"),
         ({"quantization": {"kind": "nf4", "double": False}}, "different quantization"),
