@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from mevlip.flare.images import load_question_images
 from mevlip.flare.questions import read_input_folder
 from mevlip_validation.perturbations import PERTURBATIONS, perturbed
@@ -21,6 +23,7 @@ def test_blank_images_keep_their_sizes_and_their_problems(write_questions: Calla
     assert loaded.problems == ("image 'gone.png': not found beside its question file",) and loaded.named == 3
 
 
+@pytest.mark.model
 def test_a_question_alone_is_asked_by_its_text(write_questions: Callable[..., Path], tmp_path: Path) -> None:
     root = write_questions([record(), record(image=["a.png"])])
     folder = read_input_folder(root)

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import EXAMPLES, run_mevlip
 
+pytestmark = pytest.mark.slow  # each starts the command, which imports half of scientific Python
+
 Alter = Callable[[list[dict[str, Any]]], None]
 
 
