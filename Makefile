@@ -5,7 +5,7 @@ IMAGE ?= me-vlip:latest
 CHECKPOINT ?= demo
 BUILD_FLAGS ?= # such as --build-arg PIP_INDEX_URL=...
 
-.PHONY: demo test lint bench image demo-checkpoint example-inputs train-env judges-env image-test
+.PHONY: demo test test-fast lint bench image demo-checkpoint example-inputs train-env judges-env image-test
 
 demo: .venv/ready ## answer the example questions with the demo checkpoint, show the answers and score them
 	$(BIN)/mevlip predict examples/inputs build/demo --explanations build/demo/explanations.jsonl
@@ -16,6 +16,9 @@ demo: .venv/ready ## answer the example questions with the demo checkpoint, show
 
 test: .venv/ready .venv-train/ready ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 # two single-threaded workers: most tests wait for subprocesses
+
+test-fast: .venv/ready ## run the tests that take no more than moments, with fewer examples
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --hypothesis-profile fast -m "not engine and not model and not slow"
 
 lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .
@@ -36,7 +39,7 @@ example-inputs: .venv/ready ## redraw the example questions
 	$(BIN)/python -m mevlip_training.demo.inputs examples
 
 image-test: .venv/ready ## build, test and export the image with the demo checkpoint; status 7 without an engine
-	$(BIN)/python -m pytest -m engine -s --timeout 900 tests/release; status=$$?; test $$status -ne 7 || \
+	$(BIN)/python -m pytest -m engine -s tests/release; status=$$?; test $$status -ne 7 || \
 	  echo "no container engine: the image was not tested"; exit $$status
 
 train-env: .venv-train/ready ## the environment for LLaMA-Factory

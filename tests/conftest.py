@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ from mevlip.tasks import TaskType
 
 go_offline()
 settings.register_profile("untimed", deadline=None)  # a test says nothing about how busy its machine is
+settings.register_profile("fast", deadline=None, max_examples=20)  # make test-fast
 settings.load_profile("untimed")
+
+HANG = 1800
+"""Seconds after which whatever a test waits for hangs; far more than a busy machine needs."""
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "checkpoints" / "demo"
@@ -43,6 +47,52 @@ TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 needs_training_environment = pytest.mark.skipif(
     not TRAIN_PYTHON.exists(), reason="LLaMA-Factory has an environment of its own: make train-env"
 )
+
+
+LOADING_FIXTURES = {"demo_run", "encoder_folder", "model", "router", "thin_checkpoint", "trained"}
+"""Fixtures that load, write or train a real model; tests that use one are marked `model`."""
+LOADING_COMMANDS = {"ablate", "ask", "doctor", "predict"}
+"""Commands that have loaded a real model where they end well."""
+
+_running: list[pytest.Item] = []
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what -m leaves out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if LOADING_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.model)
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures are set up
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _running[:] = [item]
+
+
+def require_marker() -> None:
+    """Fails the running test where it is not marked as one that loads a model, so that `make test-fast` stays fast."""
+    for item in _running:
+        if item.get_closest_marker("model") is None:
+            pytest.fail(f"{item.nodeid} loads a real model: mark it with @pytest.mark.model", pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_marked_tests_load_models() -> Iterator[None]:
+    from mevlip.inference.model import VisionLanguageModel
+    from mevlip.routing import router
+
+    def guarded(load: Callable[..., Any]) -> Callable[..., Any]:
+        def guard(*arguments: Any, **options: Any) -> Any:
+            require_marker()
+            return load(*arguments, **options)
+
+        return guard
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VisionLanguageModel, "load", guarded(VisionLanguageModel.load))
+        # Predictor holds Router.load as a default argument, so the guard stands in what it calls.
+        patch.setattr(router, "input_pipeline", guarded(router.input_pipeline))
+        yield
 
 
 class FakeModel:
@@ -146,4 +196,9 @@ def run_mevlip(
     """Runs the real command in a process of its own."""
     command = [sys.executable, "-m", "mevlip", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "submission"), **(env or {})}
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False, **options)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=HANG, env=environment, check=False, **options
+    )
+    if command[3] in LOADING_COMMANDS and "--help" not in command and done.returncode in (0, 4):
+        require_marker()
+    return done

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, record
+from tests.conftest import HANG, ROOT, record
 
 SHELL = shutil.which("dash") or "sh"
 Write = Callable[..., Path]
@@ -21,9 +21,10 @@ def call(
     *arguments: str | Path, script: Path = ROOT / "predict.sh", **options: object
 ) -> subprocess.CompletedProcess[str]:
     command = [SHELL, str(script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.model
 def test_two_arguments_with_blanks_from_another_folder(write_questions: Write, tmp_path: Path) -> None:
     write_questions([record()])
     (tmp_path / "in").rename(tmp_path / "my input")
@@ -58,6 +59,7 @@ def test_no_arguments_mean_the_containers_mounts(recorder: Path) -> None:
     assert done.stdout.splitlines()[7] == f"path {recorder.parent}/submission"
 
 
+@pytest.mark.model
 def test_nothing_is_imported_from_the_current_folder(write_questions: Write, tmp_path: Path) -> None:
     """From a folder with a package of its name, the script once ran that one and left with status 0."""
     write_questions([record()])
@@ -72,7 +74,7 @@ def test_nothing_is_imported_from_the_current_folder(write_questions: Write, tmp
 
 def test_no_arguments_run_by_name_in_its_own_folder(recorder: Path) -> None:
     done = subprocess.run(
-        [SHELL, "predict.sh"], cwd=recorder.parent, capture_output=True, text=True, timeout=20, check=False
+        [SHELL, "predict.sh"], cwd=recorder.parent, capture_output=True, text=True, timeout=HANG, check=False
     )
     assert "/workspace/inputs" in done.stdout
 

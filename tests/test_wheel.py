@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DEMO, EXAMPLES, ROOT
+from tests.conftest import DEMO, EXAMPLES, HANG, ROOT
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    subprocess.run(command, check=True, capture_output=True, timeout=HANG)
     [path] = folder.glob("*.whl")
     return path
 
@@ -35,7 +37,7 @@ def run(installed: Path, folder: Path, *arguments: str | Path) -> subprocess.Com
     command = [sys.executable, "-P", "-m", "mevlip", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=240, env=environment, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=HANG, env=environment, check=False
     )
 
 
@@ -51,6 +53,7 @@ def test_its_packages_are_of_one_name_and_hold_their_data(wheel: Path) -> None:
         assert needed in names, needed
 
 
+@pytest.mark.model
 def test_it_predicts_checks_and_scores_without_the_repository(installed: Path, tmp_path: Path) -> None:
     code = "import mevlip, mevlip_validation; print(mevlip.__file__, mevlip_validation.__file__)"
     environment = {**os.environ, "PYTHONPATH": str(installed)}

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.full_size import BUDGETS, measure, write
 from mevlip.checkpoints.checkpoint import open_checkpoint, stored_quantization
 from mevlip.tasks import TaskType
@@ -9,6 +11,7 @@ from mevlip_training.shapes.internvl3 import thin
 from tests.conftest import DEMO, EXAMPLES
 
 
+@pytest.mark.model
 def test_the_measurement_runs_at_a_thin_size(tmp_path: Path) -> None:
     """Every phase and every task of both ways of storing the base; the figures mean nothing at this size."""
     written, (plain, packed) = write(tmp_path, thin(), DEMO / "router")

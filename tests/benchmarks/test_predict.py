@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.predict import one_by_one, planned
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import read_input_folder
@@ -7,6 +9,7 @@ from mevlip.routing.router import Router
 from tests.conftest import DEMO, EXAMPLES, FakeModel
 
 
+@pytest.mark.model
 def test_planning_saves_router_batches_switches_and_forwards_and_loses_no_question() -> None:
     folder, checkpoint = read_input_folder(EXAMPLES), open_checkpoint(DEMO)
     router = Router.load(checkpoint.router)

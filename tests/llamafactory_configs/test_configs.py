@@ -19,7 +19,7 @@ from transformers import InternVLForConditionalGeneration, get_linear_schedule_w
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Quantization
 from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.shapes.internvl3 import internvl3_8b
-from tests.conftest import ROOT, TRAIN_PYTHON
+from tests.conftest import HANG, ROOT, TRAIN_PYTHON
 
 FOLDER = ROOT / "llamafactory_configs"
 ADAPTERS = {name: FOLDER / f"{name}.yaml" for name in adapter_names()}
@@ -166,6 +166,7 @@ def test_learning_rate_rises_to_its_peak_at_step_772_and_falls_to_zero(steps: in
     assert rate[steps] == 0
 
 
+@pytest.mark.model
 def test_model_of_the_8b_shape_has_the_logged_parameters() -> None:
     with torch.device("meta"):
         model = InternVLForConditionalGeneration(internvl3_8b())
@@ -196,7 +197,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=HANG,
         env=environment,
         cwd=tmp_path_factory.mktemp("empty"),  # so that no run of before is found and resumed
     )

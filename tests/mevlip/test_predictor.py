@@ -45,6 +45,7 @@ def rows(output: Path) -> list[dict[str, Any]]:
     return content
 
 
+@pytest.mark.model
 def test_every_record_comes_back_in_order_and_unchanged_but_for_its_answer(tmp_path: Path) -> None:
     run(EXAMPLES, tmp_path)
     asked = [one for path in sorted(EXAMPLES.rglob("*_val.json")) for one in json.loads(path.read_bytes())]
@@ -54,6 +55,7 @@ def test_every_record_comes_back_in_order_and_unchanged_but_for_its_answer(tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["predictions.json"]
 
 
+@pytest.mark.model
 def test_the_question_decides_where_task_types_are_hidden_or_wrong(write_questions: Write, tmp_path: Path) -> None:
     texts = [
         "How many cells lie in this field?",
@@ -67,6 +69,7 @@ def test_the_question_decides_where_task_types_are_hidden_or_wrong(write_questio
     assert [result.adapter for result in report.answers] == ["counting", "regression", "report_generation"]
 
 
+@pytest.mark.model
 def test_folder_modality_and_file_names_play_no_part(write_questions: Write, tmp_path: Path) -> None:
     text = "How many cells lie in this field?"
     a = run(write_questions([record(text)], folder="Xray/a"), tmp_path / "1").answers[0]
@@ -78,6 +81,7 @@ def test_folder_modality_and_file_names_play_no_part(write_questions: Write, tmp
     assert (a.task, a.adapter, a.confidence, a.text) == (b.task, b.adapter, b.confidence, b.text)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("options", "adapters"),
     [
@@ -92,6 +96,7 @@ def test_routing_modes(write_questions: Write, tmp_path: Path, options: dict[str
     assert {result.adapter for result in run(root, tmp_path / "out", **options).answers} == adapters
 
 
+@pytest.mark.model
 def test_one_adapter_switch_per_adapter_and_one_router_run_per_distinct_question(tmp_path: Path) -> None:
     model = legal_model()
     counters = run(EXAMPLES, tmp_path, model).counters
@@ -123,6 +128,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp
     assert not (tmp_path / "out" / JOURNAL_NAME).exists()
 
 
+@pytest.mark.model
 def test_two_runs_of_the_real_model_are_byte_identical(tmp_path: Path) -> None:
     for name in ("first", "second"):
         answer_folder(EXAMPLES, tmp_path / name, device="cpu")
@@ -130,6 +136,7 @@ def test_two_runs_of_the_real_model_are_byte_identical(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.model
 def test_a_finished_journal_needs_no_model(
     write_questions: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,12 +157,14 @@ def test_a_finished_journal_needs_no_model(
     assert run_folder(predictor, RunSettings(input=root, output=tmp_path / "out"), quiet=True).resumed == 1
 
 
+@pytest.mark.model
 def test_the_limit_is_loud(write_questions: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_questions([record(f"{i}? A: x, B: y") for i in range(5)])
     assert len(run(root, tmp_path / "out", limit=2).answers) == 2
     assert "PARTIAL OUTPUT: --limit leaves 3 questions out" in caplog.text
 
 
+@pytest.mark.model
 def test_each_failed_question_is_named_with_its_place(
     write_questions: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,6 +203,7 @@ def test_too_many_failures_of_the_model_leave_a_valid_output(
     assert len(rows(tmp_path / "out")) == 40
 
 
+@pytest.mark.model
 def test_unusable_records_are_no_failures_of_the_model(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(image="a.png"), record(image="b.png"), record("", image="a.png")])
     (root / "Xray/set/b.png").unlink()
@@ -253,6 +263,7 @@ def test_every_demo_task_has_examples() -> None:
     assert len({dataset.category for dataset in DATASETS}) == 8
 
 
+@pytest.mark.model
 @needs_flare_data
 @pytest.mark.parametrize("hidden", [False, True], ids=["declared", "hidden"])
 def test_the_challenges_own_questions(tmp_path: Path, hidden: bool) -> None:

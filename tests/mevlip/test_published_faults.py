@@ -72,17 +72,20 @@ def test_texts_that_were_misread(task: TaskType, spec: QuestionSpec, text: str, 
     assert read_answer(task, text, spec).text == answer
 
 
+@pytest.mark.model
 def test_3_the_routed_task_decides_how_an_answer_is_read(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(CELLS, TaskType=""), record(CELLS, TaskType="Classification")])
     report = answered(root, tmp_path / "out", lambda adapter, text: "12 cells")
     assert [(result.task, result.text) for result in report.answers] == [(COUNT, "12")] * 2
 
 
+@pytest.mark.model
 def test_5_the_router_reads_each_distinct_question_once(write_questions: Write, tmp_path: Path) -> None:
     report = answered(write_questions([record(CELLS)] * 40), tmp_path / "out", lambda adapter, text: "12")
     assert report.counters.router_forwards == 1
 
 
+@pytest.mark.model
 def test_6_and_15_every_view_of_a_question_is_shown(write_questions: Write, tmp_path: Path) -> None:
     views = ["imagesVal/a-1.png", "imagesVal/a-2.png", "imagesVal/a-3.png"]
     report = answered(write_questions([record(CELLS, image=views)]), tmp_path / "out", lambda adapter, text: "12")
@@ -96,6 +99,7 @@ def test_10_the_budget_holds_a_full_set_of_chromosomes() -> None:
     assert TASKS[INST].max_new_tokens > 46 * 23.4
 
 
+@pytest.mark.model
 def test_11_an_error_is_never_an_answer(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(CELLS, image="imagesVal/gone.png"), record(CELLS)])
     (root / "Xray/set/imagesVal/gone.png").unlink()
@@ -114,6 +118,7 @@ def test_11_an_error_is_never_an_answer(write_questions: Write, tmp_path: Path) 
     assert not (tmp_path / "broken/predictions.json").exists()
 
 
+@pytest.mark.model
 def test_12_a_crash_loses_no_finished_answer(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(CELLS), record("Report on the lungs in this film.")])
 
@@ -127,6 +132,7 @@ def test_12_a_crash_loses_no_finished_answer(write_questions: Write, tmp_path: P
     assert "12" in (tmp_path / "out" / JOURNAL_NAME).read_text("utf-8")
 
 
+@pytest.mark.model
 def test_13_truth_and_broken_files_are_no_questions(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(CELLS)])
     write_questions([record(CELLS, Answer="99")], name="set_questions_val_withGT.json")

@@ -27,6 +27,7 @@ QUESTIONS = {
 }
 
 
+@pytest.mark.slow
 def test_they_have_the_sizes_and_depths_of_their_originals() -> None:
     shapes = {name: (width, height) for name, width, height in sizes()}
     assert shapes["chest_15_bit.png"] == (1841, 1955)
@@ -38,6 +39,7 @@ def test_they_have_the_sizes_and_depths_of_their_originals() -> None:
     assert dicom("color3d_jpeg_baseline.dcm").NumberOfFrames == 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda one: one.name)
 def test_a_real_picture_is_read_in_full_range_and_fitted_in_its_own_shape(picture: Picture, tmp_path: Path) -> None:
     image = load_image(picture.put(tmp_path))

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from mevlip_release.build import default_base
+from tests.conftest import HANG, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PORT = 18765  # fixed: another address would change a build argument, and so a layer
 
 _HOOK = "nvidia-container-runtime-hook"
@@ -139,7 +139,7 @@ def _daemon(work: Path) -> Iterator[str]:
         environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}"}
         daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG
         while not _answers(url):
             if daemon.poll() is not None or time.monotonic() > deadline:
                 last = (work / "dockerd.log").read_text(errors="replace").strip().splitlines()[-1:]
@@ -148,7 +148,7 @@ def _daemon(work: Path) -> Iterator[str]:
         yield url
     finally:
         daemon.terminate()
-        daemon.wait(30)
+        daemon.wait(HANG)
         # Its network namespace stays mounted and would keep the folder busy.
         subprocess.run(["umount", str(work / "exec/netns/default")], check=False, capture_output=True)
 
@@ -170,7 +170,7 @@ def _serving(folder: Path) -> Iterator[None]:
 def _import_base(url: str, base: Path) -> None:
     import docker
 
-    with contextlib.closing(docker.DockerClient(base_url=url, timeout=120)) as client:
+    with contextlib.closing(docker.DockerClient(base_url=url, timeout=HANG)) as client:
         base_name = default_base()
         if client.images.list(name=base_name):  # importing it again would invalidate the cache of every layer above it
             return

@@ -100,6 +100,7 @@ def test_missing_rows_are_named_with_the_remedy(data: Path) -> None:
         planned(data)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_repeated(data: Path, fake_cli: Path) -> None:
     run = planned(data)
     train(run, quiet=True)
@@ -108,12 +109,14 @@ def test_a_finished_run_is_not_repeated(data: Path, fake_cli: Path) -> None:
     assert yaml.safe_load((run.output / "config.yaml").read_text("utf-8")) == run.settings
 
 
+@pytest.mark.slow
 def test_a_folder_with_another_run_is_left_alone(data: Path, fake_cli: Path) -> None:
     train(planned(data), quiet=True)
     with pytest.raises(InputError, match="holds a run with other settings"):
         train(planned(data, {"learning_rate": 1.0e-5}), quiet=True)
 
 
+@pytest.mark.slow
 def test_a_packed_adapter_has_all_that_a_checkpoint_needs_and_no_path(data: Path, fake_cli: Path) -> None:
     run = planned(data)
     folder = data.parent / "adapters"
@@ -133,6 +136,7 @@ def test_a_packed_adapter_has_all_that_a_checkpoint_needs_and_no_path(data: Path
         assert b"/secret" not in path.read_bytes() and str(data).encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "cause"),
     [

@@ -43,6 +43,7 @@ def test_files_that_could_run_code_stay_behind(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "made/base").iterdir()} == {p.name for p in (DEMO / "base").iterdir()}
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("size", ["demo", "thin"])
 def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
     size: str, thin_checkpoint: Path, tmp_path: Path
@@ -77,6 +78,7 @@ def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
         assert torch.equal(first.pooler_output, second.pooler_output)
 
 
+@pytest.mark.model
 def test_a_base_stored_in_four_bits_is_asked_and_assembled_again_as_it_is(tmp_path: Path) -> None:
     put_together(tmp_path / "made", quantize=True)
     put_together(tmp_path / "again", base=tmp_path / "made/base", quantize=True)
@@ -90,6 +92,7 @@ def test_a_base_stored_in_four_bits_is_asked_and_assembled_again_as_it_is(tmp_pa
     assert (tmp_path / "stored/predictions.json").read_bytes() == (tmp_path / "plain/predictions.json").read_bytes()
 
 
+@pytest.mark.model
 def test_a_base_stored_in_other_bits_than_the_routes_want_is_named(tmp_path: Path) -> None:
     put_together(tmp_path / "made", quantize=True)
     shutil.copytree(DEMO / "adapters", tmp_path / "adapters")

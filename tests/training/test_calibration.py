@@ -118,6 +118,7 @@ def test_without_matplotlib_no_plot_is_drawn(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "plots").exists()
 
 
+@pytest.mark.slow
 def test_the_plot_is_the_same_file_each_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the report extra is not installed")
     logits, index = scores(50, 1.0)

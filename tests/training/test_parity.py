@@ -25,9 +25,9 @@ from mevlip_training.adapters import disagreements, read_yaml
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS
-from tests.conftest import DEMO, ROOT, TRAIN_PYTHON, needs_training_environment, record
+from tests.conftest import DEMO, HANG, ROOT, TRAIN_PYTHON, needs_training_environment, record
 
-pytestmark = needs_training_environment
+pytestmark = [needs_training_environment, pytest.mark.model]
 BASE = DEMO / "base"
 
 
@@ -97,7 +97,7 @@ class Rows:
             "HF_HOME": str(folder / "hf"),
         }
         command = [str(TRAIN_PYTHON), str(script), str(folder / "variants.json"), str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         for name in names:
             yield name, load_file(folder / f"{name}.safetensors")

@@ -16,7 +16,7 @@ from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS
 from tests.conftest import DEMO, EXAMPLES, ROOT, needs_training_environment, run_mevlip
 
-pytestmark = needs_training_environment
+pytestmark = [needs_training_environment, pytest.mark.model]
 
 
 @pytest.fixture(scope="module")

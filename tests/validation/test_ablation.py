@@ -14,6 +14,9 @@ from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
 PART = EXAMPLES / "Mammography"
 
 
+pytestmark = pytest.mark.model
+
+
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[Row]], FakeModel, Path]:
     out, model = tmp_path_factory.mktemp("ablation"), FakeModel(lambda adapter, text: adapter)

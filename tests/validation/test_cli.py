@@ -15,6 +15,8 @@ from mevlip.tasks import TaskType
 from tests.conftest import EXAMPLES, run_mevlip
 from tests.validation.rows import make_explanation
 
+pytestmark = pytest.mark.slow  # each starts the command, which imports half of scientific Python
+
 Alter = Callable[[list[dict[str, Any]]], None]
 
 

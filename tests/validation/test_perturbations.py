@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip_validation.perturbations import PERTURBATIONS, perturbed
@@ -20,6 +22,7 @@ def test_blank_images_keep_their_sizes_and_their_problems(write_questions: Calla
     assert loaded.problems == ("image 'gone.png': not found beside its question file",) and loaded.named == 3
 
 
+@pytest.mark.model
 def test_a_question_alone_is_asked_by_its_text(write_questions: Callable[..., Path], tmp_path: Path) -> None:
     root = write_questions([record(), record(image=["a.png"])])
     folder = read_input_folder(root)

@@ -31,6 +31,7 @@ def test_a_planted_difference_is_found() -> None:
     assert {one.verdict for one in compare(answers(0.95, 2), answers(0.5, 1))} == {"lose"}
 
 
+@pytest.mark.slow
 def test_equal_systems_tie_in_nearly_every_draw() -> None:
     ties = [compare(answers(0.7, 2 * seed), answers(0.7, 2 * seed + 1), 300)[0].verdict == "tie" for seed in range(100)]
     assert sum(ties) >= 90

@@ -144,6 +144,18 @@ def test_what_is_no_list_of_boxes_is_refused(text: str) -> None:
         Boxes.parse(text, QuestionSpec("Where?", (200, 100)))
 
 
+def test_of_a_text_without_end_the_first_thousand_boxes_are_taken() -> None:
+    """A model that repeats itself, one box after another; what is no strict JSON is read by four numbers each."""
+    drawn = [Box(x, 0, x + 1, 5) for x in range(1200)]
+    flat = " ".join(str(list(box)) for box in drawn)
+    assert Boxes.parse_tolerantly(flat, pixel_form) == Boxes(tuple(drawn[:1000]))
+    assert Boxes.repair(f"[{flat}", pixel_form) == Boxes(tuple(drawn[:1000])), "cut off, too"
+    named = "{'7': [" + ", ".join(str(list(box)) for box in drawn) + "]}"
+    assert InstanceBoxes.parse_tolerantly(named, pixel_form) == InstanceBoxes((("7", tuple(drawn[:1000])),))
+    without_area = "[4, 4, 4, 4] " * 50
+    assert len(Boxes.parse_tolerantly(without_area + flat, pixel_form).boxes) == 1000, "those without area do not count"
+
+
 def test_boxes_read_alike_as_json_and_as_python() -> None:
     text = Boxes((Box(1, 2, 3, 4), Box(5, 6, 7, 8))).format()
     assert json.loads(text) == ast.literal_eval(text) == [[1, 2, 3, 4], [5, 6, 7, 8]]

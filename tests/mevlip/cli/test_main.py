@@ -20,7 +20,7 @@ from PIL import Image
 from mevlip.cli.main import cli
 from mevlip.runs.journal import JOURNAL_NAME
 from mevlip.settings import PredictorSettings, RunSettings
-from tests.conftest import DEMO, EXAMPLES, ROOT, record, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, record, run_mevlip
 
 Write = Callable[..., Path]
 
@@ -91,7 +91,7 @@ def test_status_1_for_a_fault_of_the_program(tmp_path: Path) -> None:
         "from mevlip.cli.main import main; main()"
     )
     command = [sys.executable, "-c", code, "predict", str(EXAMPLES), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=HANG, check=False)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert last_line(done).startswith("mevlip: error: Internal error (ZeroDivisionError: planted)")
@@ -126,12 +126,14 @@ def test_status_3_for_a_package_that_is_not_installed(tmp_path: Path) -> None:
     assert "The package tqdm cannot be imported" in last_line(done)
 
 
+@pytest.mark.model
 def test_status_3_for_a_gpu_that_is_not_there(tmp_path: Path) -> None:
     done = run_mevlip("predict", EXAMPLES, tmp_path, env={"MEVLIP_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 3
     assert "--device cuda was asked for" in last_line(done)
 
 
+@pytest.mark.model
 def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: Write, tmp_path: Path) -> None:
     # Unconstrained, the base says plain words where a number is wanted.
     root = write_questions([record("How many cells lie in this field?")])
@@ -146,6 +148,7 @@ def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: W
     assert run_mevlip("predict", root, tmp_path / "out", "--max-failures", "some").returncode == 2
 
 
+@pytest.mark.model
 def test_an_unreadable_image_is_no_failure_of_the_model(write_questions: Write, tmp_path: Path) -> None:
     root = write_questions([record(image="gone.png")])
     (root / "Xray/set/gone.png").unlink()
@@ -175,6 +178,7 @@ def test_status_6_for_predictions_that_break_the_contract(
     assert "has 2 faults" in last_line(done)
 
 
+@pytest.mark.model
 def test_status_8_for_a_library_that_breaks_every_question(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "from llguidance import hf\n"
@@ -189,17 +193,18 @@ def test_status_8_for_a_library_that_breaks_every_question(tmp_path: Path) -> No
     assert not (tmp_path / "out/predictions.json").exists()
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
 def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "mevlip", "predict", str(EXAMPLES), str(tmp_path), "--batch-size", "1"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     journal = tmp_path / JOURNAL_NAME
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG
     while not (journal.exists() and journal.read_text().count("\n") >= 4):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1].startswith("mevlip: error: Interrupted. Run the same command again")
     assert not (tmp_path / "predictions.json").exists()
@@ -218,10 +223,11 @@ def test_an_interrupt_inside_a_librarys_exec_is_status_130_too(tmp_path: Path) -
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "submission")])}
     command = [sys.executable, "-m", "entry", "predict", "a", "b"]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=HANG, check=False)
     assert done.returncode == 130 and "Interrupted" in last_line(done)
 
 
+@pytest.mark.model
 def test_quiet_prints_warnings_only(write_questions: Write, tmp_path: Path) -> None:
     done = run_mevlip("predict", write_questions([record()]), tmp_path / "out", "--quiet")
     assert done.returncode == 0
@@ -234,6 +240,7 @@ def test_tasks_are_listed() -> None:
     assert len(run_mevlip("tasks").stdout.splitlines()) == 2 + 7
 
 
+@pytest.mark.model
 def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path) -> None:
     done = run_mevlip("doctor", "--checkpoint", "demo")
     assert done.returncode == 0, done.stdout
@@ -271,13 +278,14 @@ def test_help_imports_nothing_heavy() -> None:
         "assert not heavy, heavy"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG, check=False
     )
     assert done.returncode == 0, done.stderr
     for name in cli.list_commands(None):  # type: ignore[arg-type]
         assert name in done.stdout
 
 
+@pytest.mark.model
 def test_pictures_of_every_kind_in_one_run(tmp_path: Path) -> None:
     """The zoo: each picture is answered or its cause named, and none disturbs another."""
     import numpy as np

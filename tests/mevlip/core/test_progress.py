@@ -10,7 +10,7 @@ import termios
 import pytest
 
 from mevlip.core.progress import Progress
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 
 def test_without_a_terminal_ten_lines_at_most(caplog: pytest.LogCaptureFixture) -> None:
@@ -36,7 +36,7 @@ def test_a_terminal_gets_a_bar() -> None:
     )
     controller, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=terminal, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=terminal, timeout=HANG, check=True)
     shown = os.read(controller, 100_000).decode()
     os.close(terminal)
     os.close(controller)

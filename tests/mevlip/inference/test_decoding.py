@@ -217,6 +217,7 @@ def _run(folder: Path, **options: Any) -> RunReport:
     return answer_folder(EXAMPLES, folder, routing="declared", **options)
 
 
+@pytest.mark.model
 def test_where_free_decoding_is_legal_constraints_change_nothing(tmp_path: Path) -> None:
     free = _run(tmp_path / "free", constrain=False)
     held = _run(tmp_path / "held")
@@ -231,6 +232,7 @@ def test_where_free_decoding_is_legal_constraints_change_nothing(tmp_path: Path)
     assert held.counters.generated_tokens < free.counters.generated_tokens
 
 
+@pytest.mark.model
 def test_every_answer_has_a_probability(tmp_path: Path) -> None:
     report = _run(tmp_path, explanations=tmp_path / "why.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "why.jsonl").read_text("utf-8").splitlines()]

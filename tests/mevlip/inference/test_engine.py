@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from mevlip.answers.grammar import OneOf
 from mevlip.checkpoints.routes import ImageSettings, Route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import Batch, plan
-from mevlip.inference.completion import Generation, OutOfMemory
+from mevlip.inference.completion import Completion, Generation, OutOfMemory
 from mevlip.inference.engine import Answer, Engine
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TASKS, TaskType
@@ -33,10 +35,10 @@ ROUTES = {
 
 
 def run(
-    model: FakeModel, root: Path, task: TaskType = TaskType.CLASSIFICATION, size: int = 8
+    model: FakeModel, root: Path, task: TaskType = TaskType.CLASSIFICATION, size: int = 8, constrain: bool = True
 ) -> tuple[Engine, list[Answer]]:
     folder = read_input_folder(root)
-    engine = Engine(model, ROUTES, ImageStore(folder.root).load)
+    engine = Engine(model, ROUTES, ImageStore(folder.root).load, constrain=constrain)
     routed = [RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions]
     results = [result for batch in engine.run(plan(routed, size)) for result in batch]
     return engine, sorted(results, key=lambda result: result.position)
@@ -55,6 +57,46 @@ def test_boxes_use_the_first_images_own_size(write_questions: Write) -> None:
     Image.new("RGB", (500, 300)).save(root / "Xray/set/imagesVal/a.png")
     _, [result] = run(FakeModel(lambda *_: "[[0, 500, 1000, 1000]]"), root, TaskType.DETECTION)
     assert result.text == "[[0, 150, 500, 300]]"
+
+
+def test_the_first_image_sets_the_scale_of_boxes_where_a_question_has_several(write_questions: Write) -> None:
+    root = write_questions([record("Where?", ["wide.png", "tall.png"]), record("Where?", ["tall.png", "wide.png"])])
+    for name, size in (("wide.png", (500, 300)), ("tall.png", (200, 800))):
+        Image.new("RGB", size).save(root / "Xray/set" / name)
+    model = FakeModel(lambda *_: "[[0, 500, 1000, 1000]]")
+    _, results = run(model, root, TaskType.DETECTION)
+    assert [count for _, _, counts, _ in model.batches for count in counts] == [2, 2], "both images are shown"
+    assert [result.text for result in results] == ["[[0, 150, 500, 300]]", "[[0, 400, 200, 800]]"]
+
+
+def test_the_model_gets_each_questions_grammar_unless_answers_are_free(write_questions: Write) -> None:
+    root = write_questions([record("Which? A: Cat, B: Dog"), record("Which? A: Cat, B: Dog, C: Cow")])
+    constrained, free = FakeModel(lambda *_: "B"), FakeModel(lambda *_: "B")
+    run(constrained, root)
+    run(free, root, constrain=False)
+    assert constrained.grammars == [OneOf(("A", "B")), OneOf(("A", "B", "C"))]
+    assert free.grammars == [None, None]
+
+
+def test_free_answers_stay_free_where_a_question_is_tried_again(write_questions: Write) -> None:
+    model = breaking(lambda text: "" if "poison" in text else "B")
+    run(model, write_questions([record("poison? A: x, B: y"), record("fine? A: x, B: y")]), constrain=False)
+    assert model.grammars and set(model.grammars) == {None}, "also for the harmless question"
+
+
+def test_an_answer_keeps_what_the_model_wrote_and_how_sure_it_was(write_questions: Write) -> None:
+    class Sure(FakeModel):
+        def generate(self, prompts: Any, *rest: Any) -> Generation:
+            made = super().generate(prompts, *rest)
+            sure = (Completion("B", 1, 0.9, {"A": 0.1, "B": 0.9}), Completion("It is A", 3, 0.25))
+            return replace(made, completions=sure[: len(prompts)])
+
+    engine, results = run(Sure(), write_questions([record(), record(), record(image=None) | {"Question": ""}]))
+    assert [result.completion and result.completion.text for result in results] == ["B", "It is A", None]
+    assert [result.probability for result in results] == [0.9, 0.25, None]
+    assert [result.options for result in results] == [{"A": 0.1, "B": 0.9}, {}, {}]
+    assert [result.text for result in results][:2] == ["B", "A"]
+    assert engine.counters.generated_tokens == 1 + 3
 
 
 def test_all_images_of_a_question_are_shown_up_to_the_routes_cap(write_questions: Write) -> None:
@@ -180,5 +222,6 @@ def test_costs_are_counted(write_questions: Write) -> None:
     counters = engine.counters
     assert (counters.questions, counters.batches, counters.adapter_switches) == (5, 3, 2)
     assert (counters.forwards, counters.prefill_tokens, counters.image_encodes) == (6, 50, 5)
+    assert counters.generated_tokens == 10, "two of each answer"
     assert model.switches == ["classification", "counting"]
     assert [batch[3] for batch in model.batches] == [32, 32, 16], "each task has its token budget"

@@ -94,6 +94,7 @@ def test_only_the_chosen_adapter_is_active(model: VisionLanguageModel) -> None:
         assert model._model.get_model_status().active_adapters == [name]
 
 
+@pytest.mark.model
 def test_decoding_is_greedy_whatever_the_base_asks_for(tmp_path: Path, checkpoint: Checkpoint) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     path = folder / "base/generation_config.json"
@@ -162,6 +163,7 @@ def wrong_shape(tensors: Tensors) -> Tensors:
     return {key: value[:4] if "lora_A" in key else value for key, value in tensors.items()}
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("adapter", ["generalist", "regression"])
 @pytest.mark.parametrize(
     ("damage", "cause"),
@@ -183,6 +185,7 @@ def test_an_adapter_that_would_be_ignored_is_named(
         VisionLanguageModel.load(open_checkpoint(folder), CPU)
 
 
+@pytest.mark.model
 def test_an_adapter_that_changes_nothing_is_named(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     path = folder / "adapters/counting/adapter_model.safetensors"
@@ -193,6 +196,7 @@ def test_an_adapter_that_changes_nothing_is_named(tmp_path: Path) -> None:
         VisionLanguageModel.load(open_checkpoint(folder), CPU)
 
 
+@pytest.mark.model
 def test_a_base_whose_weights_do_not_fit_is_named(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     path = folder / "base/model.safetensors"
@@ -202,6 +206,7 @@ def test_a_base_whose_weights_do_not_fit_is_named(tmp_path: Path) -> None:
         VisionLanguageModel.load(open_checkpoint(folder), CPU)
 
 
+@pytest.mark.model
 def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     (folder / "base/tokenizer.json").write_text("{")
@@ -210,6 +215,7 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
         VisionLanguageModel.load(open_checkpoint(folder), CPU)
 
 
+@pytest.mark.model
 def test_weights_that_are_no_safetensors_are_named(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     (folder / "base/model.safetensors").write_bytes(b"no weights")
@@ -226,6 +232,7 @@ def full_host() -> None:
     torch.empty(1 << 50)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("run_out", [full_gpu, full_host])
 @pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
 def test_a_device_without_room_is_an_environment_problem(
@@ -246,6 +253,7 @@ def test_a_device_without_room_is_an_environment_problem(
         VisionLanguageModel.load(checkpoint, CPU)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("error", "kind", "cause"),
     [

@@ -32,6 +32,7 @@ def test_questions_are_counted_in_the_challenges_order(root: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_report_is_written_and_the_same_each_time(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     counts = count(read_examples(root))

@@ -7,6 +7,8 @@ from mevlip_training.demo.evaluation import evaluate
 from mevlip_validation.ablation import SYSTEMS, Ablation
 from tests.conftest import DEMO
 
+pytestmark = pytest.mark.model
+
 
 @pytest.fixture(scope="module")
 def ablation(tmp_path_factory: pytest.TempPathFactory) -> Ablation:

@@ -25,6 +25,7 @@ from mevlip_validation.matching import match, read_truth
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
 
 
+@pytest.mark.slow
 def test_the_examples_are_what_the_seeded_code_writes(tmp_path: Path) -> None:
     assert write_examples(tmp_path / "again") == 54
     for path in (tmp_path / "again").rglob("*"):
@@ -67,6 +68,7 @@ def test_a_scenes_answer_follows_the_grammar_of_its_question(dataset: DemoDatase
     assert len(seen) > 1, "the picture decides the answer"
 
 
+@pytest.mark.slow
 def test_the_demos_token_budgets_hold_every_answer() -> None:
     from transformers import AutoTokenizer
 
@@ -99,6 +101,7 @@ def test_wordings_are_distinct_and_some_are_kept_for_validation() -> None:
     assert {task for _, task in held_out_pairs()} == set(TaskType)
 
 
+@pytest.mark.slow
 @needs_flare_data
 def test_no_wording_is_one_of_the_challenges() -> None:
     def plain(text: str) -> str:
@@ -112,6 +115,7 @@ def test_no_wording_is_one_of_the_challenges() -> None:
     assert not ours & real
 
 
+@pytest.mark.slow
 def test_training_and_validation_share_no_wording_and_no_picture(tmp_path: Path) -> None:
     write_training(tmp_path / "train", 1, {dataset.name: 9 for dataset in DATASETS})
     write_inputs(tmp_path / "val", 1, 9)

@@ -12,6 +12,7 @@ from mevlip_training.demo.pretraining import _FourBit, draw, pretrain
 from tests.conftest import DEMO
 
 
+@pytest.mark.slow
 def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back() -> None:
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
@@ -27,6 +28,7 @@ def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back(
     assert model["layer"].weight.grad is not None
 
 
+@pytest.mark.model
 def test_the_base_learns_and_equal_seeds_teach_it_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "BATCH", 4)
     scenes = draw(80)
@@ -44,6 +46,7 @@ def test_scenes_are_drawn_alike_by_any_number_of_processes() -> None:
         assert (one.pixels == other.pixels).all()
 
 
+@pytest.mark.model
 def test_the_base_is_written_as_the_demo_ships_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = draw(60)
     monkeypatch.setattr(pretraining, "draw", lambda: few)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import mevlip_training.demo.router as demo
+from mevlip.core.errors import TrainingFailed
 from mevlip.flare.questions import read_input_folder
 from mevlip.routing.router import Router
 from mevlip.tasks import TaskType, parse_task_type
 from mevlip_training.calibration import CALIBRATION_NAME
 from mevlip_training.demo.pairs import held_out_pairs
 from mevlip_training.off_topic import held_out_off_topic
-from mevlip_training.router import RouterNotLearned
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
 
 FOLDER = DEMO / "router"
@@ -70,12 +70,13 @@ def test_the_challenges_questions_are_recognized_and_mostly_kept(router: Router)
         assert kept >= 0.90  # the rest is put to the generalist: the demo never saw a real question
 
 
+@pytest.mark.model
 def test_a_router_that_did_not_learn_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(demo, "PAIRS", 256)
     monkeypatch.setattr(demo, "TRAINING", replace(demo.TRAINING, epochs=1))
-    with caplog.at_level(logging.INFO), pytest.raises(RouterNotLearned, match="reached only"):
+    with caplog.at_level(logging.INFO), pytest.raises(TrainingFailed, match="reached only"):
         demo.build_router(tmp_path / "router")
     assert "off-topic" in caplog.text
     assert not (tmp_path / "router").exists()

@@ -35,6 +35,7 @@ def test_a_tile_has_256_visual_tokens_and_the_logits_are_one_fewer_than_the_toke
         assert config.text_config.vocab_size == 151_674
 
 
+@pytest.mark.model
 def test_weights_lie_under_the_names_that_transformers_saves(tmp_path: Path) -> None:
     config = thin()
     write_weights(tmp_path / "ours", config, seed=1)
@@ -49,6 +50,7 @@ def test_weights_lie_under_the_names_that_transformers_saves(tmp_path: Path) -> 
             assert torch.equal(ours.get_tensor(key), theirs.get_tensor(key))
 
 
+@pytest.mark.model
 def test_weights_in_several_files_are_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = thin()
     write_weights(tmp_path / "one", config, seed=1)

@@ -27,6 +27,9 @@ REPORT = (
 )
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def ranks() -> list[bytes]:
     return qwen.read_ranks(qwen.find_ranks())

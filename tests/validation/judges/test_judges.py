@@ -67,6 +67,7 @@ def test_only_reports_are_judged_and_failures_are_counted(python: Path) -> None:
     assert math.isnan(judged[2].judgments["GREEN"]) and verdicts.failed == 1
 
 
+@pytest.mark.slow
 def test_the_command_prints_who_judged(python: Path, tmp_path: Path) -> None:
     asked = record("Describe it.", TaskType="report_generation", Answer="All is well.")
     (tmp_path / "x_questions_val.json").write_text(json.dumps([asked]))

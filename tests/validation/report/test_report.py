@@ -169,6 +169,7 @@ def test_pictures_stop_at_the_bound_and_those_of_wrong_answers_come_first(tmp_pa
     assert shown == ["Noise 2? A: This, B: That"]
 
 
+@pytest.mark.slow
 def test_without_rows_of_a_kind_the_report_is_still_written(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t/x_questions_val.json").write_text(
@@ -184,6 +185,7 @@ def test_without_rows_of_a_kind_the_report_is_still_written(tmp_path: Path) -> N
     assert Matched(()).is_complete
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_and_tells_its_size(tmp_path: Path) -> None:
     records = write_truth(tmp_path / "truth")
     (tmp_path / "p.json").write_text(json.dumps(records))

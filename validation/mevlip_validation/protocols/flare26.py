@@ -19,18 +19,11 @@ from mevlip_validation.metrics.base import Measure
 from mevlip_validation.metrics.numbers import SIGNATURE_NAMES
 from mevlip_validation.protocols.base import Formula, Protocol, Reader, Rows, as_box
 from mevlip_validation.statistics import Aggregate, BalancedAccuracy, MicroF1, set_f1
-from mevlip_validation.text_metrics import fold
+from mevlip_validation.text_metrics import fold, split_labels
 
 _GROUP = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _FENCE = re.compile(r"```(?:\w+)?|```")
-_EMPTY = frozenset({"", "none", "n/a", "na", "null", "no finding", "no findings"})
-
-
-def read_labels(text: str) -> frozenset[str]:
-    """Split at semicolons, line breaks and bars where there is one, else at commas."""
-    parts = re.split(r"[;\n|]", text) if re.search(r"[;\n|]", text) else text.split(",")
-    return frozenset(label for part in parts if (label := fold(part)) not in _EMPTY)
 
 
 def read_boxes(text: str) -> list[Numbers]:
@@ -65,7 +58,7 @@ def score_labels(measure: Measure) -> Formula:
     """The mean of each row's own F1; two empty sets agree."""
 
     def f1(row: Row) -> float:
-        return set_f1(read_labels(row.target), read_labels(row.prediction or ""))
+        return set_f1(split_labels(row.target), split_labels(row.prediction or ""))
 
     return Formula("f1@split[;]or[,],nocase,mean-of-rows", lambda rows: Aggregate(tuple(map(f1, rows))))
 
@@ -128,7 +121,7 @@ def _walk(content: Any, identity: str) -> Iterator[tuple[str, Numbers]]:
 PROTOCOL = Protocol(
     "flare26",
     "FLARE 2026 baseline MedGemma",
-    Reader(fold, read_labels, read_boxes, read_instances, read_number, read_number),
+    Reader(fold, split_labels, read_boxes, read_instances, read_number, read_number),
     scorers={
         TaskType.CLASSIFICATION: score_choices,
         TaskType.MULTI_LABEL: score_labels,
