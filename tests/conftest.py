@@ -51,6 +51,8 @@ needs_training_environment = pytest.mark.skipif(
 
 LOADING_FIXTURES = {"demo_run", "encoder_folder", "model", "router", "thin_checkpoint", "trained"}
 """Fixtures that load, write or train a real model; tests that use one are marked `model`."""
+SLOW_FIXTURES = {"llamafactory_report"}
+"""Fixtures that take many seconds without a model."""
 LOADING_COMMANDS = {"ablate", "ask", "doctor", "predict"}
 """Commands that have loaded a real model where they end well."""
 
@@ -60,8 +62,11 @@ _running: list[pytest.Item] = []
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what -m leaves out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if LOADING_FIXTURES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if LOADING_FIXTURES & fixtures:
             item.add_marker(pytest.mark.model)
+        if SLOW_FIXTURES & fixtures:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures are set up

@@ -181,7 +181,7 @@ def test_model_of_the_8b_shape_has_the_logged_parameters() -> None:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def llamafactory_report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What LLaMA-Factory makes of every file; see parse_configs.py."""
     if not (ROOT / ".venv-train" / "ready").is_file():
         pytest.skip("needs the training environment: make train-env")
@@ -208,9 +208,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_llamafactory_reads_every_value_as_written(path: Path, report: dict[str, Any]) -> None:
+def test_llamafactory_reads_every_value_as_written(path: Path, llamafactory_report: dict[str, Any]) -> None:
     written = load(path)
-    read = report["parsed"][str(path)]
+    read = llamafactory_report["parsed"][str(path)]
     written.pop("deepspeed", None)  # its package is not installed, see below
     written["lora_target"] = written["lora_target"].split(",")
     written["dataset"] = [written["dataset"]]
@@ -221,34 +221,34 @@ def test_llamafactory_reads_every_value_as_written(path: Path, report: dict[str,
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_llamafactory_adds_no_system_turn(path: Path, report: dict[str, Any]) -> None:
-    prompt = report["parsed"][str(path)]["prompt"]
+def test_llamafactory_adds_no_system_turn(path: Path, llamafactory_report: dict[str, Any]) -> None:
+    prompt = llamafactory_report["parsed"][str(path)]["prompt"]
     opening = "<start_of_turn>user\n" if path.stem == "medgemma_4b" else "<|im_start|>user\n"
     assert prompt.startswith(f"{opening}Q<")
 
 
-def test_llamafactory_refuses_a_misspelled_key(report: dict[str, Any]) -> None:
-    assert "['lora_rnak']" in report["misspelled"]
+def test_llamafactory_refuses_a_misspelled_key(llamafactory_report: dict[str, Any]) -> None:
+    assert "['lora_rnak']" in llamafactory_report["misspelled"]
 
 
-def test_trainer_counts_the_steps_and_the_warm_up_as_computed_here(report: dict[str, Any]) -> None:
+def test_trainer_counts_the_steps_and_the_warm_up_as_computed_here(llamafactory_report: dict[str, Any]) -> None:
     for name in ADAPTERS:
-        read = report["parsed"][str(ADAPTERS[name])]
+        read = llamafactory_report["parsed"][str(ADAPTERS[name])]
         assert (read["steps"], read["warmup"]) == (optimizer_steps(68_601, MULTI, count_incomplete=True), 772)
 
 
 @pytest.mark.parametrize("targets", [PROJECTIONS, "all"])
-def test_llamafactory_trains_the_language_model_only(targets: str, report: dict[str, Any]) -> None:
-    assert report["lora"][targets] == {"base": 7_944_373_760, "trainable": 20_185_088, "outside": []}
+def test_llamafactory_trains_the_language_model_only(targets: str, llamafactory_report: dict[str, Any]) -> None:
+    assert llamafactory_report["lora"][targets] == {"base": 7_944_373_760, "trainable": 20_185_088, "outside": []}
 
 
-def test_ray_is_switched_on_by_the_environment_alone(report: dict[str, Any]) -> None:
-    assert "['use_ray']" in report["ray_switch"]
-    assert report["ray"] == {"use_ray": True, "ray_num_workers": 4, "ray_init_kwargs": {"address": "auto"}}
+def test_ray_is_switched_on_by_the_environment_alone(llamafactory_report: dict[str, Any]) -> None:
+    assert "['use_ray']" in llamafactory_report["ray_switch"]
+    assert llamafactory_report["ray"] == {"use_ray": True, "ray_num_workers": 4, "ray_init_kwargs": {"address": "auto"}}
 
 
-def test_multi_gpu_presets_fail_for_nothing_but_their_package_or_launcher(report: dict[str, Any]) -> None:
-    deepspeed = report["needs_package"][str(PRESETS["multi_gpu_deepspeed"])]
+def test_multi_gpu_presets_fail_for_nothing_but_their_package_or_launcher(llamafactory_report: dict[str, Any]) -> None:
+    deepspeed = llamafactory_report["needs_package"][str(PRESETS["multi_gpu_deepspeed"])]
     assert "deepspeed>=0.9.3" in deepspeed or "FORCE_TORCHRUN=1" in deepspeed
-    ray = report["needs_package"].get(str(PRESETS["multi_gpu_ray"]), "'ray' is not defined")
+    ray = llamafactory_report["needs_package"].get(str(PRESETS["multi_gpu_ray"]), "'ray' is not defined")
     assert "'ray' is not defined" in ray

@@ -6,7 +6,11 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import DEMO, EXAMPLES, run_mevlip
+
+pytestmark = pytest.mark.model
 
 
 def test_archived_images_give_the_same_predictions(tmp_path: Path) -> None:

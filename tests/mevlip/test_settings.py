@@ -25,6 +25,7 @@ def test_every_setting_that_may_change_answers_is_part_of_a_runs_identity() -> N
         assert settings.model_copy(update={name: value}).identity != settings.identity, name
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("name", OTHER)
 def test_a_journal_of_other_settings_is_not_used(
     write_questions: Callable[..., Path], tmp_path: Path, name: str

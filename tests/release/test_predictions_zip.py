@@ -48,4 +48,4 @@ def test_the_command(write_questions: Write, tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stdout.startswith(f"{tmp_path}/p.zip: ")
     (tmp_path / "p.json").write_text("[]")
     done = run_mevlip("predictions", "zip", tmp_path / "p.json", "--input", root)
-    assert done.returncode == 6 and "mevlip check" in done.stderr
+    assert done.returncode == 6 and "mevlip predictions check" in done.stderr
