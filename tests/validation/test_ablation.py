@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from mevlip.flare.questions import json_files
 from mevlip.predictor import Loads, Predictor
 from mevlip.settings import PredictorSettings, RunSettings
-from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, render
-from mevlip_validation.matching import Row, read_truth
+from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, read_folders, render
+from mevlip_validation.cli import ablate as ablate_command
+from mevlip_validation.matching import Row
 from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
 
 PART = EXAMPLES / "Mammography"
@@ -22,7 +27,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[R
     out, model = tmp_path_factory.mktemp("ablation"), FakeModel(lambda adapter, text: adapter)
     predictor = Predictor.find(PredictorSettings(checkpoint=str(DEMO)), load_model=lambda *_: model)
     settings = RunSettings(input=PART, output=out, constrain=False)
-    found = answer_all(predictor, settings, read_truth(PART), quiet=True)
+    found = answer_all(predictor, settings, *read_folders(PART, PART, out), quiet=True)
     assert predictor.loads == Loads(verifications=1, routers=1, models=1)
     return found, model, out
 
@@ -67,3 +72,24 @@ def test_the_command_writes_every_figure(tmp_path: Path) -> None:
     assert set(content["systems"]) == {system.name for system in SYSTEMS}
     assert {one["verdict"] for one in content["comparisons"]["MT over base"]} <= {"win", "tie", "lose"}
     assert "Classification" in done.stdout
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(("apart", "reads"), [(False, 1), (True, 2)])
+def test_each_distinct_folder_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool, reads: int
+) -> None:
+    truth = Path(shutil.copytree(PART, tmp_path / "truth")) if apart else PART
+    walked: list[Path] = []
+
+    def count(root: Path, *rest: Any) -> Any:
+        walked.append(root)
+        return json_files(root, *rest)
+
+    for module in ("questions", "ground_truth"):
+        monkeypatch.setattr(f"mevlip.flare.{module}.json_files", count)
+    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_model", lambda *_: FakeModel())
+    command = [str(PART), "--truth", str(truth), "--checkpoint", str(DEMO), "--resamples", "5"]
+    done = CliRunner().invoke(ablate_command, [*command, "--out", str(tmp_path / "out"), "--quiet"])
+    assert done.exit_code == 0, done.output
+    assert len(walked) == reads

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mevlip.core.tables import table
+from mevlip.flare.ground_truth import read_answered
 from mevlip.flare.predictions import answered
-from mevlip.flare.questions import read_input_folder
+from mevlip.flare.questions import InputFolder, read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip.predictor import Predictor
 from mevlip.routing.policy import Routing
@@ -16,7 +18,7 @@ from mevlip.settings import RunSettings
 from mevlip.tasks import TASKS
 from mevlip_validation.baselines import CONSTANT, constant_rows
 from mevlip_validation.defaults import RESAMPLES, SEED
-from mevlip_validation.matching import Row, Truth, match
+from mevlip_validation.matching import Row, Truth, match, read_truth, truths_of
 from mevlip_validation.output import NONE, number, show
 from mevlip_validation.perturbations import PERTURBATIONS, perturbed
 from mevlip_validation.score import Comparison, Score, compare, score
@@ -62,18 +64,37 @@ class Ablation:
     comparisons: dict[tuple[str, str], list[Comparison]]
 
 
+def read_folders(inputs: Path, truth: Path, out: Path) -> tuple[InputFolder, tuple[Truth, ...]]:
+    """Reads the questions and their true answers, a folder that has both only once.
+
+    Args:
+        inputs: The folder with the questions.
+        truth: A file or folder with the answers.
+        out: The output folder, whose files are not questions.
+
+    Raises:
+        InputError: There are no questions or no answers.
+    """
+    if inputs.resolve() == truth.resolve() and not out.resolve().is_relative_to(inputs.resolve()):
+        both = read_answered(inputs)
+        return both.questions, truths_of(both)
+    return read_input_folder(inputs, out), read_truth(truth)
+
+
 def answer_all(
     predictor: Predictor,
     settings: RunSettings,
+    folder: InputFolder,
     truths: Sequence[Truth],
     systems: Sequence[System] = SYSTEMS,
     quiet: bool = False,
 ) -> dict[str, list[Row]]:
-    """Has every system answer the same questions, with one predictor and one reading of the folder.
+    """Has every system answer the same questions, with one predictor.
 
     Args:
         predictor: The loaded checkpoint.
         settings: Input, output folder and batch size; the routing is each system's own.
+        folder: The input folder, read.
         truths: The true answers.
         systems: Which systems.
         quiet: Whether to show no progress.
@@ -81,7 +102,6 @@ def answer_all(
     Returns:
         Each system's rows, in the same order; its predictions are in a folder of its own below the output folder.
     """
-    folder = read_input_folder(settings.input, settings.output)
     found = {}
     with ImageStore(folder.root) as store:
         for system in systems:

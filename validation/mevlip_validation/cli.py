@@ -249,11 +249,11 @@ def ablate(
     from mevlip.predictor import Predictor
     from mevlip.settings import RunSettings
     from mevlip_validation import ablation, output
-    from mevlip_validation.matching import read_truth
 
     predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
     settings = RunSettings(input=input_folder, output=out, batch_size=batch_size)
-    answers = ablation.answer_all(predictor, settings, read_truth(truth), quiet=quiet)
+    folder, truths = ablation.read_folders(input_folder, truth, out)
+    answers = ablation.answer_all(predictor, settings, folder, truths, quiet=quiet)
     found = ablation.ablate(answers, _known(train), resamples, seed)
     click.echo(ablation.render(found))
     if json_file:

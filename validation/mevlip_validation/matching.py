@@ -14,7 +14,7 @@ from typing import Any, Literal
 from mevlip.answers import QuestionSpec, TypedAnswer
 from mevlip.answers.base import Unparsable
 from mevlip.core.errors import InputError
-from mevlip.flare.ground_truth import read_answered
+from mevlip.flare.ground_truth import AnsweredFolder, read_answered
 from mevlip.reading import answer_class
 from mevlip.runs.explanations import Explanation
 from mevlip.tasks import TaskType, parse_task_type
@@ -117,6 +117,9 @@ class Truth:
     record: Record
 
 
+_NO_TRUTH = "Name a folder with question files or *_withGT.json whose Answer and TaskType fields are filled."
+
+
 def read_truth(root: Path) -> tuple[Truth, ...]:
     """Reads answered questions; files are chosen as the predictor chooses them, see `read_answered`.
 
@@ -129,17 +132,26 @@ def read_truth(root: Path) -> tuple[Truth, ...]:
     Raises:
         InputError: There is none.
     """
-    remedy = "Name a folder with question files or *_withGT.json whose Answer and TaskType fields are filled."
     try:
         folder = read_answered(root)
     except InputError as error:
-        raise InputError(f"{root} has no answered questions ({error.cause})", remedy) from error
+        raise InputError(f"{root} has no answered questions ({error.cause})", _NO_TRUTH) from error
+    return truths_of(folder)
+
+
+def truths_of(folder: AnsweredFolder) -> tuple[Truth, ...]:
+    """The true answers of a folder that was read.
+
+    Raises:
+        InputError: No record has both an answer and a known TaskType.
+    """
     for problem in folder.problems:
         logger.warning("%s", problem)
     truths = tuple(Truth(row.where, row.question.folder, {**row.truth, "Answer": row.answer}) for row in folder.rows)
     answered = [truth for truth in truths if _as_text(truth.record.get("Answer")).strip()]
     if not any(parse_task_type(truth.record.get("TaskType")) for truth in answered):
-        raise InputError(f"{root} has no answered questions" + (" with a known TaskType" if answered else ""), remedy)
+        known = " with a known TaskType" if answered else ""
+        raise InputError(f"{folder.root} has no answered questions{known}", _NO_TRUTH)
     return truths
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mevlip.flare.questions import (
+    InputFolder,
     Question,
     Record,
     input_root,
@@ -71,6 +72,11 @@ class AnsweredFolder:
     root: Path
     rows: tuple[AnsweredQuestion, ...]
     problems: tuple[str, ...]
+
+    @property
+    def questions(self) -> InputFolder:
+        """The folder as the predictor reads it, without the answers."""
+        return InputFolder(self.root, tuple(row.question for row in self.rows), self.problems)
 
 
 def read_answered(root: Path) -> AnsweredFolder:

@@ -10,8 +10,7 @@ from pathlib import Path
 from mevlip.predictor import Predictor
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_training.demo.inputs import write_inputs
-from mevlip_validation.ablation import SYSTEMS, Ablation, System, ablate, answer_all, render
-from mevlip_validation.matching import read_truth
+from mevlip_validation.ablation import SYSTEMS, Ablation, System, ablate, answer_all, read_folders, render
 
 PER_DATASET = 60
 SEED = 77
@@ -31,9 +30,9 @@ def evaluate(
     """
     inputs = folder / "inputs"
     write_inputs(inputs, SEED, per_dataset)
-    settings = RunSettings(input=inputs, output=folder, batch_size=32)
+    settings = RunSettings(input=inputs, output=folder / "out", batch_size=32)
     predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint)), quiet=False)
-    return ablate(answer_all(predictor, settings, read_truth(inputs), systems))
+    return ablate(answer_all(predictor, settings, *read_folders(inputs, inputs, folder / "out"), systems))
 
 
 if __name__ == "__main__":
