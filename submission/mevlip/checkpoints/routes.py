@@ -23,7 +23,7 @@ DEFAULT_RANGE = (0.0, 1000.0)
 class FrozenModel(BaseModel):
     """Base of the checked, frozen records in a checkpoint folder; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class PromptSettings(FrozenModel):
@@ -51,7 +51,7 @@ class ImageSettings(FrozenModel):
     max_pixels: int = Field(default=768 * 768, ge=1)
     """Larger images are shrunk to this area before the image processor, as LLaMA-Factory does."""
     crop_to_patches: bool = False
-    """Whether an image is cut into tiles (InternVL); always passed on, because libraries differ in the default."""
+    """Cut images into tiles (InternVL); always passed on, because libraries differ in the default."""
     max_patches: int = Field(default=12, ge=1)
     """Most tiles per image where tiling is on."""
 

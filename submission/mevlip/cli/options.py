@@ -25,26 +25,27 @@ OUTPUT_FILE = click.Path(dir_okay=False, path_type=Path)
 OUTPUT_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def settings_options(model: type[BaseModel], names: Iterable[str] | None = None) -> Callable[[_Command], _Command]:
+def settings_options(
+    model: type[BaseModel], names: Iterable[str] | None = None, *, env: bool = True
+) -> Callable[[_Command], _Command]:
     """Adds an option for each field of a settings model: name, type, default and help are the field's.
-
-    The environment can set it, too: `--batch-size` is MEVLIP_BATCH_SIZE.
 
     Args:
         model: The settings model.
         names: The fields wanted, in order; None for all.
+        env: Whether the environment can set them, too: `--batch-size` is MEVLIP_BATCH_SIZE.
     """
     chosen = [*(names if names is not None else model.model_fields)]
 
     def add(command: _Command) -> _Command:
         for name in reversed(chosen):
-            command = _option(model, name, model.model_fields[name])(command)
+            command = _option(model, name, model.model_fields[name], env)(command)
         return command
 
     return add
 
 
-def _option(model: type[BaseModel], name: str, field: FieldInfo) -> Callable[[_Command], _Command]:
+def _option(model: type[BaseModel], name: str, field: FieldInfo, env: bool) -> Callable[[_Command], _Command]:
     def check(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
         from pydantic import ValidationError
 
@@ -64,8 +65,8 @@ def _option(model: type[BaseModel], name: str, field: FieldInfo) -> Callable[[_C
         default=field.default,
         metavar=_METAVARS.get(name, metavar),
         callback=check,
-        envvar=f"MEVLIP_{name.upper()}",
-        show_envvar=True,
+        envvar=f"MEVLIP_{name.upper()}" if env else None,
+        show_envvar=env,
         show_default=field.default is not None,
         help=field.description,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mevlip.checkpoints.routes import PromptSettings, read_route
+from mevlip.checkpoints.routes import ImageSettings, PromptSettings, read_route
 from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.flare import store
 from mevlip.flare.images import load_image
@@ -86,7 +86,12 @@ def test_the_task_files_part_the_whole(tmp_path: Path) -> None:
 
 def test_the_routes_hold_every_choice(flare: Flare, tmp_path: Path) -> None:
     prompt = PromptSettings(system="Be brief.", template="Q: {question}")
-    choices = {"box_space": "pixel", "max_pixels": 9999, "crop_to_patches": True, "base_model": "b", "prompt": prompt}
+    choices = {
+        "box_space": "pixel",
+        "image_settings": ImageSettings(max_pixels=9999, crop_to_patches=True),
+        "base_model": "b",
+        "prompt": prompt,
+    }
     [one] = run(flare(boxes("[1, 2, 3, 4]")), tmp_path / "out", images="first", **choices)
     assert one["system"] == "Be brief."
     assert one["conversations"][0]["value"].startswith("<image>\nQ: Box")

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
-from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, quiet_option, seed_option
+from mevlip.checkpoints.routes import ImageSettings
+from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, quiet_option, seed_option, settings_options
 
 _FOLDER = click.Path(path_type=Path)
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
+_IMAGE_OPTIONS = [name for name in ImageSettings.model_fields if name != "max_count"]
 _PROMPT_OPTIONS = {"template": "prompt_template", "system": "system"}
 
 
@@ -40,10 +42,9 @@ def data() -> None:
     show_default=True,
     help="Boxes in thousandths of the image's sides, or in its pixels.",
 )
-@click.option("--max-pixels", type=click.IntRange(1), help="Greatest image area. Default: 768 x 768.")
+@settings_options(ImageSettings, _IMAGE_OPTIONS, env=False)
 @click.option("--prompt-template", help="The user's text, {question} in it once. Default: the question alone.")
 @click.option("--system", help="Text of a system turn. Default: no such turn.")
-@click.option("--tiles", is_flag=True, help="Cut images into tiles (InternVL's crop_to_patches).")
 @click.option("--base-model", help="Name of the base model, for the routes.")
 @click.option("--base-revision", help="Its revision, for the routes.")
 @click.option("--tokenizer", type=_FOLDER, help="The base's tokenizer, to measure token budgets with.")
@@ -68,7 +69,8 @@ def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
         prompt = PromptSettings(**wording)
     except ValueError as error:
         raise click.BadParameter("it must hold {question} exactly once", param_hint="--prompt-template") from error
-    prepared = run(flare_dir, out, Choices(prompt=prompt, crop_to_patches=given.pop("tiles"), **given))
+    images = ImageSettings(**{name: given.pop(name) for name in _IMAGE_OPTIONS})
+    prepared = run(flare_dir, out, Choices(prompt=prompt, image_settings=images, **given))
     click.echo(
         table(("task", "dataset", "rows"), [(task, name, n) for (task, name), n in sorted(prepared.rows.items())])
     )

@@ -46,8 +46,6 @@ from mevlip_training.data.tokens import read_tokens, token_budgets
 
 PREPARED_NAME = "prepared.json"
 
-_IMAGES = ImageSettings()
-
 ImageChoice = Literal["all", "first", "explode"]
 
 
@@ -58,10 +56,7 @@ class Choices:
     Attributes:
         images: Up to four evenly spaced images in one row, the first only, or one row for each.
         box_space: What box numbers in the targets mean.
-        min_pixels: Smallest image area; LLaMA-Factory's `image_min_pixels`.
-        max_pixels: Greatest image area; LLaMA-Factory's `image_max_pixels`.
-        crop_to_patches: Whether images are cut into tiles.
-        max_patches: Most tiles per image.
+        image_settings: How images become pixels; how many of them are shown is decided by `images`.
         prompt: The prompt's wording.
         base_model: Name of the base model.
         base_revision: Its revision.
@@ -72,10 +67,7 @@ class Choices:
 
     images: ImageChoice = "all"
     box_space: BoxSpace = "norm1000"
-    min_pixels: int = _IMAGES.min_pixels
-    max_pixels: int = _IMAGES.max_pixels
-    crop_to_patches: bool = False
-    max_patches: int = _IMAGES.max_patches
+    image_settings: ImageSettings = field(default_factory=ImageSettings)
     prompt: PromptSettings = field(default_factory=PromptSettings)
     base_model: str = "OpenGVLab/InternVL3-8B-hf"
     base_revision: str = "259a3b64a14623c0ec91a045cb43f7c5af5fa6af"
@@ -84,15 +76,9 @@ class Choices:
     keep_flagged: bool = False
 
     @property
-    def image_settings(self) -> ImageSettings:
+    def route_images(self) -> ImageSettings:
         """The routes' image settings."""
-        return ImageSettings(
-            max_count=_IMAGES.max_count if self.images == "all" else 1,
-            min_pixels=self.min_pixels,
-            max_pixels=self.max_pixels,
-            crop_to_patches=self.crop_to_patches,
-            max_patches=self.max_patches,
-        )
+        return self.image_settings if self.images == "all" else self.image_settings.model_copy(update={"max_count": 1})
 
 
 @dataclass(frozen=True)
@@ -183,7 +169,7 @@ def _rows(example: Example, store: ImageStore, choices: Choices) -> list[_Row]:
         raise ImageError("the record's ImageName names no image")
     shown: list[tuple[str, ...]] = [(name,) for name in names]
     if choices.images != "explode":
-        shown = [tuple(names[index] for index in spaced_indices(len(names), choices.image_settings.max_count))]
+        shown = [tuple(names[index] for index in spaced_indices(len(names), choices.route_images.max_count))]
     return [
         _Row(example, part, _target(example, part, store, choices), example.id + (f"/{n}" if len(shown) > 1 else ""))
         for n, part in enumerate(shown)
@@ -271,7 +257,7 @@ def _write_routes(
             base_model=choices.base_model,
             base_revision=choices.base_revision,
             prompt=choices.prompt,
-            images=choices.image_settings,
+            images=choices.route_images,
             box_space=choices.box_space,
             value_range=value_range,
             max_new_tokens=budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]},
