@@ -48,7 +48,7 @@ def test_every_system_answers_the_same_questions(answered: tuple[dict[str, list[
     adapters = {name: {row.explanation.adapter for row in rows if row.explanation} for name, rows in found.items()}
     assert (
         adapters["base"] == {"none"}
-        and adapters["MT"] == {"generalist"}
+        and adapters["generalist"] == {"generalist"}
         and adapters["TS declared"] == {"classification"}
     )
     assert {count for _, _, counts, _ in model.batches[-1:] for count in counts} == {0}, (
@@ -58,7 +58,7 @@ def test_every_system_answers_the_same_questions(answered: tuple[dict[str, list[
 
 def test_the_tables_name_systems_and_verdicts(answered: tuple[dict[str, list[Row]], FakeModel, Path]) -> None:
     text = render(ablate(answered[0], resamples=50))
-    assert "question only" in text and "TS by router over MT" in text and "tie" in text
+    assert "question only" in text and "TS by router over generalist" in text and "tie" in text
     assert "balanced accuracy" in text and "constant" in text
 
 
@@ -70,7 +70,7 @@ def test_the_command_writes_every_figure(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "all.json").read_text())
     assert set(content["systems"]) == {system.name for system in SYSTEMS}
-    assert {one["verdict"] for one in content["comparisons"]["MT over base"]} <= {"win", "tie", "lose"}
+    assert {one["verdict"] for one in content["comparisons"]["generalist over base"]} <= {"win", "tie", "lose"}
     assert "Classification" in done.stdout
 
 

@@ -41,13 +41,18 @@ class System:
 
 SYSTEMS = (
     System("base", "none"),
-    System("MT", "generalist"),
+    System("generalist", "generalist"),
     System("TS by router", "router"),
     System("TS declared", "declared"),
     System("blank images", "router", "blank images"),
     System("question only", "router", "question only"),
 )
-PAIRS = (("base", "MT"), ("MT", "TS by router"), ("TS by router", "TS declared"), ("blank images", "TS by router"))
+PAIRS = (
+    ("base", "generalist"),
+    ("generalist", "TS by router"),
+    ("TS by router", "TS declared"),
+    ("blank images", "TS by router"),
+)
 """Systems to compare: whether the second is better than the first."""
 
 

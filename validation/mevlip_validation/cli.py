@@ -185,7 +185,7 @@ def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: in
     A paired bootstrap over images says whether a difference is more than chance.
 
     \b
-    Example: mevlip compare mt/predictions.json ts/predictions.json --truth examples/inputs
+    Example: mevlip compare generalist/predictions.json routed/predictions.json --truth examples/inputs
     """
     logs.only_warnings()
     from mevlip.core.tables import table

@@ -35,7 +35,7 @@ def test_prepare_hands_every_option_on(flare: Flare, tmp_path: Path) -> None:
     ]
     names = ["--base-model", "b", "--base-revision", "r"]
     texts = ["--prompt-template", "Q: {question}", "--system", "Be brief."]
-    output = run("prepare", flare(boxes("[1, 2, 3, 4]")), "--out", tmp_path / "out", *options, *images, *names, *texts)
+    output = run("prepare", flare(boxes("[1, 2, 3, 4]")), "--out", tmp_path / "out", *options, *names, *texts)
     assert "wrote 1 rows and 2 routes" in output
     route = read_route(tmp_path / "out" / "routes" / "detection")
     assert (route.box_space, route.base_model, route.base_revision) == ("pixel", "b", "r")

@@ -35,7 +35,7 @@ def test_every_task_is_measured_for_every_system(ablation: Ablation) -> None:
 
 
 def test_the_generalist_beats_the_base(ablation: Ablation) -> None:
-    found = gains(ablation, "base", "MT")
+    found = gains(ablation, "base", "generalist")
     assert all(verdict != "lose" for _, verdict in found.values()), found
     # Held to the grammar the base writes its boxes legally too, and it has learned longest to find things.
     boxes = (TaskType.DETECTION, TaskType.INSTANCE_DETECTION)
@@ -43,7 +43,7 @@ def test_the_generalist_beats_the_base(ablation: Ablation) -> None:
 
 
 def test_routed_adapters_lose_nowhere_and_win_somewhere(ablation: Ablation) -> None:
-    verdicts = [verdict for _, verdict in gains(ablation, "MT", "TS by router").values()]
+    verdicts = [verdict for _, verdict in gains(ablation, "generalist", "TS by router").values()]
     assert "lose" not in verdicts and verdicts.count("win") >= 2, verdicts
 
 

@@ -48,7 +48,9 @@ def data() -> None:
 @click.option("--base-model", help="Name of the base model, for the routes.")
 @click.option("--base-revision", help="Its revision, for the routes.")
 @click.option("--tokenizer", type=_FOLDER, help="The base's tokenizer, to measure token budgets with.")
-@click.option("--keep-flagged", is_flag=True, help="Keep rows that the audit finds wrong, where they can be written.")
+@click.option(
+    "--keep-flagged", is_flag=True, help="Keep rows that the checks would leave out, where they can be written."
+)
 def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
     """Write LLaMA-Factory data and routes from FLARE_DIR.
 
