@@ -73,9 +73,8 @@ def resolve(arguments: list[str]) -> tuple[tuple[str, ...], click.Command, list[
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place with a finished run of the demo, where the runnable examples may write."""
     place = tmp_path_factory.mktemp("examples")
-    report = answer_folder(EXAMPLES, place / "build/demo")
+    report = answer_folder(EXAMPLES, place / "build/demo", explanations=place / "OUT/explanations.jsonl")
     assert report.predictions.is_file()
-    (place / "OUT").mkdir()
     shutil.copy(report.predictions, place / "OUT")
     return place
 
