@@ -15,7 +15,7 @@ demo: .venv/ready ## answer the example questions with the demo checkpoint, show
 	  --explanations build/demo/explanations.jsonl --report build/demo/report.html
 
 test: .venv/ready .venv-train/ready ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 # two single-threaded workers: most tests wait for subprocesses
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile # two single-threaded workers; each fixture of a file is made once
 
 test-fast: .venv/ready ## run the tests that take no more than moments, with fewer examples
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --hypothesis-profile fast -m "not engine and not model and not slow"

@@ -73,7 +73,7 @@ def test_what_needs_the_repository_says_so_in_one_line(installed: Path, tmp_path
     done = run(installed, tmp_path, "image", "build", "--tag", "x:y", "--checkpoint", DEMO)
     assert done.returncode == 3
     [line] = done.stderr.splitlines()
-    assert "an image is built from a checkout of the project" in line
+    assert "building an image requires a checkout of the project" in line
 
 
 def test_without_a_checkpoint_at_hand_its_place_is_asked_for(installed: Path, tmp_path: Path) -> None:
