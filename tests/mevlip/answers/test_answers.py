@@ -145,7 +145,7 @@ def test_what_is_no_list_of_boxes_is_refused(text: str) -> None:
 
 
 def test_of_a_text_without_end_the_first_thousand_boxes_are_taken() -> None:
-    """A model that repeats itself, one box after another; what is no strict JSON is read by four numbers each."""
+    """A model that repeats itself, one box after another; what is not strict JSON is read by four numbers each."""
     drawn = [Box(x, 0, x + 1, 5) for x in range(1200)]
     flat = " ".join(str(list(box)) for box in drawn)
     assert Boxes.parse_tolerantly(flat, pixel_form) == Boxes(tuple(drawn[:1000]))
