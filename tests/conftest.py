@@ -27,7 +27,7 @@ from mevlip.tasks import TaskType
 
 go_offline()
 settings.register_profile("untimed", deadline=None)  # a test says nothing about how busy its machine is
-settings.register_profile("fast", deadline=None, max_examples=20)  # make test-fast
+settings.register_profile("fast", deadline=None, max_examples=5)  # make test-fast
 settings.load_profile("untimed")
 
 HANG = 1800
