@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mevlip.cli.options import quiet_option, settings_options
+from mevlip.cli.options import (
+    INPUT_FILE,
+    INPUT_FOLDER,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
+    json_option,
+    quiet_option,
+    settings_options,
+)
 from mevlip.core import logs
 from mevlip.settings import PredictorSettings
 
@@ -25,7 +33,7 @@ _tag = click.option("--tag", default="me-vlip:latest", show_default=True, help="
 _input = click.option(
     "--input",
     "input_folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=INPUT_FOLDER,
     default="examples/inputs",
     show_default=True,
     help="Input folder for the container.",
@@ -80,19 +88,13 @@ def build(
 @_tag
 @click.option(
     "--archive",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=INPUT_FILE,
     help="Load this archive and test its image instead of --tag.",
 )
 @_input
 @_gpu
 @_network
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Results as JSON.",
-)
+@json_option
 def test(
     tag: str, archive: Path | None, input_folder: Path, gpu: str, network: str | None, json_file: Path | None
 ) -> None:
@@ -122,7 +124,7 @@ def test(
 @_input
 @_gpu
 @_network
-@click.option("--out", type=click.Path(path_type=Path), default="dist", show_default=True, help="Output folder.")
+@click.option("--out", type=OUTPUT_FOLDER, default="dist", show_default=True, help="Output folder.")
 @click.option("--most-gb", type=click.FloatRange(0, min_open=True), help="Size limit of the archive in GB.")
 @quiet_option
 def save(
@@ -184,15 +186,15 @@ def show(tag: str, as_json: bool) -> None:
 
 
 @click.command("zip")
-@click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("predictions", type=INPUT_FILE)
 @click.option(
     "--input",
     "input_folder",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=INPUT_FOLDER,
     help="Input folder that the predictions answer.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="predictions.zip", show_default=True)
+@click.option("--out", type=OUTPUT_FILE, default="predictions.zip", show_default=True)
 def pack(predictions: Path, input_folder: Path, out: Path) -> None:
     """Check PREDICTIONS and write them as a zip.
 

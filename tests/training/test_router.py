@@ -342,7 +342,7 @@ def test_data_with_one_wording_per_task_are_refused(write_questions: Callable[..
     assert "held out" in str(result.exception)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="mixed precision is for CUDA")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="mixed precision needs a CUDA GPU")
 def test_mixed_precision_trains_on_a_gpu(encoder_folder: Path) -> None:
     model, tokenizer = fresh(encoder_folder)
     losses = train_router(model, tokenizer, PAIRS * 20, default_settings(), replace(TINY, epochs=3), "cuda")

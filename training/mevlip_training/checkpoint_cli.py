@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FOLDER
+
 if TYPE_CHECKING:
     from mevlip.checkpoints.checkpoint import Checkpoint
-
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-_NEW = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group()
@@ -20,10 +19,12 @@ def checkpoint() -> None:
 
 
 @checkpoint.command()
-@click.option("--base", type=_FOLDER, required=True, help="Folder of the base model.")
-@click.option("--adapters", type=_FOLDER, required=True, help="Folder with the eight packed adapters.")
-@click.option("--router", type=_FOLDER, required=True, help="Folder of the task classifier.")
-@click.option("--out", type=_NEW, default=Path("checkpoints/me-vlip"), show_default=True, help="The new folder.")
+@click.option("--base", type=INPUT_FOLDER, required=True, help="Folder of the base model.")
+@click.option("--adapters", type=INPUT_FOLDER, required=True, help="Folder with the eight packed adapters.")
+@click.option("--router", type=INPUT_FOLDER, required=True, help="Folder of the task classifier.")
+@click.option(
+    "--out", type=OUTPUT_FOLDER, default=Path("checkpoints/me-vlip"), show_default=True, help="The new folder."
+)
 @click.option("--kind", type=click.Choice(["medical", "demo"]), default="medical", show_default=True)
 @click.option("--notice", default="", help="One line that the predictor shows at every run.")
 @click.option(
@@ -63,7 +64,7 @@ def assemble(
 
 
 @checkpoint.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=INPUT_FOLDER)
 def check(folder: Path) -> None:
     """Check the files and routes of a checkpoint FOLDER.
 
@@ -82,7 +83,7 @@ def check(folder: Path) -> None:
 @checkpoint.command()
 @click.argument("repository")
 @click.option("--revision", required=True, help="The commit, all 40 characters.")
-@click.option("--out", type=_NEW, required=True, help="Where to put the files.")
+@click.option("--out", type=OUTPUT_FOLDER, required=True, help="Where to put the files.")
 def fetch(repository: str, revision: str, out: Path) -> None:
     """Fetch a base model or checkpoint from a model hub.
 

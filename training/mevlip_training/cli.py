@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mevlip.cli.options import quiet_option
+from mevlip.cli.options import INPUT_FOLDER, quiet_option
 from mevlip.tasks import adapter_names
 from mevlip_training.router_cli import router
 
@@ -22,7 +22,7 @@ train.add_command(router)
 
 
 @train.command()
-@click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("data", type=INPUT_FOLDER)
 @click.option(
     "--task",
     "adapters",

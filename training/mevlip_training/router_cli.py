@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.options import quiet_option, seed_option, settings_options
+from mevlip.cli.options import INPUT_FOLDER, quiet_option, seed_option, settings_options
 from mevlip.settings import PredictorSettings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("data", metavar="DATA_DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("data", metavar="DATA_DIR", type=INPUT_FOLDER)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The router's folder; new or empty.")
 @click.option("--encoder", default=ENCODER, show_default=True, help="A folder, or a model's name on the hub.")
 @click.option("--allow-bin", is_flag=True, help="Read a pytorch_model.bin, as plain tensors, if that is all there is.")

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.options import quiet_option, seed_option, settings_options
+from mevlip.cli.options import (
+    INPUT_FILE,
+    INPUT_FOLDER,
+    OUTPUT_FILE,
+    json_option,
+    quiet_option,
+    seed_option,
+    settings_options,
+)
 from mevlip.core import logs
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_validation.defaults import RESAMPLES, SEED
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("predictions", type=INPUT_FILE)
 @click.option(
     "--input",
     "input_folder",
@@ -52,9 +60,6 @@ def check(predictions: Path, input_folder: Path) -> None:
     raise OutputError(f"{predictions} has {len(faults)} faults", "Fix the rows listed above, or predict again.")
 
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUT = click.Path(dir_okay=False, path_type=Path)
-
 _truth = click.option(
     "--truth",
     required=True,
@@ -69,17 +74,16 @@ _train = click.option(
 _resamples = click.option(
     "--resamples", type=click.IntRange(1), default=RESAMPLES, show_default=True, help="Number of bootstrap resamples."
 )
-_json = click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Write all scores with their signatures.")
 
 
 @click.command()
-@click.argument("predictions", type=_FILE)
+@click.argument("predictions", type=INPUT_FILE)
 @_truth
 @_train
 @click.option(
     "--explanations",
     "explanations_file",
-    type=_FILE,
+    type=INPUT_FILE,
     metavar="FILE",
     help="What predict --explanations wrote: for calibration and routing.",
 )
@@ -108,9 +112,9 @@ _json = click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Wri
 @_resamples
 @seed_option(SEED)
 @click.option("--signatures", is_flag=True, help="Also print the exact definition of each score.")
-@_json
-@click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write one line for each question.")
-@click.option("--report", type=_OUT, metavar="FILE", help="Write everything as one HTML page with images.")
+@json_option
+@click.option("--csv", "csv_file", type=OUTPUT_FILE, metavar="FILE", help="Write one line for each question.")
+@click.option("--report", type=OUTPUT_FILE, metavar="FILE", help="Write everything as one HTML page with images.")
 def score(
     predictions: Path,
     truth: Path,
@@ -174,11 +178,11 @@ def score(
 
 
 @click.command()
-@click.argument("predictions", type=_FILE, nargs=-1, required=True)
+@click.argument("predictions", type=INPUT_FILE, nargs=-1, required=True)
 @_truth
 @_resamples
 @seed_option(SEED)
-@_json
+@json_option
 def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: int, json_file: Path | None) -> None:
     """Compare PREDICTIONS files with the first of them.
 
@@ -208,14 +212,14 @@ def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: in
 
 
 @click.command()
-@click.argument("input_folder", metavar="INPUT", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("input_folder", metavar="INPUT", type=INPUT_FOLDER)
 @_truth
 @_train
 @settings_options(PredictorSettings)
 @settings_options(AnswerSettings, ["batch_size"])
 @_resamples
 @seed_option(SEED)
-@_json
+@json_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -274,16 +274,6 @@ def _parse(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...])
     return None
 
 
-def _walk_order(path: Path) -> tuple[tuple[str, ...], str]:
-    """Sorts as the predictor walks: a folder's own files before those of the folders in it."""
-    return path.parent.parts, _question_file_name(path.name)
-
-
-def _question_file_name(name: str) -> str:
-    """Name of the question file that a file of answers stands for."""
-    return name.replace("_withGT", "")
-
-
 def _key(record: Record) -> tuple[str, str]:
     """Image names and question, by which the public evaluators find a row."""
     return json.dumps(record.get("ImageName")), str(record.get("Question"))
