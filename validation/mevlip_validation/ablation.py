@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mevlip.core.tables import table
 from mevlip.flare.ground_truth import read_answered
+from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered
 from mevlip.flare.questions import InputFolder, read_input_folder
-from mevlip.flare.store import ImageStore
 from mevlip.predictor import Predictor
 from mevlip.routing.policy import Routing
 from mevlip.runs.folder import run_folder
@@ -20,7 +20,7 @@ from mevlip_validation.baselines import CONSTANT, constant_rows
 from mevlip_validation.defaults import RESAMPLES, SEED
 from mevlip_validation.matching import Row, Truth, match, read_truth, truths_of
 from mevlip_validation.output import NONE, number, show
-from mevlip_validation.perturbations import PERTURBATIONS, perturbed
+from mevlip_validation.perturbations import BLANK_IMAGES, QUESTION_ONLY
 from mevlip_validation.score import Comparison, Score, compare, score
 
 
@@ -31,12 +31,12 @@ class System:
     Attributes:
         name: Its name, and its folder's.
         routing: How a question finds its adapter.
-        perturbation: What is done to the images, a name in `PERTURBATIONS`; None for nothing.
+        perturbation: What is done to the images; None for nothing.
     """
 
     name: str
     routing: Routing
-    perturbation: str | None = None
+    perturbation: Perturbation | None = None
 
 
 SYSTEMS = (
@@ -44,14 +44,14 @@ SYSTEMS = (
     System("generalist", "generalist"),
     System("TS by router", "router"),
     System("TS declared", "declared"),
-    System("blank images", "router", "blank images"),
-    System("question only", "router", "question only"),
+    System(BLANK_IMAGES.name, "router", BLANK_IMAGES),
+    System(QUESTION_ONLY.name, "router", QUESTION_ONLY),
 )
 PAIRS = (
     ("base", "generalist"),
     ("generalist", "TS by router"),
     ("TS by router", "TS declared"),
-    ("blank images", "TS by router"),
+    (BLANK_IMAGES.name, "TS by router"),
 )
 """Systems to compare: whether the second is better than the first."""
 
@@ -108,14 +108,12 @@ def answer_all(
         Each system's rows, in the same order; its predictions are in a folder of its own below the output folder.
     """
     found = {}
-    with ImageStore(folder.root) as store:
-        for system in systems:
-            own = {"output": settings.output / system.name.replace(" ", "-"), "routing": system.routing}
-            load = perturbed(store.load, PERTURBATIONS[system.perturbation]) if system.perturbation else store.load
-            report = run_folder(predictor, settings.model_copy(update=own), quiet, folder, load)
-            texts = (answer.text for answer in report.answers)
-            predictions = [answered(*pair) for pair in zip(folder.questions, texts, strict=True)]
-            found[system.name] = list(match(truths, predictions, report.explanations).rows)
+    for system in systems:
+        own = {"output": settings.output / system.name.replace(" ", "-"), "routing": system.routing}
+        report = run_folder(predictor, settings.model_copy(update=own), quiet, folder, system.perturbation)
+        texts = (answer.text for answer in report.answers)
+        predictions = [answered(*pair) for pair in zip(folder.questions, texts, strict=True)]
+        found[system.name] = list(match(truths, predictions, report.explanations).rows)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -44,6 +45,19 @@ class QuestionImages:
     images: tuple[Image.Image, ...]
     problems: tuple[str, ...]
     named: int
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A change to a question's images before the model sees them.
+
+    Attributes:
+        name: Its name, for tables and for a run's identity.
+        change: Turns the images of one question into those that are shown.
+    """
+
+    name: str
+    change: Callable[[QuestionImages], QuestionImages]
 
 
 def spaced_indices(count: int, limit: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 from mevlip import __version__
 from mevlip.core import interrupts
 from mevlip.core.progress import Progress
+from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
@@ -34,7 +35,7 @@ def run(
     output: Path | str,
     *,
     quiet: bool = True,
-    load: ImageLoader | None = None,
+    perturbation: Perturbation | None = None,
     **settings: Any,
 ) -> RunReport:
     """Answers every question of an input folder: what `mevlip predict` does.
@@ -44,13 +45,14 @@ def run(
         input: Folder that holds the question files.
         output: Folder that receives predictions.json.
         quiet: Whether to show no progress.
-        load: Loads a question's images; None for the files in the folder.
+        perturbation: A change to the images; None shows them as they are.
         settings: Other fields of `RunSettings`, such as `routing="generalist"`.
 
     Raises:
         MevlipError: See `run_folder`.
     """
-    return run_folder(predictor, RunSettings(input=Path(input), output=Path(output), **settings), quiet, load=load)
+    chosen = RunSettings(input=Path(input), output=Path(output), **settings)
+    return run_folder(predictor, chosen, quiet, perturbation=perturbation)
 
 
 def run_folder(
@@ -58,7 +60,7 @@ def run_folder(
     settings: RunSettings,
     quiet: bool = False,
     folder: InputFolder | None = None,
-    load: ImageLoader | None = None,
+    perturbation: Perturbation | None = None,
 ) -> RunReport:
     """Answers every question of an input folder.
 
@@ -67,7 +69,7 @@ def run_folder(
         settings: What to do.
         quiet: Whether to show no progress.
         folder: The input folder, where it has been read already.
-        load: Loads a question's images; None for the files in the folder.
+        perturbation: A change to the images; None shows them as they are.
 
     Raises:
         InputError: There is nothing to answer.
@@ -80,7 +82,7 @@ def run_folder(
     with clock("read"):
         folder = folder or read_input_folder(settings.input, settings.output)
         questions = _select(folder, settings.limit)
-    journal = Journal(settings.output, _identity(predictor, settings))
+    journal = Journal(settings.output, _identity(predictor, settings, perturbation))
     with ImageStore(folder.root) as store, closing(journal):
         keys = {question.position: question_key(question, store) for question in questions}
         with clock("verify"):
@@ -95,7 +97,7 @@ def run_folder(
             routed = predictor.route(waiting, settings, counters)
         if routed:
             with clock("load"):
-                batches = predictor.answer_batches(routed, settings, load or store.load, counters)
+                batches = predictor.answer_batches(routed, settings, _loader(store, perturbation), counters)
             with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
                 for batch in batches:
                     journal.append((keys[answer.position], answer) for answer in batch)
@@ -114,9 +116,16 @@ def run_folder(
     return RunReport(path, ordered, explanations, resumed, counters, clock.seconds)
 
 
-def _identity(predictor: Predictor, settings: RunSettings) -> str:
+def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> str:
     """What answers depend on besides the question; answers of a run with another identity are not reused."""
-    return json.dumps({"version": __version__, **predictor.identity, **settings.identity}, sort_keys=True)
+    images = {"perturbation": perturbation.name if perturbation else None}
+    return json.dumps({"version": __version__, **predictor.identity, **settings.identity, **images}, sort_keys=True)
+
+
+def _loader(store: ImageStore, perturbation: Perturbation | None) -> ImageLoader:
+    if perturbation is None:
+        return store.load
+    return lambda question, max_count: perturbation.change(store.load(question, max_count))
 
 
 def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:
