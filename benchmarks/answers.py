@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from mevlip.answers import STAGES, QuestionSpec
 from mevlip.core.tables import table
-from mevlip.reading import answer_class, read_answer
+from mevlip.reading import read_answer
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
 from mevlip_validation.protocols import protocols
@@ -62,7 +62,7 @@ def fuzz(texts: int, seed: int) -> Tally:
         task, spec, text = _draw(rng)
         try:
             outcome = read_answer(task, text, spec)
-            answer = answer_class(task).parse(outcome.text, replace(spec, box_space="pixel"))
+            answer = TASKS[task].answer.parse(outcome.text, replace(spec, box_space="pixel"))
             if not outcome.text or answer.format() != outcome.text:
                 raise ValueError("an answer that is not legal")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what this script looks for

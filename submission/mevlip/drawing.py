@@ -9,7 +9,7 @@ from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.images import load_image
 from mevlip.inference.engine import Answer
-from mevlip.reading import answer_class
+from mevlip.tasks import TASKS
 
 _COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
@@ -51,7 +51,7 @@ def draw_boxes(answer: Answer, question: str, image: Path, target: Path) -> int:
 
 
 def _boxes(answer: Answer, spec: QuestionSpec) -> list[tuple[str, Box]]:
-    typed = answer_class(answer.task).parse(answer.text, spec)
+    typed = TASKS[answer.task].answer.parse(answer.text, spec)
     if isinstance(typed, Boxes):
         return [("", box) for box in typed.boxes]
     if isinstance(typed, InstanceBoxes):

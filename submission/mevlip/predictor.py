@@ -104,7 +104,6 @@ class Predictor:
             CheckpointError: There is no such checkpoint, or its manifest or a route breaks its contract.
         """
         chosen = settings or PredictorSettings()
-        go_offline()
         return cls(read_checkpoint(find_checkpoint(chosen.checkpoint)), chosen.device, **options)
 
     @classmethod
@@ -123,7 +122,6 @@ class Predictor:
         """
         name = None if checkpoint is None else str(checkpoint)
         predictor = cls.find(PredictorSettings(checkpoint=name, device=device), **options)
-        predictor.verify()
         _ = predictor.router, predictor.model
         return predictor
 

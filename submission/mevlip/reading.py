@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from mevlip.answers import ParsedAnswer, QuestionSpec, TypedAnswer, Unparsable
+from mevlip.answers import ParsedAnswer, QuestionSpec, Unparsable
 from mevlip.answers.grammar import Grammar
 from mevlip.tasks import TASKS, TaskType
 
 
-def answer_class(task: TaskType) -> type[TypedAnswer]:
-    """The class of a task's answers."""
-    return TASKS[task].answer
-
-
 def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
     """Turns a model's text into the Answer string by the first stage that can; the last can always."""
-    kind = answer_class(task)
+    kind = TASKS[task].answer
     stages = (("strict", kind.parse), ("tolerant", kind.parse_tolerantly), ("repaired", kind.repair))
     reason = ""
     for stage, read in stages:
@@ -27,10 +22,10 @@ def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
 
 def fallback_answer(task: TaskType, spec: QuestionSpec, reason: str) -> ParsedAnswer:
     """A legal answer from the question alone."""
-    answer = answer_class(task).fallback(spec)
+    answer = TASKS[task].answer.fallback(spec)
     return ParsedAnswer(answer.format() if answer else TASKS[task].fallback, "fallback", reason)
 
 
 def grammar_of(task: TaskType, spec: QuestionSpec) -> Grammar | None:
     """What a model may say in answer to a question; None where anything goes."""
-    return answer_class(task).grammar(spec)
+    return TASKS[task].answer.grammar(spec)

@@ -23,11 +23,11 @@ from mevlip.inference.decoding import Grammars
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import Prompt, build_prompt
-from mevlip.reading import answer_class, grammar_of
+from mevlip.reading import grammar_of
 from mevlip.runs.doctor import examine
 from mevlip.runs.report import RunReport
 from mevlip.settings import PredictorSettings
-from mevlip.tasks import GENERALIST, TaskType
+from mevlip.tasks import GENERALIST, TASKS, TaskType
 from tests.conftest import EXAMPLES, FLARE_DATA, answer_folder, needs_flare_data
 
 CPU = torch.device("cpu")
@@ -116,7 +116,7 @@ def test_answers_are_legal_whether_logits_are_fewer_or_more_than_tokens(model: V
                 tokens.append(int(decoding.process(torch.tensor([tokens]), logits).argmax(-1)))
                 if decoding.stop(torch.tensor([tokens]), None).all():
                     break
-            assert answer_class(task).parse(tokenizer.decode(tokens, skip_special_tokens=True), spec)
+            assert TASKS[task].answer.parse(tokenizer.decode(tokens, skip_special_tokens=True), spec)
 
 
 def test_an_option_that_spells_a_token_without_a_logit_is_not_held_to(model: VisionLanguageModel) -> None:

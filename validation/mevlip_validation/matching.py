@@ -15,9 +15,8 @@ from mevlip.answers import QuestionSpec, TypedAnswer
 from mevlip.answers.base import Unparsable
 from mevlip.core.errors import InputError
 from mevlip.flare.ground_truth import AnsweredFolder, read_answered
-from mevlip.reading import answer_class
 from mevlip.runs.explanations import Explanation
-from mevlip.tasks import TaskType, parse_task_type
+from mevlip.tasks import TASKS, TaskType, parse_task_type
 
 logger = logging.getLogger(__name__)
 
@@ -264,7 +263,7 @@ def _row(truth: Truth, task: TaskType, predictions: Sequence[str], explanation: 
 
 
 def _parse(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...]) -> TypedAnswer | None:
-    kind = answer_class(task)
+    kind = TASKS[task].answer
     for way in ways:
         try:
             answer: TypedAnswer = getattr(kind, way)(text, spec)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from mevlip.cli.options import INPUT_FILE, OUTPUT_FILE, quiet_option, settings_o
 from mevlip.core.errors import InputError
 from mevlip.core.tables import table
 from mevlip.settings import PredictorSettings
-from mevlip.tasks import TASKS, TaskType
+from mevlip.tasks import TASKS
 
 if TYPE_CHECKING:
     from mevlip.inference.engine import Answer
@@ -54,7 +56,7 @@ def ask(
         logger.warning("%s", problem)
     if answer.failed:
         raise InputError(f"The question was not answered: {answer.reason}", "Use other images or another question.")
-    click.echo(json.dumps(_plain(answer), indent=1) if as_json else _table(answer))
+    click.echo(json.dumps(_plain(answer, question, images), indent=1) if as_json else _table(answer))
     if draw:
         from mevlip.drawing import draw_boxes
 
@@ -62,24 +64,20 @@ def ask(
         logger.info("wrote %s with %d boxes", draw, count)
 
 
-def _plain(answer: Answer) -> dict[str, Any]:
-    return {
-        "answer": answer.text,
-        "task": answer.task.value,
-        "adapter": answer.adapter,
-        "router_confidence": round(answer.confidence, 6),
-        "probability": None if answer.probability is None else round(answer.probability, 6),
-        "option_probabilities": {option: round(value, 6) for option, value in answer.options.items()},
-        "stage": answer.stage,
-        "reason": answer.reason,
-        "problems": answer.problems,
-    }
+def _plain(answer: Answer, question: str, images: Sequence[Path]) -> dict[str, Any]:
+    """What `predict --explanations` records of an answer, but for the place in a file that it lacks."""
+    from mevlip.flare.questions import Question
+    from mevlip.runs.explanations import explain
+
+    plain = asdict(explain(Question.given_as(question, images), answer))
+    del plain["question"]
+    return plain
 
 
 def _table(answer: Answer) -> str:
     rows = [
         ("answer", answer.text),
-        ("task", TASKS[TaskType(answer.task)].title),
+        ("task", TASKS[answer.task].title),
         ("adapter", answer.adapter),
         ("router confidence", f"{answer.confidence:.3f}"),
         ("probability", "" if answer.probability is None else f"{answer.probability:.3f}"),

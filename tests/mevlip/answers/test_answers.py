@@ -21,7 +21,7 @@ from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
 from mevlip.answers.report import Report
 from mevlip.flare.predictions import schema_validator
-from mevlip.reading import answer_class, fallback_answer, read_answer
+from mevlip.reading import fallback_answer, read_answer
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
 
@@ -89,7 +89,7 @@ def test_a_fallback_follows_the_grammar_of_its_task(task: TaskType, spec: Questi
     text = fallback_answer(task, spec, "why").text
     if not (spec.options or spec.labels) and task is TaskType.CLASSIFICATION:
         assert text == TASKS[task].fallback
-    assert answer_class(task).parse(text, replace(spec, box_space="pixel")).format() == text
+    assert TASKS[task].answer.parse(text, replace(spec, box_space="pixel")).format() == text
 
 
 @given(

@@ -20,7 +20,7 @@ from mevlip.inference.completion import Completion
 from mevlip.inference.decoding import Grammars
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
-from mevlip.reading import answer_class, grammar_of
+from mevlip.reading import grammar_of
 from mevlip.runs.report import RunReport
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.demo.scenes import draw_scene
@@ -127,7 +127,7 @@ def test_random_logits_give_legal_answers(model: VisionLanguageModel, dataset: D
             if len(tokens) < 120:
                 json.loads(text)
         elif len(tokens) < 120:
-            assert answer_class(dataset.task).parse(text, spec).format()
+            assert TASKS[dataset.task].answer.parse(text, spec).format()
 
 
 def test_each_grammar_is_compiled_once(letters: Grammars, checkpoint: Checkpoint) -> None:

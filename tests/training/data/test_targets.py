@@ -13,8 +13,7 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.question_spec import BoxSpace
 from mevlip.flare.issues import IssueCode
-from mevlip.reading import answer_class
-from mevlip.tasks import TaskType
+from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.targets import TargetError, write_target
 from tests.conftest import FLARE_DATA, needs_flare_data
 
@@ -24,7 +23,7 @@ OPEN = QuestionSpec("What is it?", (200, 100))
 
 
 def parse(task: TaskType, text: str, spec: QuestionSpec) -> Any:
-    return answer_class(task).parse(text, spec)
+    return TASKS[task].answer.parse(text, spec)
 
 
 sides = st.integers(1, 6000)

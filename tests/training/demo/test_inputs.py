@@ -12,8 +12,7 @@ from PIL import Image
 from mevlip.answers import QuestionSpec
 from mevlip.checkpoints.routes import read_route
 from mevlip.flare.questions import read_input_folder
-from mevlip.reading import answer_class
-from mevlip.tasks import GENERALIST, TaskType, parse_task_type
+from mevlip.tasks import GENERALIST, TASKS, TaskType, parse_task_type
 from mevlip_training.data.targets import write_target
 from mevlip_training.demo.inputs import ANSWERED_PER_DATASET, PER_IMAGE, write_examples, write_inputs, write_training
 from mevlip_training.demo.pairs import held_out_pairs, training_pairs
@@ -62,7 +61,7 @@ def test_a_scenes_answer_follows_the_grammar_of_its_question(dataset: DemoDatase
         assert set(scene.answers) <= set(dataset.targets)
         for target, said in scene.answers.items():
             spec = QuestionSpec(dataset.question(dataset.wordings[0], target), scene.images[0].size, "pixel")
-            answer = answer_class(dataset.task).parse(said, spec)
+            answer = TASKS[dataset.task].answer.parse(said, spec)
             assert answer.format() == said
             seen.add(said)
     assert len(seen) > 1, "the picture decides the answer"

@@ -18,6 +18,7 @@ from mevlip.flare.ground_truth import has_answer, read_answered
 from mevlip.flare.images import ImageError
 from mevlip.flare.inspection import Inspector, inspect_questions, issue_of
 from mevlip.flare.issues import Issue, IssueCode, Severity
+from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TASKS
 from mevlip_training.data.records import TRAINING, Example, Examples, examples_of
@@ -88,10 +89,7 @@ def check_folder(root: Path, quiet: bool = False) -> Checked:
             for one in inspect_questions(questions, store, quiet)
             if one.where in to_answer and (one.where, one.code, one.image) not in known
         ]
-    order = {code: rank for rank, code in enumerate(IssueCode)}
-    position = {question.where: question.position for question in questions}
-    both = sorted((*issues, *others), key=lambda one: (position[one.where], order[one.code]))
-    return Checked(len(questions), examples.problems, tuple(both))
+    return Checked(len(questions), examples.problems, _in_order((*issues, *others), questions))
 
 
 def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -> tuple[Issue, ...]:
@@ -117,9 +115,14 @@ def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -
     found = chain(
         chain.from_iterable(row.issues for row in rows), _far_measurements(rows), _duplicates(rows), _shared(rows)
     )
+    return _in_order(found, [row.question for row in examples.rows])
+
+
+def _in_order(issues: Iterable[Issue], questions: Iterable[Question]) -> tuple[Issue, ...]:
+    """Issues in the order of the questions, of one question in that of `IssueCode`."""
     order = {code: rank for rank, code in enumerate(IssueCode)}
-    position = {row.question.where: row.question.position for row in examples.rows}
-    return tuple(sorted(found, key=lambda one: (position[one.where], order[one.code])))
+    position = {question.where: question.position for question in questions}
+    return tuple(sorted(issues, key=lambda one: (position[one.where], order[one.code])))
 
 
 def _examine(example: Example, store: ImageStore, inspector: Inspector, judged: bool) -> _Row:

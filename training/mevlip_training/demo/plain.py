@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.labels import LabelSet
-from mevlip.reading import answer_class
-from mevlip.tasks import TaskType
+from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.scenes import REGION_TEXTS, Scene
 from mevlip_training.demo.wordings import HELD_OUT, DemoDataset, OptionStyle, ask
 
@@ -72,7 +71,7 @@ def look(dataset: DemoDataset, target: str, answer: str, size: tuple[int, int]) 
         index = dataset.options.index(answer) if answer in dataset.options else ord(answer) - ord("A")
         return Seen((dataset.plain[index],), dataset.plain)
     spec = QuestionSpec(dataset.question(dataset.wordings[0], target), size, "pixel")
-    match answer_class(dataset.task).parse(answer, spec):
+    match TASKS[dataset.task].answer.parse(answer, spec):
         case LabelSet(labels=labels):
             return Seen(tuple(dataset.plain[dataset.options.index(label)] for label in labels), dataset.plain)
         case Boxes(boxes=boxes):
