@@ -15,6 +15,8 @@ from mevlip.core.errors import CheckpointError
 from mevlip_training.assembly import assemble
 from tests.conftest import DEMO, EXAMPLES, run_mevlip
 
+pytestmark = pytest.mark.slow
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARTS = ("--base", DEMO / "base", "--adapters", DEMO / "adapters", "--router", DEMO / "router")
 

@@ -25,6 +25,8 @@ from mevlip_validation.report.gallery import gallery
 from mevlip_validation.score import score
 from tests.conftest import record, run_mevlip
 
+pytestmark = pytest.mark.slow
+
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="the report is opened in Chromium, which is not installed")
