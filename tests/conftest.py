@@ -104,6 +104,7 @@ class FakeModel:
     """Answers by a function of adapter and prompt text, and keeps the calls."""
 
     reserved = frozenset({"<img>", "<|im_end|>"})
+    window = 4096
 
     def __init__(self, answer: Callable[[str, str], str] = lambda adapter, text: "A") -> None:
         self.answer = answer
@@ -112,6 +113,9 @@ class FakeModel:
         self.batches: list[tuple[str, list[str], list[int], int]] = []
         self.grammars: list[Grammar | None] = []
         self.released = 0
+
+    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], route: Route) -> int:
+        return len(prompt.text.split()) + 10 * len(images)
 
     def use(self, adapter: str) -> None:
         self.adapter = adapter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -203,8 +203,9 @@ class Predictor:
         chosen = settings or AnswerSettings()
         placed = [replace(question, position=place) for place, question in enumerate(questions)]
         counters = Counters()
-        batches = self.answer_batches(self.route(placed, chosen, counters), chosen, load, counters)
-        found = {answer.position: answer for batch in batches for answer in batch}
+        batches = plan(self.route(placed, chosen, counters), chosen.batch_size)
+        answered = self.engine(chosen, load, counters).run(batches) if batches else ()
+        found = {answer.position: answer for batch in answered for answer in batch}
         return tuple(found[place] for place in range(len(placed)))
 
     def route(
@@ -220,11 +221,8 @@ class Predictor:
         threshold = self.router.threshold if settings.threshold is None else settings.threshold
         return [route(question, settings.routing, predictions, threshold) for question in questions]
 
-    def answer_batches(
-        self, routed: Sequence[RoutedQuestion], settings: AnswerSettings, load: ImageLoader, counters: Counters
-    ) -> Iterator[tuple[Answer, ...]]:
-        """Yields the answers of each batch as soon as it is done; every question gets one."""
+    def engine(self, settings: AnswerSettings, load: ImageLoader, counters: Counters) -> Engine:
+        """What answers batches of routed questions with the loaded model."""
         # Without an adapter the base is asked as the generalist is.
         routes = {**self.checkpoint.routes, NO_ADAPTER: self.checkpoint.routes[GENERALIST]}
-        engine = Engine(self.model, routes, load, counters, settings.constrain)
-        return engine.run(plan(routed, settings.batch_size))
+        return Engine(self.model, routes, load, counters, settings.constrain, settings.batch_tokens)

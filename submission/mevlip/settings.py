@@ -39,6 +39,8 @@ class AnswerSettings(_Settings):
     """Least router confidence for a task's own adapter. Default: the checkpoint's."""
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Most questions per forward."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 16_384
+    """Most tokens per forward: prompts and answers of all its questions, the shorter ones counted like the longest."""
     constrain: bool = True
     """Constrain decoding to the answers that a question allows; otherwise free text is parsed and repaired."""
 
@@ -54,6 +56,10 @@ class RunSettings(AnswerSettings):
     """Write how each answer came about, as JSON lines."""
     limit: Annotated[int | None, Field(ge=1, json_schema_extra=_KEEPS_ANSWERS)] = None
     """Answer only the first N questions; the output is partial."""
+    run_report: Annotated[Path | None, Field(json_schema_extra=_KEEPS_ANSWERS)] = None
+    """Write versions, settings, checksums, counters, reasons, timings and peak memory of the run, as JSON."""
+    time_limit: Annotated[float | None, Field(gt=0, json_schema_extra=_KEEPS_ANSWERS)] = None
+    """Seconds: once they are nearly over, questions left get fallback answers and the run ends with status 4."""
     max_failures: Annotated[str, Field(pattern="^[0-9]+%?$", json_schema_extra=_KEEPS_ANSWERS)] = "5%"
     """Exit 4 if the model fails on more questions than this number or share. Unreadable images are not counted."""
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError, ModelFailure, TooManyFailures
 from mevlip.predictor import Predictor
 from mevlip.runs.folder import run_folder
-from mevlip.runs.journal import JOURNAL_NAME
+from mevlip.runs.journal import journals
 from mevlip.runs.report import RunReport, check_failures
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip.tasks import TASKS, TaskType
@@ -119,13 +119,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp
     with pytest.raises(KeyboardInterrupt):
         run(root, tmp_path / "out", FakeModel(stop_at_third_call), batch_size=3, routing="declared")
     assert not (tmp_path / "out/predictions.json").exists()
-    assert (tmp_path / "out" / JOURNAL_NAME).exists()
+    assert journals(tmp_path / "out")
     model = FakeModel(lambda *_: "A")
     report = run(root, tmp_path / "out", model, batch_size=3, routing="declared")
     assert report.resumed == 6
     assert sum(len(batch[1]) for batch in model.batches) == 6
     assert sorted(row["Answer"] for row in rows(tmp_path / "out")) == ["A"] * 6 + ["B"] * 6
-    assert not (tmp_path / "out" / JOURNAL_NAME).exists()
+    assert not journals(tmp_path / "out")
 
 
 @pytest.mark.model

@@ -16,7 +16,7 @@ from mevlip.answers import QuestionSpec
 from mevlip.core.errors import ModelFailure
 from mevlip.inference.completion import OutOfMemory
 from mevlip.reading import read_answer
-from mevlip.runs.journal import JOURNAL_NAME
+from mevlip.runs.journal import journals
 from mevlip.runs.report import RunReport
 from mevlip.tasks import TASKS, TaskType, parse_task_type
 from tests.conftest import FakeModel, answer_folder, record
@@ -129,7 +129,7 @@ def test_12_a_crash_loses_no_finished_answer(write_questions: Write, tmp_path: P
 
     with pytest.raises(KeyboardInterrupt):
         answered(root, tmp_path / "out", stops)
-    assert "12" in (tmp_path / "out" / JOURNAL_NAME).read_text("utf-8")
+    assert "12" in journals(tmp_path / "out")[0].read_text("utf-8")
 
 
 @pytest.mark.model

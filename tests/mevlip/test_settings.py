@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 
-from mevlip.runs.journal import JOURNAL_NAME
+from mevlip.runs.journal import journals
 from mevlip.settings import RunSettings
 from tests.conftest import FakeModel, answer_folder, record
 
-KEEPS_ANSWERS = {"input", "output", "explanations", "limit", "max_failures"}
+KEEPS_ANSWERS = {"input", "output", "explanations", "limit", "run_report", "time_limit", "max_failures"}
 """Settings that cannot change the answer to a question; every other one must be part of a run's identity."""
 
-OTHER: dict[str, Any] = {"routing": "declared", "threshold": 0.9, "batch_size": 2, "constrain": False}
+OTHER: dict[str, Any] = {
+    "routing": "declared",
+    "threshold": 0.9,
+    "batch_size": 2,
+    "batch_tokens": 99,
+    "constrain": False,
+}
 """Another value of each setting that may change answers."""
 
 
@@ -41,7 +47,7 @@ def test_a_journal_of_other_settings_is_not_used(
     first = {"routing": "generalist", "batch_size": 1}
     with pytest.raises(KeyboardInterrupt):
         answer_folder(root, tmp_path / "out", FakeModel(stop), **first)
-    assert (tmp_path / "out" / JOURNAL_NAME).exists()
+    assert journals(tmp_path / "out")
     report = answer_folder(root, tmp_path / "out", FakeModel(lambda *_: "A"), **{**first, name: OTHER[name]})
     assert report.resumed == 0
     rows = json.loads(report.predictions.read_bytes())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -17,7 +18,7 @@ from mevlip.cli.doctor import doctor
 from mevlip.cli.groups import Group
 from mevlip.cli.predict import predict
 from mevlip.cli.predictions import predictions
-from mevlip.core import interrupts, logs
+from mevlip.core import interrupts, logs, streams
 from mevlip.core.errors import ExitCode, MevlipError
 from mevlip.core.tables import table
 from mevlip.tasks import TASKS
@@ -63,12 +64,12 @@ def tasks(as_json: bool) -> None:
 
 def main() -> NoReturn:
     """Entry point: runs the command and leaves with its exit status."""
+    streams.secure()
     interrupts.install()
     logs.start()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a record may hold what the terminal cannot show
     try:
         cli.main(standalone_mode=False)
+        streams.finish()
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.USAGE)
@@ -85,14 +86,9 @@ def main() -> NoReturn:
             ExitCode.ENVIRONMENT,
         )
     except BrokenPipeError:
-        # The reader of our output has enough, as `head` does; Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.drop_output()  # its reader has enough, as `head` does
     except OSError as error:
-        _leave(
-            f"{error.filename or 'A file'} cannot be read or written ({error.strerror or error}). "
-            "Check the path, its permissions and the free space",
-            ExitCode.ENVIRONMENT,
-        )
+        _leave(_describe(error), ExitCode.ENVIRONMENT)
     except Exception as error:
         logging.getLogger(__name__).error("internal error", exc_info=True)
         detail = (str(error).splitlines() or [""])[0]
@@ -103,10 +99,23 @@ def main() -> NoReturn:
     sys.exit(ExitCode.DONE)
 
 
+def _describe(error: OSError) -> str:
+    try:
+        Path.cwd()
+    except OSError:
+        return "The current folder no longer exists. Change to another one, and name files by their full paths"
+    what = error.filename or "A file, or what the output is sent to,"
+    return (
+        f"{what} cannot be read or written ({error.strerror or error}). "
+        "Check the path, its permissions and the free space"
+    )
+
+
 def _leave(message: str, code: ExitCode) -> NoReturn:
     click.echo(f"mevlip: error: {message}", err=True)
+    with contextlib.suppress(OSError):  # the status is that of the cause
+        streams.finish()
     if code is ExitCode.INTERRUPTED:
         # An interrupt that passed through exec() of a string, as libraries do, makes Python end itself by SIGINT later.
-        sys.stdout.flush()
         os._exit(code)
     sys.exit(int(code))

@@ -23,8 +23,16 @@ _OPTIONS = [name for name in RunSettings.model_fields if name not in ("input", "
 @settings_options(PredictorSettings)
 @settings_options(RunSettings, _OPTIONS)
 @quiet_option
+@click.pass_context
 def predict(
-    input_folder: Path, output_folder: Path, checkpoint: str | None, device: Any, quiet: bool, **options: Any
+    context: click.Context,
+    /,
+    input_folder: Path,
+    output_folder: Path,
+    checkpoint: str | None,
+    device: Any,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Answer every question below INPUT.
 
@@ -42,10 +50,17 @@ def predict(
 
     predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
     settings = RunSettings(input=input_folder, output=output_folder, **options)
-    report = run_folder(predictor, settings, quiet)
+    report = run_folder(predictor, settings, quiet, sources=_sources(context))
     if not quiet:
         click.echo(_summary(report), err=True)
     check_failures(report, settings)
+
+
+def _sources(context: click.Context) -> dict[str, str]:
+    """Where each setting comes from, such as `commandline`, `environment` or `default`."""
+    names = {"input_folder": "input", "output_folder": "output"}
+    found = {name: context.get_parameter_source(name) for name in context.params}
+    return {names.get(name, name): source.name.lower() for name, source in found.items() if source is not None}
 
 
 def _summary(report: RunReport) -> str:

@@ -80,6 +80,12 @@ class TooManyFailures(MevlipError):
     exit_code = ExitCode.TOO_MANY_FAILURES
 
 
+class TimeLimitReached(MevlipError):
+    """The run ended in time and its output is valid, but not every question was asked."""
+
+    exit_code = ExitCode.TOO_MANY_FAILURES
+
+
 class InputError(MevlipError):
     """The input folder has no question that can be read."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -52,7 +53,7 @@ def atomic_file(path: Path, remedy: str = REMEDY) -> Iterator[Path]:
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
-        final = path.resolve()
+        final = real_path(path)
         final.parent.mkdir(parents=True, exist_ok=True)
         draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
@@ -124,6 +125,18 @@ def draft_folder(out: Path, *, replace: bool) -> Iterator[Path]:
         draft.rename(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def real_path(path: Path) -> Path:
+    """A path without links; what does not exist is taken as it is named.
+
+    Raises:
+        OSError: A link leads back to itself; `Path.resolve` has an error of its own for that, in some versions.
+    """
+    real = Path(os.path.realpath(path))
+    if real.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return real
 
 
 def link_or_copy(path: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mevlip.core.errors import InputError
+from mevlip.core.files import real_path
 from mevlip.tasks import TaskType, parse_task_type
 
 PREDICTIONS_NAME = "predictions.json"
@@ -115,7 +116,7 @@ def read_input_folder(root: Path, output: Path | None = None) -> InputFolder:
     root = input_root(root)
     questions: list[Question] = []
     problems: list[str] = []
-    for folder, names in json_files(root, output.resolve() if output else None, problems):
+    for folder, names in json_files(root, real_path(output) if output else None, problems):
         names = [name for name in names if not is_ground_truth(name)]
         for name in preferred_names(names):
             questions += read_questions(folder / name, root, len(questions), problems, named=is_question_file(name))

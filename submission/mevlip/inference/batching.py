@@ -39,6 +39,24 @@ def plan(routed: Iterable[RoutedQuestion], batch_size: int) -> list[Batch]:
     return batches
 
 
+def split_by_tokens(lengths: Sequence[int], most: int) -> list[slice]:
+    """Splits the rows of a batch so that no part has more tokens than allowed, its shorter rows padded to its longest.
+
+    Args:
+        lengths: Tokens of each row: its prompt and the budget of its answer.
+        most: Most tokens of a part; a row that has more stands alone.
+
+    Returns:
+        The parts, in order.
+    """
+    parts, start = [], 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or (end + 1 - start) * max(lengths[start : end + 1]) > most:
+            parts.append(slice(start, end))
+            start = end
+    return parts
+
+
 def _cost(item: RoutedQuestion) -> tuple[int, int, int]:
     question = item.question
     return len(question.image_names), len(question.text), question.position

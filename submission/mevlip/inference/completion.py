@@ -64,6 +64,13 @@ class Model(Protocol):
     def reserved(self) -> frozenset[str]:
         """Strings that the tokenizer turns into special tokens."""
 
+    @property
+    def window(self) -> int:
+        """Most tokens that a prompt and its answer should have together."""
+
+    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], route: Route) -> int:
+        """Number of tokens that a prompt takes, those of its images included."""
+
     def use(self, adapter: str) -> None:
         """Selects the adapter of the next generate calls, or the base model alone."""
 

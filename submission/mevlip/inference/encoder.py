@@ -50,6 +50,12 @@ class PromptEncoder:
         text: str = self.processor.apply_chat_template(prompt.messages(), tokenize=False, add_generation_prompt=True)
         return text
 
+    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], settings: ImageSettings) -> int:
+        """Number of tokens of an encoded prompt, those of its images included; no pixel is looked at."""
+        text = len(self.tokenizer(self.render(prompt))["input_ids"])
+        options = self.family.image_options(settings)
+        return text + sum(self.family.image_tokens(self.processor, one.size, options) - 1 for one in images)
+
     def encode(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], settings: ImageSettings
     ) -> Any:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mevlip.answers import ParsedAnswer, QuestionSpec, Stage
 from mevlip.checkpoints.routes import Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
 from mevlip.flare.images import QuestionImages
 from mevlip.flare.questions import Question
-from mevlip.inference.batching import Batch
+from mevlip.inference.batching import Batch, split_by_tokens
 from mevlip.inference.completion import Completion, Model, OutOfMemory
-from mevlip.inference.prompts import build_prompt
+from mevlip.inference.prompts import Prompt, build_prompt, cut_middle
 from mevlip.reading import fallback_answer, grammar_of, read_answer
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TaskType
@@ -46,7 +46,8 @@ class Answer:
         confidence: The router's confidence, 0 to 1; 1 where the declared task was believed.
         parsed: The Answer string and how it was read from the model's text.
         completion: What the model wrote; None where it was not asked, or broke.
-        problems: What was wrong with its images; a question with one bad image of several is still answered.
+        problems: What was wrong with its images, or that its text was cut; a question with one bad image of several is
+            still answered.
         failed: Whether the model was never asked, or broke; a later run tries such a question again.
         asked: Whether the model was asked; not where the record has no text or none of its images can be used.
     """
@@ -87,10 +88,28 @@ class Answer:
         return self.completion.options if self.completion else {}
 
 
-_Row = tuple[RoutedQuestion, QuestionImages]
+@dataclass(frozen=True)
+class _Row:
+    """A question that is ready to be asked.
 
+    Attributes:
+        item: The question and who answers it.
+        loaded: Its images.
+        prompt: Its prompt, which fits the model's window.
+        tokens: Tokens of its prompt and the budget of its answer.
+    """
+
+    item: RoutedQuestion
+    loaded: QuestionImages
+    prompt: Prompt
+    tokens: int
+
+
+_LEAST_TEXT = 1024
+"""Tokens of a prompt that are not taken from its text, however many its images take."""
 _PROBE = "Which is it? A: This, B: That"
 _PROBE_TOKENS = 4
+_MARK_LENGTH = 5  # characters of an option's mark and what stands between it and its text, such as "(A) "
 _RESUME = "Finished answers are kept: fix the cause, which `mevlip doctor` may name, and run the same command again."
 
 
@@ -116,6 +135,7 @@ class Engine:
         load: Loads the images of a question, at most as many as its route shows.
         counters: Where costs are added up.
         constrain: Whether the model may only say what the question allows.
+        batch_tokens: Most tokens of the questions that go through the model together.
     """
 
     def __init__(
@@ -125,24 +145,34 @@ class Engine:
         load: ImageLoader,
         counters: Counters | None = None,
         constrain: bool = True,
+        batch_tokens: int = 16_384,
     ) -> None:
         self._model = model
         self._constrain = constrain
+        self._batch_tokens = batch_tokens
+        self._selected: str | None = None
         self._routes = routes
         self._load = load
         self.counters = counters or Counters()
 
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Answer, ...]]:
         """Yields the answers of each batch as soon as it is done; every question of every batch gets one."""
-        selected = None
         for batch in batches:
-            if batch.adapter != selected:
-                self._model.use(batch.adapter)
-                self.counters.adapter_switches += 1
-                selected = batch.adapter
-            self.counters.batches += 1
-            self.counters.questions += len(batch.items)
-            yield tuple(self._run_batch(batch))
+            yield self.answer(batch)
+
+    def answer(self, batch: Batch) -> tuple[Answer, ...]:
+        """Answers the questions of one batch; each gets an answer.
+
+        Raises:
+            MevlipError: No question is to blame.
+        """
+        if batch.adapter != self._selected:
+            self._model.use(batch.adapter)
+            self.counters.adapter_switches += 1
+            self._selected = batch.adapter
+        self.counters.batches += 1
+        self.counters.questions += len(batch.items)
+        return tuple(self._run_batch(batch))
 
     def _run_batch(self, batch: Batch) -> Iterator[Answer]:
         route = self._routes[batch.adapter]
@@ -154,8 +184,26 @@ class Engine:
             elif loaded.named and not loaded.images:
                 yield _failure(item, loaded, route, "no image could be used", asked=False)
             else:
-                ready.append((item, loaded))
-        yield from self._answer(ready, batch.task, route)
+                ready.append(self._prepare(item, loaded, route))
+        for part in split_by_tokens([row.tokens for row in ready], self._batch_tokens):
+            yield from self._answer(ready[part], batch.task, route)
+
+    def _prepare(self, item: RoutedQuestion, loaded: QuestionImages, route: Route) -> _Row:
+        """Builds a question's prompt; a text that does not fit the model's window is cut in its middle."""
+        text, budget = item.question.text, route.max_new_tokens[item.task]
+
+        def prompt(question: str) -> Prompt:
+            return build_prompt(question, len(loaded.images), route.prompt, self._model.reserved)
+
+        def count(question: str) -> int:
+            return self._model.count_tokens(prompt(question), loaded.images, route)
+
+        if count(text) > self._model.window - budget:
+            room = max(self._model.window - budget, count("") + _LEAST_TEXT)
+            kept = cut_middle(text, _options_start(text), lambda part: count(part) <= room)
+            problem = f"the question's text is too long for the model: {len(kept)} of {len(text)} characters are shown"
+            loaded, text = replace(loaded, problems=(*loaded.problems, problem)), kept
+        return _Row(item, loaded, prompt(text), count(text) + budget)
 
     def _answer(self, rows: Sequence[_Row], task: TaskType, route: Route) -> Iterator[Answer]:
         """Asks the model; a batch that breaks is halved until the question that breaks it stands alone.
@@ -165,16 +213,16 @@ class Engine:
         """
         if not rows:
             return
-        prompts = [
-            build_prompt(item.question.text, len(loaded.images), route.prompt, self._model.reserved)
-            for item, loaded in rows
-        ]
-        specs = [_spec(item, loaded, route) for item, loaded in rows]
+        specs = [_spec(row.item, row.loaded, route) for row in rows]
         grammars = [grammar_of(task, spec) if self._constrain else None for spec in specs]
         failure: _Failure | None = None
         try:
             made = self._model.generate(
-                prompts, [loaded.images for _, loaded in rows], route, route.max_new_tokens[task], grammars
+                [row.prompt for row in rows],
+                [row.loaded.images for row in rows],
+                route,
+                route.max_new_tokens[task],
+                grammars,
             )
         except MevlipError:
             raise
@@ -189,8 +237,8 @@ class Engine:
         self.counters.prefill_tokens += made.prefill_tokens
         self.counters.image_encodes += made.image_encodes
         self.counters.generated_tokens += made.generated_tokens
-        for (item, loaded), spec, completion in zip(rows, specs, made.completions, strict=True):
-            yield _answer(item, loaded, read_answer(task, completion.text, spec), completion)
+        for row, spec, completion in zip(rows, specs, made.completions, strict=True):
+            yield _answer(row.item, row.loaded, read_answer(task, completion.text, spec), completion)
 
     def _answer_in_halves(
         self, rows: Sequence[_Row], task: TaskType, route: Route, failure: _Failure
@@ -198,7 +246,7 @@ class Engine:
         if len(rows) == 1:
             if not failure.out_of_memory:
                 self._prove_innocence(task, route, failure)
-            yield _failure(*rows[0], route, f"the model failed ({failure.cause})")
+            yield _failure(rows[0].item, rows[0].loaded, route, f"the model failed ({failure.cause})")
             return
         middle = len(rows) // 2
         yield from self._answer(rows[:middle], task, route)
@@ -227,6 +275,24 @@ class Engine:
             raise ModelFailure(
                 f"The model cannot answer any question of adapter {route.adapter!r} ({failure.cause})", _RESUME
             ) from error
+
+
+def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
+    """The fallback answer of a question that the model is not asked any more, or not at all; nothing is loaded.
+
+    Args:
+        item: The question.
+        cause: Why.
+        asked: Whether the model was asked, in an earlier run.
+    """
+    parsed = fallback_answer(item.task, QuestionSpec(item.question.text), cause)
+    return _answer(item, QuestionImages((), (), 0), parsed, asked=asked, failed=True)
+
+
+def _options_start(text: str) -> int:
+    """Where the options of a question begin, or the end of its text where it lists none."""
+    places = [place for label in QuestionSpec(text).labels if (place := text.rfind(label)) >= 0]
+    return max(min(places) - _MARK_LENGTH, 0) if places else len(text)
 
 
 def _spec(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> QuestionSpec:

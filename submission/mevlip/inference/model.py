@@ -16,6 +16,7 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
 from mevlip.checkpoints.routes import Quantization, Route
+from mevlip.core import memory
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.inference.completion import Generation, OutOfMemory
 from mevlip.inference.decoding import Grammars
@@ -93,6 +94,16 @@ class VisionLanguageModel:
         """Strings that the tokenizer turns into special tokens."""
         return self.encoder.reserved
 
+    @property
+    def window(self) -> int:
+        """Most tokens that a prompt and its answer should have together: the tokenizer's limit, or the model's."""
+        positions = self._model.config.get_text_config().max_position_embeddings
+        return int(min(positions, self.encoder.tokenizer.model_max_length))
+
+    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], route: Route) -> int:
+        """Number of tokens that a prompt takes, those of its images included."""
+        return self.encoder.count_tokens(prompt, images, route.images)
+
     def use(self, adapter: str) -> None:
         """Selects the adapter of the next generate calls, or the base model alone."""
         if adapter == NO_ADAPTER:
@@ -124,15 +135,17 @@ class VisionLanguageModel:
         """
         with _memory_that_runs_out(), torch.inference_mode():
             inputs = self._encode(prompts, images, route).to(self.device)
+            rows, length = inputs["input_ids"].shape
+            self._check_room(rows, length + max_new_tokens)
             decoding = self.grammars.start(grammars)
-            rows = self._model.generate(
+            whole = self._model.generate(
                 **inputs,
                 max_new_tokens=max_new_tokens,
                 logits_to_keep=1,
                 logits_processor=[decoding.process],
                 stopping_criteria=[decoding.stop],
             )
-        new = rows[:, inputs["input_ids"].shape[1] :]
+        new = whole[:, length:]
         decoded = self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)
         return Generation(
             completions=decoding.completions(decoded),
@@ -140,6 +153,22 @@ class VisionLanguageModel:
             image_encodes=len(inputs["pixel_values"]) if "pixel_values" in inputs else 0,
             forwards=new.shape[1],
         )
+
+    def _check_room(self, rows: int, length: int) -> None:
+        """Raises OutOfMemory where a batch would not fit into main memory: there the kernel ends the whole program."""
+        if self.device.type != "cpu":
+            return
+        config = self._model.config.get_text_config()
+        heads = config.num_key_value_heads * getattr(
+            config, "head_dim", config.hidden_size // config.num_attention_heads
+        )
+        cached = 2 * config.num_hidden_layers * heads  # keys and values
+        working = 4 * config.hidden_size + 3 * config.intermediate_size  # one layer's states
+        mask = length  # a byte for each pair of tokens
+        needed = rows * length * (torch.bfloat16.itemsize * (cached + working) + mask)
+        free = memory.available()
+        if needed > free:
+            raise OutOfMemory(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")
 
     def release_memory(self) -> None:
         """Returns cached GPU memory, after a batch that broke.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from mevlip.checkpoints.routes import PromptSettings
 
 IMAGE_MARK = "<image>"
 """LLaMA-Factory's place-holder for an image in a ShareGPT record."""
+
+_GAP = " … "
 
 
 @dataclass(frozen=True)
@@ -55,3 +57,35 @@ def build_prompt(question: str, image_count: int, settings: PromptSettings, rese
         question = question.replace(token, " ")
     text = settings.template.replace("{question}", " ".join(question.split()))
     return Prompt(text, settings.system, image_count)
+
+
+def cut_middle(text: str, kept_from: int, fits: Callable[[str], bool]) -> str:
+    """Cuts a text in its middle until it fits; as much is kept as fits.
+
+    Args:
+        text: The text.
+        kept_from: Where its options begin, which are kept where they leave room for a quarter of what comes before;
+            the text's length where it has none.
+        fits: Whether a text is short enough; if a text fits, a shorter one does.
+
+    Returns:
+        The text itself where it fits.
+    """
+    if fits(text):
+        return text
+    least, most = 0, len(text)  # characters kept: the first number fits, the second does not
+    while most - least > 1:
+        kept = (least + most) // 2
+        if fits(_without_middle(text, kept_from, kept)):
+            least = kept
+        else:
+            most = kept
+    return _without_middle(text, kept_from, least)
+
+
+def _without_middle(text: str, kept_from: int, kept: int) -> str:
+    options = len(text) - kept_from
+    body = kept_from if 4 * options <= 3 * kept else len(text)  # options too long to be kept whole are cut, too
+    room = max(kept - (len(text) - body), 0)
+    before, after = (room + 1) // 2, room // 2
+    return text[:before].rstrip() + _GAP + text[body - after :].lstrip()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,22 @@ from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
-from mevlip.inference.engine import Answer, Counters, ImageLoader
+from mevlip.inference.batching import Batch, plan
+from mevlip.inference.engine import Answer, Counters, ImageLoader, give_up
 from mevlip.predictor import Predictor
+from mevlip.routing.policy import RoutedQuestion
 from mevlip.runs.explanations import explain, write_explanations
 from mevlip.runs.journal import Journal, question_key
-from mevlip.runs.report import RunReport
+from mevlip.runs.output import check_destination, output_folder
+from mevlip.runs.report import RunReport, write_run_report
+from mevlip.runs.schedule import TimeLimit, in_time
 from mevlip.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
 _MOST_FAILURES_LOGGED = 50
+_DEADLY = "the program died twice while it asked this question, the second time alone"
+_LATE = "the time limit was reached before this question was asked"
 
 
 def run(
@@ -61,6 +66,7 @@ def run_folder(
     quiet: bool = False,
     folder: InputFolder | None = None,
     perturbation: Perturbation | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> RunReport:
     """Answers every question of an input folder.
 
@@ -70,40 +76,58 @@ def run_folder(
         quiet: Whether to show no progress.
         folder: The input folder, where it has been read already.
         perturbation: A change to the images; None shows them as they are.
+        sources: Where settings come from, such as `environment`, for the run's report.
 
     Raises:
         InputError: There is nothing to answer.
         CheckpointError: The checkpoint is incomplete or altered.
-        EnvironmentProblem: The output folder or the device cannot be used.
+        EnvironmentProblem: The output folder or the device cannot be used, another run writes into the folder, or a
+            destination is not the run's to write.
         ModelFailure: The model, its device or a library broke; finished answers are in the journal.
         OutputError: The predictions would break the contract; nothing was written.
     """
     clock = _Clock()
+    limit = TimeLimit(settings.time_limit)
     with clock("read"):
         folder = folder or read_input_folder(settings.input, settings.output)
         questions = _select(folder, settings.limit)
-    journal = Journal(settings.output, _identity(predictor, settings, perturbation))
-    with ImageStore(folder.root) as store, closing(journal):
+        limit.answers = len(questions)
+        for path, option in ((settings.explanations, "--explanations"), (settings.run_report, "--run-report")):
+            if path is not None:
+                check_destination(path, option, folder.root, settings.output)
+    with (
+        output_folder(settings.output),
+        closing(Journal(settings.output, _identity(predictor, settings, perturbation))) as journal,
+        ImageStore(folder.root) as store,
+    ):
         keys = {question.position: question_key(question, store) for question in questions}
         with clock("verify"):
             predictor.verify()
         answers = {position: journal.done[key] for position, key in keys.items() if key in journal.done}
-        waiting = [question for question in questions if question.position not in answers]
         resumed = len(answers)
         if resumed:
             logger.info("resuming: %d answers are there from an earlier run", resumed)
         counters = Counters()
         with clock("route"):
+            waiting = [question for question in questions if question.position not in answers]
             routed = predictor.route(waiting, settings, counters)
-        if routed:
+        deaths = {position: journal.deaths.get(key, 0) for position, key in keys.items()}
+        lost = [item for item in routed if deaths[item.question.position] > 1]
+        answers |= {item.question.position: give_up(item, _DEADLY, asked=True) for item in lost}
+        batches = _plan(routed, deaths, settings.batch_size)
+        if batches and limit.left > 0:
             with clock("load"):
-                batches = predictor.answer_batches(routed, settings, _loader(store, perturbation), counters)
-            with clock("answer"), Progress("answering", len(routed), "questions", quiet) as progress:
-                for batch in batches:
-                    journal.append((keys[answer.position], answer) for answer in batch)
-                    answers |= {answer.position: answer for answer in batch}
-                    progress.advance(len(batch))
+                engine = predictor.engine(settings, _loader(store, perturbation), counters)
+            with clock("answer"), Progress("answering", len(routed) - len(lost), "questions", quiet) as progress:
+                for batch in in_time(batches, limit):
+                    journal.asking(keys[item.question.position] for item in batch.items)
+                    made = engine.answer(batch)
+                    journal.append((keys[answer.position], answer) for answer in made)
+                    answers |= {answer.position: answer for answer in made}
+                    progress.advance(len(made))
                     interrupts.check()
+        late = [item for item in routed if item.question.position not in answers]
+        answers |= {item.question.position: give_up(item, _LATE, asked=False) for item in late}
         with clock("write"):
             ordered = tuple(answers[question.position] for question in questions)
             _log_failures(questions, ordered)
@@ -112,14 +136,28 @@ def run_folder(
             explanations = tuple(map(explain, questions, ordered))
             if settings.explanations:
                 write_explanations(settings.explanations, explanations)
-        journal.discard()
-    return RunReport(path, ordered, explanations, resumed, counters, clock.seconds)
+        report = RunReport(path, ordered, explanations, resumed, len(late), counters, clock.seconds)
+        if settings.run_report:
+            write_run_report(settings.run_report, report, settings, predictor, sources or {})
+        if not late:
+            journal.discard()
+    return report
 
 
-def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> str:
+def _plan(routed: Sequence[RoutedQuestion], deaths: Mapping[int, int], batch_size: int) -> list[Batch]:
+    """Lays out all questions but those that the program died on twice; those that it died on once come last, alone."""
+    by_deaths: dict[int, list[RoutedQuestion]] = {0: [], 1: []}
+    for item in routed:
+        by_deaths.get(deaths[item.question.position], []).append(item)
+    if by_deaths[1]:
+        logger.warning("an earlier run died while it asked %d questions; each is asked alone now", len(by_deaths[1]))
+    return [*plan(by_deaths[0], batch_size), *plan(by_deaths[1], 1)]
+
+
+def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> dict[str, Any]:
     """What answers depend on besides the question; answers of a run with another identity are not reused."""
     images = {"perturbation": perturbation.name if perturbation else None}
-    return json.dumps({"version": __version__, **predictor.identity, **settings.identity, **images}, sort_keys=True)
+    return {"version": __version__, **predictor.identity, **settings.identity, **images}
 
 
 def _loader(store: ImageStore, perturbation: Perturbation | None) -> ImageLoader:

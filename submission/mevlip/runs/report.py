@@ -1,16 +1,31 @@
-"""What a run did, and whether the model failed too often."""
+"""What a run did, and whether all questions were asked and the model failed too often."""
 
 from __future__ import annotations
 
+import json
+import platform
+import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from mevlip import __version__
 from mevlip.answers import STAGES
-from mevlip.core.errors import TooManyFailures
+from mevlip.checkpoints.routes import ROUTE_NAME
+from mevlip.core import memory
+from mevlip.core.errors import TimeLimitReached, TooManyFailures
+from mevlip.core.files import write_text_atomically
 from mevlip.inference.engine import Answer, Counters
 from mevlip.runs.explanations import Explanation
 from mevlip.settings import RunSettings
+
+if TYPE_CHECKING:
+    from mevlip.predictor import Predictor
+
+_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gliclass", "llguidance", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,7 @@ class RunReport:
         answers: The answer to each question, in output order.
         explanations: How each of them came about.
         resumed: How many answers came from an earlier run's journal.
+        late: How many questions were not asked for want of time.
         counters: Machine-independent cost.
         seconds: Wall time by phase.
     """
@@ -30,6 +46,7 @@ class RunReport:
     answers: tuple[Answer, ...]
     explanations: tuple[Explanation, ...]
     resumed: int
+    late: int
     counters: Counters
     seconds: dict[str, float]
 
@@ -60,8 +77,19 @@ class RunReport:
 
 
 def check_failures(report: RunReport, settings: RunSettings) -> None:
-    """Raises TooManyFailures where the model failed on more questions than the settings allow; the output stays."""
+    """Raises an error where questions were not asked, or the model failed on more than allowed; the output stays.
+
+    Raises:
+        TimeLimitReached: The time limit left no time for some questions.
+        TooManyFailures: The model failed on more questions than the settings allow.
+    """
     failures, total = report.failures, len(report.answers)
+    if report.late:
+        raise TimeLimitReached(
+            f"The time limit of {settings.time_limit:g} s left no time for {report.late} of {total} questions, "
+            "which have fallback answers",
+            f"{report.predictions} is complete and valid; the same command asks what is left, the others are kept.",
+        )
     allowed = settings.allowed_failures(total)
     if len(failures) > allowed:
         [(cause, _)] = Counter(answer.reason for answer in failures).most_common(1)
@@ -70,3 +98,78 @@ def check_failures(report: RunReport, settings: RunSettings) -> None:
             f"--max-failures {settings.max_failures} allows {allowed}; most frequent cause: {cause}",
             f"{report.predictions} is complete and valid; fix the cause and run again, or raise --max-failures.",
         )
+
+
+def write_run_report(
+    path: Path, report: RunReport, settings: RunSettings, predictor: Predictor, sources: Mapping[str, str]
+) -> None:
+    """Writes what `describe_run` gives as JSON.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written.
+    """
+    content = describe_run(report, settings, predictor, sources)
+    remedy = "Name another file for --run-report; the predictions are there."
+    write_text_atomically(path, json.dumps(content, indent=1) + "\n", remedy)
+
+
+def describe_run(
+    report: RunReport, settings: RunSettings, predictor: Predictor, sources: Mapping[str, str]
+) -> dict[str, Any]:
+    """How a run was made and what it cost, without a question or an answer.
+
+    Args:
+        report: What the run did.
+        settings: What it was asked to do.
+        predictor: What answered.
+        sources: Where settings come from; one that is not named was given where it was set, else is the default.
+    """
+    checkpoint = predictor.checkpoint
+    given = {"checkpoint": str(checkpoint.folder), "device": predictor.device, **settings.model_dump(mode="json")}
+    default = {name for name in type(settings).model_fields if name not in settings.model_fields_set}
+    return {
+        "version": 1,
+        "mevlip": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "gpu": _gpu(),
+        "settings": {
+            name: {"value": value, "source": sources.get(name, "default" if name in default else "given")}
+            for name, value in given.items()
+        },
+        "checkpoint": {
+            "name": checkpoint.manifest.name,
+            "kind": checkpoint.manifest.kind,
+            "manifest_sha256": checkpoint.digest,
+            "routes_sha256": {
+                name: checkpoint.manifest.files[f"adapters/{name}/{ROUTE_NAME}"].sha256 for name in checkpoint.routes
+            },
+        },
+        "questions": len(report.answers),
+        "resumed": report.resumed,
+        "late": report.late,
+        "failures": len(report.failures),
+        "tasks": [
+            dict(zip(("task", "questions", "own_adapter", "generalist", *STAGES), row, strict=True))
+            for row in report.by_task()
+        ],
+        "fallback_reasons": dict(report.reasons.most_common()),
+        "problems": Counter(_cause(problem) for answer in report.answers for problem in answer.problems),
+        "counters": asdict(report.counters),
+        "seconds": {phase: round(value, 3) for phase, value in report.seconds.items()},
+        "peak_memory_bytes": memory.peak(),
+    }
+
+
+def _cause(problem: str) -> str:
+    """A problem without the image's name that it begins with."""
+    return problem.rpartition("': ")[2]
+
+
+def _gpu() -> dict[str, Any] | None:
+    """The GPU that was used, and the most of its memory that this process has held."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return None
+    return {"name": torch.cuda.get_device_name(), "peak_memory_bytes": torch.cuda.max_memory_reserved()}

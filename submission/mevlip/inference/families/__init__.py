@@ -20,10 +20,17 @@ def find_family(model_type: str) -> Family:
     if model_type in {module.name for module in iter_modules(__path__)}:
         family: Family = import_module(f"{__name__}.{model_type}").FAMILY
         return family
-    return Family(_auto_processor, lambda _: {})
+    return Family(_auto_processor, lambda _: {}, _image_tokens)
 
 
 def _auto_processor(folder: Any) -> Any:
     from transformers import AutoProcessor
 
     return AutoProcessor.from_pretrained(folder, **OFFLINE)
+
+
+def _image_tokens(processor: Any, size: tuple[int, int], options: dict[str, Any]) -> int:
+    width, height = size
+    counted = processor._get_num_multimodal_tokens(image_sizes=[(height, width)], **options)
+    [tokens] = counted["num_image_tokens"]
+    return int(tokens)

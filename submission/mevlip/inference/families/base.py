@@ -21,7 +21,10 @@ class Family:
     Attributes:
         load_processor: Loads the transformers processor from the base's folder.
         image_options: Arguments of the processor for a route's image settings.
+        image_tokens: Tokens that the processor puts in place of an image's place-holder, which is one token: from the
+            processor, the image's width and height, and those arguments.
     """
 
     load_processor: Callable[[Path], Any]
     image_options: Callable[[ImageSettings], dict[str, Any]]
+    image_tokens: Callable[[Any, tuple[int, int], dict[str, Any]], int]

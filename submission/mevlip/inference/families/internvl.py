@@ -18,6 +18,12 @@ def _image_options(settings: ImageSettings) -> dict[str, Any]:
     return {"crop_to_patches": settings.crop_to_patches, "max_patches": settings.max_patches}
 
 
+def _image_tokens(processor: Any, size: tuple[int, int], options: dict[str, Any]) -> int:
+    width, height = size
+    tiles: int = processor.image_processor.get_number_of_image_patches(height, width, options)
+    return tiles * int(processor.image_seq_length) + 2  # and a mark at each end
+
+
 def _load_processor(folder: Path) -> Any:
     from transformers import AutoTokenizer
     from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
@@ -51,4 +57,4 @@ def _load_processor(folder: Path) -> Any:
     return InternVLImageProcessor(image_processor, tokenizer, settings["image_seq_length"], template)
 
 
-FAMILY = Family(_load_processor, _image_options)
+FAMILY = Family(_load_processor, _image_options, _image_tokens)

@@ -1,0 +1,92 @@
+"""Which batch comes next, where a run has to end by a certain time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from mevlip.inference.batching import Batch
+from mevlip.tasks import TASKS, TaskType
+
+_TO_WRITE = 2.0
+_TO_WRITE_EACH = 0.001
+"""Seconds kept for writing and checking the output, and for each of its answers."""
+
+
+@dataclass
+class TimeLimit:
+    """When a run has to end.
+
+    Attributes:
+        seconds: Seconds from now; None for no limit.
+        answers: Answers that have to be written at the end.
+        clock: What tells the time, in seconds.
+    """
+
+    seconds: float | None
+    answers: int = 0
+    clock: Callable[[], float] = time.monotonic
+    _start: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.clock()
+
+    @property
+    def left(self) -> float:
+        """Seconds left for answering."""
+        if self.seconds is None:
+            return float("inf")
+        return self.seconds - (self.clock() - self._start) - _TO_WRITE - _TO_WRITE_EACH * self.answers
+
+
+def in_time(batches: Iterable[Batch], limit: TimeLimit) -> Iterator[Batch]:
+    """Yields batches while there is time for the next; the caller answers each before it takes another.
+
+    The order is the planned one as long as all of them fit, by the seconds that their tasks have taken so far. From
+    then on the quickest come first, so that most questions get an answer: those with options, which the first forward
+    decides, before those that are written out.
+
+    Args:
+        batches: The planned batches.
+        limit: When the run has to end.
+    """
+    waiting = list(batches)
+    pace = _Pace()
+    while waiting and limit.left > 0:
+        if pace.expected(waiting) > limit.left:
+            waiting.sort(key=pace.each)
+            if pace.expected(waiting[:1]) > limit.left:
+                return
+        start = limit.clock()
+        yield waiting[0]
+        pace.add(waiting.pop(0), limit.clock() - start)
+
+
+class _Pace:
+    """Seconds per question of each task, as measured in this run."""
+
+    def __init__(self) -> None:
+        self._seconds: Counter[TaskType] = Counter()
+        self._questions: Counter[TaskType] = Counter()
+
+    def add(self, batch: Batch, seconds: float) -> None:
+        """Adds what a batch has taken."""
+        self._seconds[batch.task] += seconds  # type: ignore[assignment]  # a Counter adds any numbers
+        self._questions[batch.task] += len(batch.items)
+
+    def each(self, batch: Batch) -> tuple[float, int]:
+        """Seconds per question; before anything is known, token budgets tell what is quick."""
+        return self._per_question(batch.task), TASKS[batch.task].max_new_tokens
+
+    def expected(self, batches: Iterable[Batch]) -> float:
+        """Seconds that batches will take."""
+        return sum(self._per_question(batch.task) * len(batch.items) for batch in batches)
+
+    def _per_question(self, task: TaskType) -> float:
+        """A task that has not been met is taken to be as fast as the others for each token of its budget."""
+        if task in self._questions:
+            return self._seconds[task] / self._questions[task]
+        tokens = sum(number * TASKS[met].max_new_tokens for met, number in self._questions.items())
+        return TASKS[task].max_new_tokens * self._seconds.total() / max(tokens, 1)
