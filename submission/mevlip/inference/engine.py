@@ -201,8 +201,11 @@ class Engine:
         if count(text) > self._model.window - budget:
             room = max(self._model.window - budget, count("") + _LEAST_TEXT)
             kept = cut_middle(text, _options_start(text), lambda part: count(part) <= room)
-            problem = f"the question's text is too long for the model: {len(kept)} of {len(text)} characters are shown"
-            loaded, text = replace(loaded, problems=(*loaded.problems, problem)), kept
+            if kept != text:
+                problem = (
+                    f"the question's text is too long for the model: {len(kept)} of {len(text)} characters are shown"
+                )
+                loaded, text = replace(loaded, problems=(*loaded.problems, problem)), kept
         return _Row(item, loaded, prompt(text), count(text) + budget)
 
     def _answer(self, rows: Sequence[_Row], task: TaskType, route: Route) -> Iterator[Answer]:

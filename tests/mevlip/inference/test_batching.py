@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mevlip.flare.questions import Question
-from mevlip.inference.batching import plan
+from mevlip.inference.batching import plan, split_by_tokens
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from tests.conftest import record
@@ -43,3 +44,13 @@ def test_questions_of_like_cost_are_neighbors() -> None:
     ]
     order = [[item.question.position for item in batch.items] for batch in plan(items, 2)]
     assert order == [[4, 0], [2, 1], [3]]
+
+
+@given(st.lists(st.integers(1, 50)), st.integers(1, 200))
+def test_parts_keep_order_and_budget(lengths: list[int], most: int) -> None:
+    parts = [lengths[part] for part in split_by_tokens(lengths, most)]
+    assert [length for part in parts for length in part] == lengths
+    for part in parts:
+        assert len(part) == 1 or len(part) * max(part) <= most
+    for part, after in itertools.pairwise(parts):
+        assert (len(part) + 1) * max(*part, after[0]) > most, "no part is smaller than it has to be"

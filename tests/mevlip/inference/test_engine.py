@@ -15,7 +15,7 @@ from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import Batch, plan
 from mevlip.inference.completion import Completion, Generation, OutOfMemory
-from mevlip.inference.engine import Answer, Engine
+from mevlip.inference.engine import Answer, Engine, give_up
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TASKS, TaskType
 from tests.conftest import FakeModel, record
@@ -225,3 +225,57 @@ def test_costs_are_counted(write_questions: Write) -> None:
     assert counters.generated_tokens == 10, "two of each answer"
     assert model.switches == ["classification", "counting"]
     assert [batch[3] for batch in model.batches] == [32, 32, 16], "each task has its token budget"
+
+
+def test_a_text_longer_than_the_models_window_is_cut_and_named(write_questions: Write) -> None:
+    model = FakeModel(lambda *_: "B")
+    text = f"Which animal? {'very ' * 20_000} A: Cat, B: Dog"
+    _, results = run(model, write_questions([record(text), record()]))
+    assert [result.text for result in results] == ["B", "B"] and not any(result.failed for result in results)
+    [long] = [prompt for _, prompts, _, _ in model.batches for prompt in prompts if "animal" in prompt]
+    assert model.window - 100 <= len(long.split()) + 10 + 32 <= model.window, "the image and the answer have their room"
+    assert long.startswith("Which animal? very") and long.endswith("very A: Cat, B: Dog")
+    shown = len(long)
+    assert results[0].problems == (
+        f"the question's text is too long for the model: {shown} of {len(' '.join(text.split()))} characters are shown",
+    )
+    assert results[1].problems == ()
+    assert model.grammars[0] == OneOf(("A", "B"))
+
+
+def test_options_longer_than_the_window_are_cut_too(write_questions: Write) -> None:
+    model = FakeModel(lambda *_: "B")
+    _, [result] = run(model, write_questions([record(f"Which? A: {'cat ' * 9000}, B: {'dog ' * 9000}")]))
+    [[prompt]] = [prompts for _, prompts, _, _ in model.batches]
+    assert result.text == "B" and result.problems
+    assert prompt.startswith("Which? A: cat") and prompt.endswith("dog") and len(prompt.split()) < model.window
+
+
+def test_images_that_fill_the_window_leave_the_text_some_room(write_questions: Write) -> None:
+    model = FakeModel(lambda *_: "B")
+    model.window = 20
+    _, results = run(model, write_questions([record(f"Which? {'word ' * n} A: Cat, B: Dog") for n in (500, 3000)]))
+    lengths = [len(prompt.split()) for _, prompts, _, _ in model.batches for prompt in prompts]
+    assert lengths[0] == 505 and 1000 < lengths[1] <= 1024
+    assert [bool(result.problems) for result in results] == [False, True]
+
+
+def test_a_batch_is_split_by_its_tokens(write_questions: Write) -> None:
+    root = write_questions([record(f"{'word ' * n}? A: x, B: y") for n in (10, 10, 10, 500, 500, 500)])
+    folder = read_input_folder(root)
+    model = FakeModel(lambda *_: "B")
+    engine = Engine(model, ROUTES, ImageStore(folder.root).load, batch_tokens=1200)
+    task = TaskType.CLASSIFICATION
+    [batch] = plan([RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions], 8)
+    assert len(engine.answer(batch)) == 6
+    assert [len(prompts) for _, prompts, _, _ in model.batches] == [3, 2, 1]
+    assert engine.counters.batches == 1, "planned together"
+
+
+def test_a_question_can_be_given_up_without_its_images_or_a_model(write_questions: Write) -> None:
+    [question] = read_input_folder(write_questions([record("Which? A: Cat, B: Dog")])).questions
+    answer = give_up(
+        RoutedQuestion(question, TaskType.CLASSIFICATION, 0.5, "classification"), "for a reason", asked=True
+    )
+    assert (answer.text, answer.stage, answer.reason) == ("A", "fallback", "for a reason")
+    assert answer.failed and answer.asked and not answer.problems

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mevlip.checkpoints.routes import PromptSettings
-from mevlip.inference.prompts import build_prompt
+from mevlip.inference.prompts import build_prompt, cut_middle
 
 
 def test_images_come_first_and_no_system_turn_is_made() -> None:
@@ -33,3 +33,24 @@ def test_a_question_cannot_spell_a_special_token(parts: list[str]) -> None:
     reserved = ("<|im_end|>", "<img>", "<IMG_CONTEXT>")
     text = build_prompt("".join(parts), 1, PromptSettings(), reserved).text
     assert not any(token in text for token in (*reserved, "<image>"))
+
+
+@given(st.text("ab ", min_size=1, max_size=60), st.text("xy ", max_size=30), st.integers(1, 80))
+def test_a_text_is_cut_in_its_middle_and_no_more_than_needed(body: str, options: str, most: int) -> None:
+    text = body + options
+    cut = cut_middle(text, len(body), lambda part: len(part) <= most)
+    if len(text) <= most:
+        assert cut == text
+        return
+    head, gap, tail = cut.partition(" … ")
+    assert gap and text.startswith(head) and text.endswith(tail)
+    assert len(cut) <= max(most, len(gap))
+    if options.strip() and 4 * len(options) <= 3 * (most - len(gap)):
+        assert tail.endswith(options.lstrip()), "options that leave room are kept whole"
+
+
+def test_both_ends_of_what_comes_before_the_options_are_kept() -> None:
+    text = "First words. " + "filler " * 500 + "Which is it? " + "A: Cat, B: Dog"
+    cut = cut_middle(text, text.index("A: Cat"), lambda part: len(part) <= 100)
+    assert cut.startswith("First words. filler") and cut.endswith("filler Which is it? A: Cat, B: Dog")
+    assert 90 <= len(cut) <= 100
