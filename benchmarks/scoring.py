@@ -64,7 +64,7 @@ def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
     """
     write_inputs(folder / "truth", 5, -(-questions // DATA_SETS))
     truths = read_truth(folder / "truth")
-    rng = random.Random(7)  # noqa: S311 - synthetic data, not secrets
+    rng = random.Random(7)
     answers = [truth.record["Answer"] for truth in truths]
     said = [answers[index - 1] if rng.random() < 0.2 else answer for index, answer in enumerate(answers)]
     predictions = [{**truth.record, "Answer": answer} for truth, answer in zip(truths, said, strict=True)]
