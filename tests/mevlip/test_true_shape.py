@@ -253,3 +253,26 @@ def test_four_images_and_pictures_of_odd_sizes_are_answered(model: VisionLanguag
                           [grammar] * 2)  # fmt: skip
     assert all(one.text.isdigit() for one in made.completions)
     assert made.prefill_tokens > 256 * made.image_encodes > 256 * 5
+
+
+@pytest.mark.parametrize("tiles", [False, True], ids=["one tile", "tiles"])
+def test_tokens_are_counted_as_they_are_encoded(encoder: PromptEncoder, tiles: bool) -> None:
+    settings = ImageSettings(crop_to_patches=tiles)
+    tall = Image.linear_gradient("L").convert("RGB").resize((200, 700))
+    for pictures in ([], [PICTURE], [PICTURE, tall]):
+        prompt = build_prompt("Which of these? A: Zyste, B: 囊肿, C: кисты", len(pictures), PromptSettings(), ())
+        encoded = encoder.encode([prompt], [pictures], settings)
+        assert encoder.count_tokens(prompt, pictures, settings) == encoded["input_ids"].shape[1]
+
+
+def test_a_question_of_twenty_thousand_words_is_answered_within_the_window(
+    thin_checkpoint: Path, tmp_path: Path
+) -> None:
+    text = f"Is the {'very ' * 20_000} square gray? A: No, B: Yes"
+    row = {"TaskType": "classification", "Modality": "", "ImageName": "a.png", "Question": text, "Answer": ""}
+    PICTURE.save(tmp_path / "a.png")
+    (tmp_path / "long_questions_val.json").write_text(json.dumps([row]), "utf-8")
+    report = answer(thin_checkpoint, tmp_path, tmp_path / "out", routing="declared")
+    assert all(result.text in ("A", "B") and not result.failed for result in report.answers)
+    assert all("too long for the model" in result.problems[0] for result in report.answers)
+    assert 8150 < report.counters.prefill_tokens <= 8192 - 4, "the answer's four tokens have their room"
