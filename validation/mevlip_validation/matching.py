@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mevlip.answers import QuestionSpec, TypedAnswer
 from mevlip.answers.base import Unparsable
 from mevlip.core.errors import InputError
+from mevlip.core.text import visible
 from mevlip.flare.ground_truth import AnsweredFolder, read_answered
 from mevlip.runs.explanations import Explanation
 from mevlip.tasks import TASKS, TaskType, parse_task_type
@@ -248,7 +249,7 @@ def _assign(questions: Sequence[object], answered: Sequence[object]) -> tuple[li
 def _row(truth: Truth, task: TaskType, predictions: Sequence[str], explanation: Explanation | None) -> Row:
     record = truth.record
     return Row(
-        dataset=truth.folder.name,
+        dataset=visible(truth.folder.name),
         task=task,
         modality=str(record.get("Modality", "")),
         images=_names(record.get("ImageName")),

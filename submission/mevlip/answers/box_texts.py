@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mevlip.answers.base import Unparsable
-from mevlip.answers.clean import one_line, unwrap
+from mevlip.answers.clean import unwrap
+from mevlip.core.text import one_line
 
 Found = list[tuple[str, list[float]]]
 """Identity, empty where there is none, and four numbers as they stand."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from mevlip.answers.base import TypedAnswer, Unparsable
-from mevlip.answers.clean import one_line, unwrap
+from mevlip.answers.clean import unwrap
 from mevlip.answers.grammar import Grammar, OneOf
 from mevlip.answers.matching import closest, contained, fold_label
 from mevlip.answers.question_spec import QuestionSpec
+from mevlip.core.text import one_line
 
 _MARKED = re.compile(r"\A[(\[]?([A-Za-z]|\d{1,2})(?:\s*[)\].:,;-]+(?=\s|\Z|[A-Z])|\s*\Z)\s*(.*)\Z", re.DOTALL)
 _NAMED = re.compile(r"\b(?:answer|option|choice|letter)\b(?:\s+is)?\s*[:=]?\s*\W{0,3}([A-Z])\b(?!')|\\boxed\{([A-Z])\}")

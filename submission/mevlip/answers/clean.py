@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-UNDECODABLE = "\ufffd"
-"""What tokenizers write for bytes that are not UTF-8."""
-
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 _LEFT_OPEN = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.IGNORECASE | re.DOTALL)
 _TAGGED = re.compile(r"<(answer|output|result|response)>(.*?)(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -53,8 +50,3 @@ def _strip_pair(text: str) -> str:
         ):
             return text[len(mark) : -len(mark)]
     return text
-
-
-def one_line(text: str) -> str:
-    """Line breaks, control characters and undecodable bytes become blanks, and runs of blanks become one."""
-    return " ".join("".join(char if char.isprintable() and char != UNDECODABLE else " " for char in text).split())

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from mevlip.answers.base import TypedAnswer, Unparsable
-from mevlip.answers.clean import one_line, unwrap
+from mevlip.answers.clean import unwrap
 from mevlip.answers.grammar import Grammar, SomeOf
 from mevlip.answers.matching import closest, contained, same
 from mevlip.answers.question_spec import QuestionSpec
+from mevlip.core.text import one_line
 
 _LISTED = re.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 _MOST_FREE_LABELS = 20

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from mevlip.core.text import one_line
+
 BoxSpace = Literal["norm1000", "pixel"]
 """What box numbers mean in a model's text: thousandths of width and height, or pixels of the original."""
 
@@ -55,8 +57,8 @@ class QuestionSpec:
 
     @cached_property
     def line(self) -> str:
-        """The question on one line, so that nothing taken from it breaks one."""
-        return " ".join(self.question.split())
+        """The question as one clean line, so that whatever is taken from it may stand in an answer."""
+        return one_line(self.question)
 
     @cached_property
     def options(self) -> dict[str, str]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from mevlip.answers.base import TypedAnswer, Unparsable
-from mevlip.answers.clean import is_wrapped, one_line, unwrap
+from mevlip.answers.clean import is_wrapped, unwrap
 from mevlip.answers.grammar import Grammar, Lark
 from mevlip.answers.question_spec import QuestionSpec
+from mevlip.core.text import one_line
 
 # Visible words with single blanks between them: what `one_line` would leave as it is.
 _WORD = r"[^\p{C}\p{Z}\x{FFFD}]+"

@@ -10,7 +10,8 @@ import click
 from mevlip.cli.groups import Group
 from mevlip.cli.options import INPUT_FILE
 from mevlip.core.errors import OutputError
-from mevlip.core.tables import shorten, table
+from mevlip.core.tables import table
+from mevlip.core.text import visible
 from mevlip.tasks import TASKS, parse_task_type
 
 
@@ -40,8 +41,8 @@ def show(file: Path, per_task: int) -> None:
         title = TASKS[task].title if task else "(no known TaskType)"
         names = row.get("ImageName")
         image = f"{len(names)} images" if isinstance(names, list) else str(names).rsplit("/", 1)[-1]
-        cells = (title, str(row.get("Modality", "")), shorten(image, 24), shorten(str(row.get("Question", "")), 40))
-        shown.setdefault(title, []).append((*cells, shorten(str(row.get("Answer")), 44)))
+        cells = (title, str(row.get("Modality", "")), visible(image, 24), visible(str(row.get("Question", "")), 40))
+        shown.setdefault(title, []).append((*cells, visible(str(row.get("Answer")), 44)))
     order = [task.title for task in TASKS.values()]
     titles = sorted(shown, key=lambda title: order.index(title) if title in order else len(order))
     rows = [row for title in titles for row in shown[title][:per_task]]
