@@ -10,6 +10,7 @@ import click
 from mevlip.cli.groups import Group
 from mevlip.cli.options import INPUT_FILE
 from mevlip.core.errors import OutputError
+from mevlip.core.files import LARGEST_LIST, read_bounded
 from mevlip.core.tables import table
 from mevlip.core.text import visible
 from mevlip.tasks import TASKS, parse_task_type
@@ -30,7 +31,9 @@ def show(file: Path, per_task: int) -> None:
     Example: mevlip predictions show build/demo/predictions.json
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_bounded(file, LARGEST_LIST))
+    except OSError as error:
+        raise OutputError(f"{file} cannot be read ({error.strerror})", "Name a predictions.json.") from error
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):

@@ -12,7 +12,7 @@ from mevlip.core.text import visible
 class _OneLine(logging.Formatter):
     """Writes each message as one line that a terminal shows as it is; a traceback follows on lines of its own."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+    def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = visible(record.message)
         return super().formatMessage(record)
 

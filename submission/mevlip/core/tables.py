@@ -11,7 +11,7 @@ from mevlip.core.text import visible
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lays rows out in columns; columns whose cells are all numbers stand to the right, unseen characters are escaped."""
+    """Lays rows out in columns, unseen characters escaped; columns whose cells are all numbers stand to the right."""
     body = list(rows)
     cells = [[visible(str(cell)) for cell in row] for row in body]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
 _SHOWN = 80
+_READ_AGAIN = "Read the records with `mevlip.flare.questions`, which replaces such values."
 
 
 def answered(question: Question, answer: str) -> Record:
@@ -35,6 +36,20 @@ def schema_validator() -> Draft202012Validator:
     schema = json.loads(resources.files("mevlip.flare").joinpath("predictions.schema.json").read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
+
+
+def parse_strictly(content: bytes) -> Any:
+    """Parses JSON without the extensions of Python's reader.
+
+    Raises:
+        ValueError: It is not valid JSON; NaN and infinite numbers are not.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(content, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON value")
 
 
 def find_issues(predictions: Any, questions: Sequence[Question], file: str = PREDICTIONS_NAME) -> list[Issue]:
@@ -153,9 +168,12 @@ def write_predictions(rows: Sequence[Record], questions: Sequence[Question], fol
     with atomic_file(final, "Free space on the disk or make the output folder writable.") as draft:
         with draft.open("w", encoding="ascii") as file:
             # Escaped to ASCII: a lone surrogate in a record, legal in JSON, has no UTF-8 form.
-            json.dump(rows, file, indent=1)
+            try:
+                json.dump(rows, file, indent=1, allow_nan=False)
+            except ValueError as error:
+                raise OutputError(f"A record has a value that JSON does not have ({error})", _READ_AGAIN) from error
             file.write("\n")
-        issues = find_issues(json.loads(draft.read_bytes()), questions)
+        issues = find_issues(parse_strictly(draft.read_bytes()), questions)
         if issues:
             first = issues[0]
             place = f"row {first.index}, field {first.field or '(row)'}" if first.index is not None else "the file"

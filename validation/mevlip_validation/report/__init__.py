@@ -104,7 +104,7 @@ def write_report(
 
 
 def _shown(value: Any) -> Any:
-    """What the page shows of a value: foreign text without characters that cannot be seen; markup of our own as it is."""
+    """What the page shows of a value: foreign text without unseen characters, markup of our own as it is."""
     return visible(value) if type(value) is str else value
 
 
