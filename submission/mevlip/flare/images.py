@@ -32,7 +32,7 @@ IMAGE_FOLDERS = ("imagesTr", "imagesVal", "imagesTs", "images")
 """Names under which the challenge's splits ship the same kind of folder."""
 
 _PHOTOMETRIC = 262
-_STRIP = 1 << 20  # pixels that are converted at a time
+_STRIP = 1 << 18  # pixels that are converted at a time
 _RANGED_MODES = ("I", "F")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
@@ -214,13 +214,13 @@ def _white_is_zero(image: Image.Image) -> bool:
 
 def _as_rgb(upright: Image.Image, white_is_zero: bool) -> Image.Image:
     if upright.mode.startswith(_RANGED_MODES):
-        return _in_strips(upright, _range_scaler(upright, white_is_zero))
+        return _instrips(upright, _range_scaler(upright, white_is_zero))
     if upright.mode in _ALPHA_MODES or "transparency" in upright.info:
-        return _in_strips(upright, _over_black)
+        return _instrips(upright, _over_black)
     return upright if upright.mode == "RGB" else upright.convert("RGB")
 
 
-def _strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Image.Image]]:
+def strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Image.Image]]:
     """Yields the image in strips of whole rows, each with its place."""
     rows = max(1, _STRIP // image.width)
     for top in range(0, image.height, rows):
@@ -228,12 +228,12 @@ def _strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Ima
         yield place, image.crop(place)
 
 
-def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _instrips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """Converts an image strip by strip, so that what the conversion needs meanwhile stays small."""
     from PIL import Image
 
     result = Image.new("RGB", image.size)
-    for place, strip in _strips(image):
+    for place, strip in strips(image):
         result.paste(convert(strip), place)
     return result
 
@@ -251,7 +251,7 @@ def _range_scaler(image: Image.Image, white_is_zero: bool) -> Callable[[Image.Im
     from PIL import Image, ImageOps
 
     low, high = math.inf, -math.inf
-    for _, strip in _strips(image):
+    for _, strip in strips(image):
         values = np.asarray(strip, dtype=np.float64)
         finite = values[np.isfinite(values)]
         if finite.size:

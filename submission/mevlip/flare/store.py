@@ -31,6 +31,7 @@ from mevlip.flare.images import (
     image_path,
     load_image,
     load_in_turn,
+    strips,
 )
 from mevlip.flare.questions import Question
 
@@ -312,12 +313,18 @@ def measure_appearance(image: Image.Image) -> Appearance:
     """Measures an 8-bit RGB image."""
     import numpy as np
 
-    red, green, blue = (np.asarray(band) for band in image.split())
-    low, high = [tuple(int(edge(band)) for band in (red, green, blue)) for edge in (np.min, np.max)]
-    color = (low[0], low[1], low[2]) if low == high else None
-    sums = red.astype(np.uint16) + green + blue
-    between = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return Appearance(color, float(sums.std()) / 3, float((between > _COLORED).mean()))
+    first = image.getpixel((0, 0))
+    levels = np.arange(3 * 255 + 1)  # of red, green and blue together
+    counts, colored, even = np.zeros(len(levels)), 0, True
+    for _, strip in strips(image):
+        red, green, blue = bands = [np.asarray(band) for band in strip.split()]
+        even = even and all((band == value).all() for band, value in zip(bands, first, strict=True))  # type: ignore[arg-type]
+        counts += np.bincount((red.astype(np.int64) + green + blue).ravel(), minlength=len(levels))
+        between = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+        colored += int((between > _COLORED).sum())
+    pixels = image.width * image.height
+    variance = counts @ (levels - counts @ levels / pixels) ** 2 / pixels
+    return Appearance(first if even else None, float(variance) ** 0.5 / 3, colored / pixels)  # type: ignore[arg-type]
 
 
 def _content(location: _Location) -> Path | bytes:

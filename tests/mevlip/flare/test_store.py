@@ -345,7 +345,7 @@ def test_images_are_fitted_one_by_one_and_their_own_sizes_stay_known(folder: Pat
 
 
 _LOAD = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.flare.questions import Question
@@ -355,7 +355,8 @@ with ImageStore(folder) as store:
     def load(names):
         loaded = store.load(Question(0, "q", 0, {"ImageName": names}, folder), ImageSettings())
         assert not loaded.problems, loaded.problems
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        # Not getrusage: what that says of a new process begins with its parent's memory.
+        return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
     before = load(["small.png"])  # with all that Pillow and numpy load
     print(load(names) - before)
 """
