@@ -14,7 +14,9 @@ from mevlip.answers.question_spec import QuestionSpec
 from mevlip.core.text import one_line
 
 _MARKED = re.compile(r"\A[(\[]?([A-Za-z]|\d{1,2})(?:\s*[)\].:,;-]+(?=\s|\Z|[A-Z])|\s*\Z)\s*(.*)\Z", re.DOTALL)
-_NAMED = re.compile(r"\b(?:answer|option|choice|letter)\b(?:\s+is)?\s*[:=]?\s*\W{0,3}([A-Z])\b(?!')|\\boxed\{([A-Z])\}")
+_NAMED = re.compile(
+    r"\b(?:answer|option|choice|letter)\b(?:\s+is)?\s*+[:=]?\s*+\W{0,3}([A-Z])\b(?!')|\\boxed\{([A-Z])\}"
+)
 _ALONE = re.compile(r"(?<![\w'-])([A-Z])(?![\w'-])")
 _LETTERS_ONLY = re.compile(r"[(\[]?([A-Z])[)\].]?(?:(?:\s*[,;/&+]\s*|\s+(?:and\s+)?)[(\[]?[A-Z][)\].]?)+")
 _LONGEST_FREE_TEXT = 100

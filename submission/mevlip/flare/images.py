@@ -214,9 +214,9 @@ def _white_is_zero(image: Image.Image) -> bool:
 
 def _as_rgb(upright: Image.Image, white_is_zero: bool) -> Image.Image:
     if upright.mode.startswith(_RANGED_MODES):
-        return _instrips(upright, _range_scaler(upright, white_is_zero))
+        return _in_strips(upright, _range_scaler(upright, white_is_zero))
     if upright.mode in _ALPHA_MODES or "transparency" in upright.info:
-        return _instrips(upright, _over_black)
+        return _in_strips(upright, _over_black)
     return upright if upright.mode == "RGB" else upright.convert("RGB")
 
 
@@ -228,7 +228,7 @@ def strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Imag
         yield place, image.crop(place)
 
 
-def _instrips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """Converts an image strip by strip, so that what the conversion needs meanwhile stays small."""
     from PIL import Image
 
