@@ -227,12 +227,13 @@ def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inp
     chosen: list[Question] = [question for question in mine if question.file == mine[0].file][:QUESTIONS]
     route, watch = checkpoint.routes[task.value], Stopwatch()
     with ImageStore(folder.root) as store:
-        images = [store.load(one, route.images.max_count).images for one in chosen]
+        loaded = [store.load(one, route.images) for one in chosen]
+    images = [one.images for one in loaded]
     prompts = [
         build_prompt(one.text, len(shown), route.prompt, model.reserved)
         for one, shown in zip(chosen, images, strict=True)
     ]
-    specs = [QuestionSpec(one.text, shown[0].size, route.box_space) for one, shown in zip(chosen, images, strict=True)]
+    specs = [QuestionSpec(one.text, own.sizes[0], route.box_space) for one, own in zip(chosen, loaded, strict=True)]
     model.use(task.value)
     core = model._model.get_base_model().model
     hooks = []

@@ -19,7 +19,7 @@ from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Checkpoint, open_checkp
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.files import file_sha256
 from mevlip.core.progress import Progress
-from mevlip.core.tables import shorten
+from mevlip.core.text import visible
 from mevlip_release.docker_client import InvalidImage, get_image
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class _Counted:
 def _shorten_error(error: str) -> str:
     """Shortens the command that the engine quotes: its beginning and the status identify the step."""
     command, separator, status = error.strip().rpartition("' returned")
-    return f"{shorten(command, 80)}{separator}{status}"
+    return f"{visible(command, 80)}{separator}{status}"
 
 
 def _log_build(answers: Iterator[dict[str, str]]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from mevlip.core.tables import shorten
+from mevlip.core.text import visible
 
 _BIN = r"(?:^|/)s?bin/"
 UNEXPECTED = {
@@ -65,7 +65,7 @@ class Layer:
     @property
     def short_step(self) -> str:
         """The build step on one line, without the builder's prefix."""
-        return shorten(" ".join(re.sub(r"^/bin/sh -c (?:#\(nop\) )?", "", self.step).split()), 90) or "(base)"
+        return visible(" ".join(re.sub(r"^/bin/sh -c (?:#\(nop\) )?", "", self.step).split()), 90) or "(base)"
 
 
 @dataclass(frozen=True)

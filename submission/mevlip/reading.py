@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from mevlip.answers import ParsedAnswer, QuestionSpec, Unparsable
+from mevlip.answers import ParsedAnswer, QuestionSpec, TypedAnswer, Unparsable
 from mevlip.answers.grammar import Grammar
+from mevlip.core.text import answer_fault
 from mevlip.tasks import TASKS, TaskType
 
 
 def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
-    """Turns a model's text into the Answer string by the first stage that can; the last can always."""
+    """Turns a model's text into the Answer string by the first stage that can; the last can always.
+
+    Whatever the text is, the result is one that `answer_fault` allows.
+    """
     kind = TASKS[task].answer
     stages = (("strict", kind.parse), ("tolerant", kind.parse_tolerantly), ("repaired", kind.repair))
     reason = ""
     for stage, read in stages:
         try:
-            return ParsedAnswer(read(text, spec).format(), stage, reason)  # type: ignore[arg-type]  # str literals
+            return ParsedAnswer(_written(read(text, spec)), stage, reason)  # type: ignore[arg-type]  # str literals
         except Unparsable as error:
             reason = reason or f"the model's text {error}"
     return fallback_answer(task, spec, reason)
@@ -23,7 +27,23 @@ def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
 def fallback_answer(task: TaskType, spec: QuestionSpec, reason: str) -> ParsedAnswer:
     """A legal answer from the question alone."""
     answer = TASKS[task].answer.fallback(spec)
-    return ParsedAnswer(answer.format() if answer else TASKS[task].fallback, "fallback", reason)
+    try:
+        text = _written(answer) if answer else TASKS[task].fallback
+    except Unparsable:  # an option as long as a book
+        text = TASKS[task].fallback
+    return ParsedAnswer(text, "fallback", reason)
+
+
+def _written(answer: TypedAnswer) -> str:
+    """The Answer string.
+
+    Raises:
+        Unparsable: It would break the rule for answers, such as the bound on their length.
+    """
+    text = answer.format()
+    if fault := answer_fault(text):
+        raise Unparsable(f"gives an answer that {fault}")
+    return text
 
 
 def grammar_of(task: TaskType, spec: QuestionSpec) -> Grammar | None:

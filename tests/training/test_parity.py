@@ -105,7 +105,7 @@ class Rows:
     def asked(self, row: dict[str, Any], route: Route, encoder: PromptEncoder) -> Any:
         """The predictor's model inputs for a row's question."""
         question: Question = self.questions[row["id"]]
-        loaded = ImageStore(self.root).load(question, route.images.max_count)
+        loaded = ImageStore(self.root).load(question, route.images)
         prompt = build_prompt(question.text, len(loaded.images), route.prompt, encoder.reserved)
         return encoder.encode([prompt], [loaded.images], route.images)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mevlip.checkpoints.routes import ImageSettings
 from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip_validation.perturbations import BLANK_IMAGES, QUESTION_ONLY
@@ -15,7 +16,7 @@ def test_blank_images_keep_their_sizes_and_their_problems(write_questions: Calla
     root = write_questions([record(image=["imagesVal/a.jpg", "imagesVal/b.png", "gone.png"])])
     (root / "Xray/set/gone.png").unlink()
     folder = read_input_folder(root)
-    loaded = BLANK_IMAGES.change(ImageStore(folder.root).load(folder.questions[0], 4))
+    loaded = BLANK_IMAGES.change(ImageStore(folder.root).load(folder.questions[0], ImageSettings()))
     assert [image.size for image in loaded.images] == [(40, 30)] * 2
     assert {image.getcolors()[0] for image in loaded.images} == {(1200, (128, 128, 128))}  # type: ignore[index]
     assert loaded.problems == ("image 'gone.png': not found beside its question file",) and loaded.named == 3

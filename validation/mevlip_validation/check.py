@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from mevlip.core.errors import OutputError
+from mevlip.core.files import LARGEST_LIST, read_bounded
 from mevlip.flare.issues import Issue, IssueCode
-from mevlip.flare.predictions import find_issues
+from mevlip.flare.predictions import find_issues, parse_strictly
 from mevlip.flare.questions import read_input_folder
 
 
@@ -19,10 +20,13 @@ def check_file(predictions: Path, input_folder: Path) -> list[Issue]:
 
     Raises:
         InputError: The input folder has no questions.
+        OutputError: The file cannot be read.
     """
     folder = read_input_folder(input_folder)
     try:
-        content = json.loads(predictions.read_bytes())
+        content = parse_strictly(read_bounded(predictions, LARGEST_LIST))
+    except OSError as error:
+        raise OutputError(f"{predictions} cannot be read ({error.strerror})", "Name a predictions.json.") from error
     except (ValueError, RecursionError) as error:
         rule = f"the file is valid JSON ({error})"
         return [Issue("error", IssueCode.INVALID_JSON, predictions.name, None, rule, value=type(error).__name__)]

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from mevlip.answers import QuestionSpec, TypedAnswer
 from mevlip.answers.base import Unparsable
 from mevlip.core.errors import InputError
+from mevlip.core.files import LARGEST_LIST, read_bounded
+from mevlip.core.text import visible
 from mevlip.flare.ground_truth import AnsweredFolder, read_answered
 from mevlip.runs.explanations import Explanation
 from mevlip.tasks import TASKS, TaskType, parse_task_type
@@ -161,7 +163,7 @@ def read_records(path: Path) -> list[Record]:
         InputError: It is not one.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bounded(path, LARGEST_LIST))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error})", "Name a JSON list of records.") from error
     if not isinstance(content, list):
@@ -248,7 +250,7 @@ def _assign(questions: Sequence[object], answered: Sequence[object]) -> tuple[li
 def _row(truth: Truth, task: TaskType, predictions: Sequence[str], explanation: Explanation | None) -> Row:
     record = truth.record
     return Row(
-        dataset=truth.folder.name,
+        dataset=visible(truth.folder.name),
         task=task,
         modality=str(record.get("Modality", "")),
         images=_names(record.get("ImageName")),

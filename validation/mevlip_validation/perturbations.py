@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mevlip.flare.images import Perturbation, QuestionImages
 
 _GRAY = (128, 128, 128)
@@ -12,12 +14,12 @@ def _blank(loaded: QuestionImages) -> QuestionImages:
     from PIL import Image
 
     images = tuple(Image.new("RGB", image.size, _GRAY) for image in loaded.images)
-    return QuestionImages(images, loaded.problems, loaded.named)
+    return replace(loaded, images=images)
 
 
 def _without_images(_: QuestionImages) -> QuestionImages:
     """No image, as if the record named none: the text alone is asked."""
-    return QuestionImages((), (), named=0)
+    return QuestionImages((), (), 0, ())
 
 
 BLANK_IMAGES = Perturbation("blank images", _blank)

@@ -7,18 +7,23 @@ import json
 import math
 import re
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 from mevlip.answers.base import Unparsable
-from mevlip.answers.clean import one_line, unwrap
+from mevlip.answers.clean import unwrap
+from mevlip.core.text import one_line
 
 Found = list[tuple[str, list[float]]]
 """Identity, empty where there is none, and four numbers as they stand."""
 
-_N = r"\s*(-?\d{1,9}(?:\.\d{1,20})?)\s*"
-_FOUR = re.compile(rf"[\[(]{_N},{_N}(?:,|\)\s*,?\s*\(){_N},{_N}[\])]")
-_BARE_FOUR = re.compile(rf"(?<![\d.]){_N}[,;\s]{_N}[,;\s]{_N}[,;\s]{_N}(?![\d.])")
+_DIGITS = r"(-?\d{1,9}(?:\.\d{1,20})?)"
+_N = rf"\s*+{_DIGITS}\s*+"
+_GAP = r"(?:\s*+[,;]\s*+|\s++)"
+_FOUR = re.compile(rf"[\[(]{_N},{_N}(?:,|\)\s*+,?\s*+\(){_N},{_N}[\])]")
+_BARE_FOUR = re.compile(rf"(?<![\d.]){_DIGITS}{_GAP}{_DIGITS}{_GAP}{_DIGITS}{_GAP}{_DIGITS}(?![\d.])")
+_BRACKET = re.compile(r"[()\[\]{}]")
 _KEY = re.compile(r"[\"']?(?:chromosome[ _#]*)?\b([0-9]{1,2}|[XYxy])[\"']?\s*:\s*(?=[\[{(])")
 _CORNERS = (
     ("x_min", "y_min", "x_max", "y_max"),
@@ -28,7 +33,7 @@ _CORNERS = (
 )
 _BOX_KEYS = ("bbox_2d", "bbox", "box", "box_2d", "boxes", "bounding_box", "coordinates", "position")
 _NAME_KEYS = ("label", "id", "chromosome", "chromosome_id", "chromosome_number", "number", "name", "class")
-_LONGEST = 200_000
+_DEEPEST = 50  # brackets in each other; readers of JSON take long, or break, where there are thousands
 
 
 def boxes_by_identity(text: str) -> Found:
@@ -37,7 +42,7 @@ def boxes_by_identity(text: str) -> Found:
     Raises:
         Unparsable: There is none.
     """
-    said = unwrap(text)[:_LONGEST]
+    said = unwrap(text)
     found = list(_walk(_structure(said), "")) or _scan(said)
     if not found:
         raise Unparsable("has no four numbers together")
@@ -52,8 +57,11 @@ def repaired_boxes(text: str) -> Found:
     """
     from json_repair import repair_json
 
+    said = unwrap(text)
+    if _depth(said) > _DEEPEST:
+        raise Unparsable("has JSON that cannot be repaired")
     try:
-        repaired = repair_json(unwrap(text)[:_LONGEST], return_objects=True, skip_json_loads=True)
+        repaired = repair_json(said, return_objects=True, skip_json_loads=True)
     except (ValueError, RecursionError) as error:
         raise Unparsable("has JSON that cannot be repaired") from error
     found = list(_walk(repaired, ""))
@@ -64,8 +72,11 @@ def repaired_boxes(text: str) -> Found:
 
 def _structure(said: str) -> Any:
     """What the text, or its part from the first to the last bracket, says in JSON or in Python's notation."""
-    inner = re.search(r"[\[{].*[\]}]", said, re.DOTALL)
-    for candidate in dict.fromkeys((said, inner[0] if inner else said)):
+    if _depth(said) > _DEEPEST:
+        return None
+    opening = min((place for place in map(said.find, "[{") if place >= 0), default=0)
+    inner = said[opening : max(map(said.rfind, "]}")) + 1]
+    for candidate in dict.fromkeys((said, inner or said)):
         for read in (_read_json, _read_literal):
             try:
                 return read(candidate)
@@ -157,7 +168,18 @@ def _scan(said: str) -> Found:
     keys = [(match.start(), match[1].upper()) for match in _KEY.finditer(said)]
     matches = list(_FOUR.finditer(said)) or list(_BARE_FOUR.finditer(said))[:1]
     found = []
+    last, waiting = "", deque(keys)
     for match in matches:
-        before = [key for start, key in keys if start < match.start()]
-        found.append((before[-1] if before else "", [float(value) for value in match.groups()]))
+        while waiting and waiting[0][0] < match.start():
+            last = waiting.popleft()[1]
+        found.append((last, [float(value) for value in match.groups()]))
     return found
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at most; a lower bound where they do not match."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(text):
+        depth = depth + 1 if bracket in "([{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest

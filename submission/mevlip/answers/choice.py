@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Self
 
 from mevlip.answers.base import TypedAnswer, Unparsable
-from mevlip.answers.clean import one_line, unwrap
+from mevlip.answers.clean import unwrap
 from mevlip.answers.grammar import Grammar, OneOf
 from mevlip.answers.matching import closest, contained, fold_label
 from mevlip.answers.question_spec import QuestionSpec
+from mevlip.core.text import one_line
 
 _MARKED = re.compile(r"\A[(\[]?([A-Za-z]|\d{1,2})(?:\s*[)\].:,;-]+(?=\s|\Z|[A-Z])|\s*\Z)\s*(.*)\Z", re.DOTALL)
-_NAMED = re.compile(r"\b(?:answer|option|choice|letter)\b(?:\s+is)?\s*[:=]?\s*\W{0,3}([A-Z])\b(?!')|\\boxed\{([A-Z])\}")
+_NAMED = re.compile(
+    r"\b(?:answer|option|choice|letter)\b(?:\s+is)?\s*+[:=]?\s*+\W{0,3}([A-Z])\b(?!')|\\boxed\{([A-Z])\}"
+)
 _ALONE = re.compile(r"(?<![\w'-])([A-Z])(?![\w'-])")
 _LETTERS_ONLY = re.compile(r"[(\[]?([A-Z])[)\].]?(?:(?:\s*[,;/&+]\s*|\s+(?:and\s+)?)[(\[]?[A-Z][)\].]?)+")
 _LONGEST_FREE_TEXT = 100

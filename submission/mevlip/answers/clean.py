@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-UNDECODABLE = "\ufffd"
-"""What tokenizers write for bytes that are not UTF-8."""
+LONGEST = 50_000
+"""Most characters of what a model says that are read: more than any token budget holds."""
 
+_MOST_LAYERS = 20
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 _LEFT_OPEN = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.IGNORECASE | re.DOTALL)
 _TAGGED = re.compile(r"<(answer|output|result|response)>(.*?)(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -23,18 +24,20 @@ def unwrap(text: str) -> str:
     """The part of a model's text that is meant as its answer.
 
     What a thinking model thought goes, then the content of answer tags or of a code fence is taken, then introductions
-    such as `Answer:` and Markdown's emphasis and quotation marks around the whole go.
+    such as `Answer:` and Markdown's emphasis and quotation marks around the whole go, up to twenty layers of them. Of
+    the rest the first `LONGEST` characters are taken.
     """
     text = _SPECIAL.sub(" ", text)
     text = _LEFT_OPEN.sub("", _THOUGHT.sub(" ", text))
     for pattern, group in ((_TAGGED, 2), (_FENCED, 1)):
         if found := pattern.search(text):
             text = found[group]
-    previous = None
-    while text != previous:
-        previous = text
-        text = _INTRODUCTION.sub("", text.strip())
-        text = _strip_pair(text.strip())
+    text = text.strip()[:LONGEST]
+    for _ in range(_MOST_LAYERS):
+        inner = _strip_pair(_INTRODUCTION.sub("", text.strip()).strip())
+        if inner == text:
+            break
+        text = inner
     return text
 
 
@@ -53,8 +56,3 @@ def _strip_pair(text: str) -> str:
         ):
             return text[len(mark) : -len(mark)]
     return text
-
-
-def one_line(text: str) -> str:
-    """Line breaks, control characters and undecodable bytes become blanks, and runs of blanks become one."""
-    return " ".join("".join(char if char.isprintable() and char != UNDECODABLE else " " for char in text).split())

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Self
 
 from mevlip.answers.base import TypedAnswer, Unparsable
-from mevlip.answers.clean import one_line, unwrap
+from mevlip.answers.clean import unwrap
 from mevlip.answers.grammar import Grammar, SomeOf
 from mevlip.answers.matching import closest, contained, same
 from mevlip.answers.question_spec import QuestionSpec
+from mevlip.core.text import one_line
 
-_LISTED = re.compile(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)])\s+")
+_LISTED = re.compile(r"(?m)^[^\S\n]*+(?:[-*•]|\d{1,2}[.)])\s+")
 _MOST_FREE_LABELS = 20
+_MOST_PIECES = 200  # of a text that names labels; a longer one has lost its thread
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class LabelSet(TypedAnswer):
             parts = [one_line(part).strip("\"'. ") for part in re.split(rf"[\n{spec.separator.strip()}]", said)]
             known = [part for part in parts if part][:_MOST_FREE_LABELS]
         else:
-            known = [label for part in re.split(r"[;\n|]", said) for label in _labels_of(part, spec)]
+            known = [label for part in _distinct(re.split(r"[;\n|]", said)) for label in _labels_of(part, spec)]
         if not known:
             raise Unparsable("has none of the question's labels")
         return cls(_in_order(known, spec), spec.separator)
@@ -69,7 +71,14 @@ class LabelSet(TypedAnswer):
 def _in_order(labels: Iterable[str], spec: QuestionSpec) -> tuple[str, ...]:
     """Each label once, in the question's order; unlisted ones in their own."""
     once = tuple(dict.fromkeys(labels))
-    return tuple(sorted(once, key=spec.labels.index)) if spec.labels else once
+    if not spec.labels:
+        return once
+    places = {label: place for place, label in enumerate(spec.labels)}
+    return tuple(sorted(once, key=places.__getitem__))
+
+
+def _distinct(pieces: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(pieces))[:_MOST_PIECES]
 
 
 def _labels_of(part: str, spec: QuestionSpec) -> list[str]:
@@ -78,7 +87,7 @@ def _labels_of(part: str, spec: QuestionSpec) -> list[str]:
         return [label]
     if inside := [label for _, label in contained(part, spec.labels)]:
         return inside
-    pieces = [piece.strip(" \"'.()[]") for piece in re.split(r",| and ", part)]
+    pieces = _distinct(piece.strip(" \"'.()[]") for piece in re.split(r",| and ", part))
     if spec.options and all(piece in spec.options for piece in pieces):
         return [spec.options[piece] for piece in pieces]
     return [label for piece in pieces if (label := closest(piece, spec.labels))]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 ALIKE = 0.84
 """Least similarity (difflib's ratio) of a text and the option it is taken for."""
@@ -26,7 +27,7 @@ def fold_label(text: str) -> str:
 def same(text: str, labels: Sequence[str]) -> str | None:
     """The only label that equals a text but for case and punctuation, or None."""
     wanted = fold_label(text)
-    found = [label for label in labels if wanted and fold_label(label) == wanted]
+    found = [label for label, folded in _folded(tuple(labels)) if wanted and folded == wanted]
     return found[0] if len(found) == 1 else None
 
 
@@ -37,10 +38,11 @@ def closest(text: str, labels: Sequence[str]) -> str | None:
     wanted = _ARTICLE.sub("", fold_label(text))
     if not _SHORTEST <= len(wanted) <= _LONGEST:
         return None
-    around = [label for label in labels if re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", fold_label(label))]
+    folded = _folded(tuple(labels))
+    around = [label for label, one in folded if next(_places(wanted, one), None) is not None]
     if around:
         return around[0] if len(around) == 1 else None
-    alike = [(SequenceMatcher(None, wanted, fold_label(label)).ratio(), label) for label in labels]
+    alike = [(_likeness(wanted, one), label) for label, one in folded]
     (best, label), *rest = sorted(alike, reverse=True)
     return label if best >= ALIKE and all(best - other >= LEAD for other, _ in rest) else None
 
@@ -48,14 +50,42 @@ def closest(text: str, labels: Sequence[str]) -> str | None:
 def contained(text: str, labels: Iterable[str]) -> list[tuple[int, str]]:
     """Labels that stand in a text as whole words and not denied, with their places; of overlapping ones the longest."""
     line = " ".join(text.casefold().split())
-    taken: list[tuple[int, int, str]] = []
-    for label in sorted(labels, key=len, reverse=True):
-        folded = fold_label(label)
-        if not folded:
-            continue
-        for match in re.finditer(rf"(?<!\w){re.escape(folded)}(?!\w)", line):
-            if all(match.end() <= start or end <= match.start() for start, end, _ in taken):
-                taken.append((*match.span(), label))
+    taken = bytearray(len(line))
+    found: list[tuple[int, int, str]] = []
+    for label, folded in sorted(_folded(tuple(labels)), key=lambda pair: len(pair[0]), reverse=True):
+        for start in _places(folded, line):
+            end = start + len(folded)
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * len(folded)
+                found.append((start, end, label))
     return [
-        (start, label) for start, _, label in sorted(taken) if not _NEGATED.search(line[max(start - 60, 0) : start])
+        (start, label) for start, _, label in sorted(found) if not _NEGATED.search(line[max(start - 60, 0) : start])
     ]
+
+
+@lru_cache(maxsize=16)
+def _folded(labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Each label with its folded form."""
+    return tuple((label, fold_label(label)) for label in labels)
+
+
+def _places(words: str, line: str) -> Iterator[int]:
+    """Where words stand in a line, not as a part of longer ones; places do not overlap."""
+    start = line.find(words) if words else -1
+    while start >= 0:
+        end = start + len(words)
+        if _is_edge(line[start - 1 : start]) and _is_edge(line[end : end + 1]):
+            yield start
+            start = line.find(words, end)
+        else:
+            start = line.find(words, start + 1)
+
+
+def _is_edge(char: str) -> bool:
+    return not (char.isalnum() or char == "_")
+
+
+def _likeness(wanted: str, folded: str) -> float:
+    """Difflib's ratio, or 0 where lengths alone rule out that it matters."""
+    matcher = SequenceMatcher(None, wanted, folded)
+    return matcher.ratio() if matcher.real_quick_ratio() >= ALIKE - LEAD else 0.0

@@ -19,13 +19,13 @@ _COUNT_GRAMMAR = Lark(f"start: /{_COUNT}/")
 
 # Digits in groups of three, plain digits, or a fraction; then perhaps an exponent.
 _NUMBER = (
-    r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:[, \u00a0\u2009'\u202f]\d{3})+(?:\.\d+)?(?!\d)|\d+(?:[.,]\d+)?|\.\d+)"
+    r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:[, \u00a0\u2009'\u202f]\d{3}){1,9}+(?:\.\d+)?(?!\d)|\d+(?:[.,]\d+)?|\.\d+)"
     r"(?:\s?(?:[eE]|[x\u00d7*]\s?10\s?\^\s?)[-+]?\d{1,3})?"
 )
 _ANY = re.compile(_NUMBER)
 _RANGE = re.compile(rf"({_NUMBER})\s*(?:-|\u2013|\u2014|to|and)\s*({_NUMBER})")
 _ANNOUNCED = re.compile(
-    rf"(?:=|\b(?:is|are|of|total|totals?|count|about|approximately|around|roughly)\b:?)\s*~?\s*({_NUMBER})"
+    rf"(?:=|\b(?:is|are|of|total|totals?|count|about|approximately|around|roughly)\b:?)\s*+~?\s*+({_NUMBER})"
 )
 
 _ONES = (

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from mevlip.core.text import one_line
 
 BoxSpace = Literal["norm1000", "pixel"]
 """What box numbers mean in a model's text: thousandths of width and height, or pixels of the original."""
 
 GREATEST = 999_999
 """Greater numbers are treated as degenerate output: nothing in an image is counted or measured in them."""
+
+MOST_LABELS = 500
+"""A longer list without marks is not taken for options: any words may be answered."""
 
 Shape = Literal["list", "object", ""]
 
@@ -20,15 +25,18 @@ _MARK = re.compile(r"(?<![\w.\-])\(?([A-Za-z]|[0-9]{1,2})\s?([:.)])(?!\d)(?=\s*[
 _FIRST_MARKS = ("A", "a", "1")
 # A question of fact, not a request ("Can you name ...?").
 _FACT = re.compile(r"(?:is|are|was|were|does|do|did|has|have|had|should|(?:can|could)(?! you))\b.*\?$", re.IGNORECASE)
-_EITHER = re.compile(r"(,)?\s*(?:either )?([\w-]+) or (?:an? |the )?([\w-]+)\?$", re.IGNORECASE)
+_WORD = re.compile(r"[\w-]+")
+_EITHER = re.compile(r"(.*) or (?:an? |the )?([\w-]+)\?", re.IGNORECASE)
 _THERE = re.compile(r"\b(?:is|are|was|were) there\b", re.IGNORECASE)
-_BRACKETED = re.compile(r"[(\[{](?!e\.g|i\.e|such as|for example)([^()\[\]{}]*[,;/|][^()\[\]{}]*)[)\]}]")
+_BRACKETED = re.compile(r"[(\[{](?!e\.g|i\.e|such as|for example)([^()\[\]{}]*+)[)\]}]")
+_DIVIDER = re.compile(r"[,;/|]")
 _HEADING = re.compile(r"\b(?:question|task|instruction|note|q)$", re.IGNORECASE)
 _SEVERAL = re.compile(
     r"\b(?:all that apply|(?:every|each|any) [a-z]+ that applies|(?:select|choose|list|name) (?:all|every)|one or more|"
     r"semicolons?|comma-separated|(?:multiple|several) (?:selections|answers|options|labels|choices|are|may|can))\b",
     re.IGNORECASE,
 )
+_KEYS, _VALUES = re.compile(r"\bkeys?\b"), re.compile(r"\bvalues?\b")
 _UNITS = {
     "%": re.compile(r"%|\bper ?cent(?:age)?s?\b", re.IGNORECASE),
     "°": re.compile(r"°|\bdegrees?\b|\bangle\b", re.IGNORECASE),
@@ -55,8 +63,8 @@ class QuestionSpec:
 
     @cached_property
     def line(self) -> str:
-        """The question on one line, so that nothing taken from it breaks one."""
-        return " ".join(self.question.split())
+        """The question as one clean line, so that whatever is taken from it may stand in an answer."""
+        return one_line(self.question)
 
     @cached_property
     def options(self) -> dict[str, str]:
@@ -73,13 +81,13 @@ class QuestionSpec:
             return ()
         for listed in self._lists():
             labels = _split_list(listed)
-            if len(labels) > 1:
+            if 1 < len(labels) <= MOST_LABELS:
                 return labels
         last = re.split(r"(?<=[.:!?])\s+(?=\S)", self.line)[-1]
         fact = _FACT.match(last)
-        either = _EITHER.search(last)
-        if either and (either[1] or (fact and not _THERE.match(last))):
-            return either[2], either[3]
+        either = _either(last)
+        if either and (either.after_comma or (fact and not _THERE.match(last))):
+            return either.words
         return ("Yes", "No") if fact else ()
 
     @cached_property
@@ -96,7 +104,8 @@ class QuestionSpec:
     def shape(self) -> Shape:
         """How boxes are asked for: as a list, or as an object whose keys are identities; empty where none are."""
         text = self.line.lower()
-        if "{" in text or re.search(r"\bjson\b|\bkeys?\b.*\bvalues?\b", text):
+        key = _KEYS.search(text)
+        if "{" in text or re.search(r"\bjson\b", text) or (key and _VALUES.search(text, key.end())):
             return "object"
         return "list" if re.search(r"\[\s*x|bounding box|coordinates|\bx_?min\b", text) else ""
 
@@ -109,25 +118,53 @@ class QuestionSpec:
         """Where a list of options may stand, the likeliest first."""
         before, colon, last = self.line.rpartition(":")
         listed = [last] if colon and not _HEADING.search(before) else []
-        return listed + [match[1] for match in _BRACKETED.finditer(self.line)]
+        return listed + [match[1] for match in _BRACKETED.finditer(self.line) if _DIVIDER.search(match[1])]
+
+
+class _Marks(NamedTuple):
+    """A mark, the run of those after it, and how many they are together."""
+
+    mark: re.Match[str]
+    follower: _Marks | None
+    count: int
+
+
+class _Either(NamedTuple):
+    """The two words of `x or y?`, and whether a comma stands before them."""
+
+    words: tuple[str, str]
+    after_comma: bool
+
+
+def _either(sentence: str) -> _Either | None:
+    """What a sentence that ends with `x or y?` offers."""
+    found = _EITHER.fullmatch(sentence)
+    word = _WORD.match(found[1][::-1]) if found else None  # searching for the last one would take long
+    if found is None or word is None:
+        return None
+    before, first = found[1][: -word.end()], found[1][-word.end() :]
+    if before.lower().endswith("either "):
+        before = before[: -len("either ")]
+    return _Either((first, found[2]), before.rstrip().endswith(","))
 
 
 def _options_from(line: str, first: str) -> dict[str, str]:
     """The longest run of marks in order, all in the style of its first; the later of two equally long ones."""
-    marks = list(_MARK.finditer(line))
-    best: list[re.Match[str]] = []
-    for start, mark in enumerate(marks):
-        if mark[1] != first:
-            continue
-        run = [mark]
-        for other in marks[start + 1 :]:
-            if other[1] == _after(run[-1][1]) and other[2] == mark[2]:
-                run.append(other)
-        if len(run) >= len(best):
-            best = run
-    ends = [*(mark.start() for mark in best[1:]), len(line)]
-    texts = [line[mark.end() : end].strip(" ,;|") for mark, end in zip(best, ends, strict=False)]
-    return {mark[1]: text for mark, text in zip(best, texts, strict=True)} if all(texts) else {}
+    # From the last mark to the first: what follows each, and how many marks there are from it on.
+    nearest: dict[tuple[str, str], _Marks] = {}
+    best: _Marks | None = None
+    for mark in reversed(list(_MARK.finditer(line))):
+        follower = nearest.get((_after(mark[1]), mark[2]))
+        here = nearest[mark[1], mark[2]] = _Marks(mark, follower, 1 + (follower.count if follower else 0))
+        if mark[1] == first and (best is None or here.count > best.count):
+            best = here
+    run: list[re.Match[str]] = []
+    while best:
+        run.append(best.mark)
+        best = best.follower
+    ends = [*(mark.start() for mark in run[1:]), len(line)]
+    texts = [line[mark.end() : end].strip(" ,;|") for mark, end in zip(run, ends, strict=False)]
+    return {mark[1]: text for mark, text in zip(run, texts, strict=True)} if all(texts) else {}
 
 
 def _after(mark: str) -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from mevlip.answers.base import TypedAnswer, Unparsable
-from mevlip.answers.clean import is_wrapped, one_line, unwrap
+from mevlip.answers.clean import is_wrapped, unwrap
 from mevlip.answers.grammar import Grammar, Lark
 from mevlip.answers.question_spec import QuestionSpec
+from mevlip.core.text import one_line
 
 # Visible words with single blanks between them: what `one_line` would leave as it is.
+_MOST_LAYERS = 20
 _WORD = r"[^\p{C}\p{Z}\x{FFFD}]+"
 _GRAMMAR = Lark(f"start: /{_WORD}( {_WORD})*/")
 
@@ -38,7 +40,9 @@ class Report(TypedAnswer):
         """Accepts any text with a visible character: unwrapped and put on one line."""
         line = one_line(unwrap(text))
         # What is left may have become a wrapping only now that it stands on one line.
-        while is_wrapped(line) and line != (inner := one_line(unwrap(line))):
+        for _ in range(_MOST_LAYERS):
+            if not is_wrapped(line) or line == (inner := one_line(unwrap(line))):
+                break
             line = inner
         return cls.parse(line, spec)
 

@@ -10,7 +10,9 @@ import click
 from mevlip.cli.groups import Group
 from mevlip.cli.options import INPUT_FILE
 from mevlip.core.errors import OutputError
-from mevlip.core.tables import shorten, table
+from mevlip.core.files import LARGEST_LIST, read_bounded
+from mevlip.core.tables import table
+from mevlip.core.text import visible
 from mevlip.tasks import TASKS, parse_task_type
 
 
@@ -29,7 +31,9 @@ def show(file: Path, per_task: int) -> None:
     Example: mevlip predictions show build/demo/predictions.json
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_bounded(file, LARGEST_LIST))
+    except OSError as error:
+        raise OutputError(f"{file} cannot be read ({error.strerror})", "Name a predictions.json.") from error
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
@@ -40,8 +44,8 @@ def show(file: Path, per_task: int) -> None:
         title = TASKS[task].title if task else "(no known TaskType)"
         names = row.get("ImageName")
         image = f"{len(names)} images" if isinstance(names, list) else str(names).rsplit("/", 1)[-1]
-        cells = (title, str(row.get("Modality", "")), shorten(image, 24), shorten(str(row.get("Question", "")), 40))
-        shown.setdefault(title, []).append((*cells, shorten(str(row.get("Answer")), 44)))
+        cells = (title, str(row.get("Modality", "")), visible(image, 24), visible(str(row.get("Question", "")), 40))
+        shown.setdefault(title, []).append((*cells, visible(str(row.get("Answer")), 44)))
     order = [task.title for task in TASKS.values()]
     titles = sorted(shown, key=lambda title: order.index(title) if title in order else len(order))
     rows = [row for title in titles for row in shown[title][:per_task]]

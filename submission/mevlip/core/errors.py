@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from mevlip.core.text import visible
+
 
 class ExitCode(IntEnum):
     """Exit statuses of every `mevlip` command."""
@@ -36,7 +38,7 @@ class MevlipError(Exception):
     exit_code: ExitCode
 
     def __init__(self, cause: str, remedy: str) -> None:
-        super().__init__(f"{cause.rstrip('.')}. {remedy}")
+        super().__init__(f"{visible(cause.rstrip('.'))}. {remedy}")
         self.cause = cause
         self.remedy = remedy
 

@@ -1,4 +1,4 @@
-"""Writing files and folders that appear whole or not at all, with errors that name them."""
+"""Reading foreign files within bounds; writing files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,13 +6,82 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mevlip.core.errors import EnvironmentProblem
 
+LARGEST_LIST = 256 * 1024 * 1024
+"""Most bytes of a predictions or explanations file that is read."""
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+
 REMEDY = "Name another place, or free space on the disk."
+
+
+class NotReadable(OSError):
+    """A file that may not be read: not a regular one, too large, or outside the folder that it should lie in."""
+
+    def __init__(self, code: int, cause: str, path: Path) -> None:
+        super().__init__(code, cause, str(path))
+
+
+def open_regular(path: Path, limit: int, inside: Path | None = None) -> BinaryIO:
+    """Opens a regular file for reading; a pipe, device or socket is refused without waiting for it.
+
+    Whatever is checked is checked on the open file, which nobody can exchange in between.
+
+    Args:
+        path: The file, or a link to it.
+        limit: Most bytes that it may have.
+        inside: A folder, resolved, that links may not leave; None to follow them anywhere.
+
+    Raises:
+        OSError: It cannot be opened, is not a regular file, is larger, or lies elsewhere; `strerror` is the cause.
+    """
+    real = Path(os.path.realpath(path, strict=True)) if inside is not None else path
+    if inside is not None and not real.is_relative_to(inside):
+        raise NotReadable(errno.EPERM, "is a link that leaves the input folder; copy the file in (cp -L)", path)
+    # Without O_NONBLOCK opening a pipe waits for its writer; the resolved path may no longer be a link.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if inside is not None else 0)
+    descriptor = os.open(real, flags)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+            raise NotReadable(errno.EINVAL, f"is {kind}, not a regular file", path)
+        if status.st_size > limit:
+            raise NotReadable(errno.EFBIG, _too_large(limit), path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_bounded(path: Path, limit: int, inside: Path | None = None) -> bytes:
+    """Reads a regular file of at most `limit` bytes, also where it grows meanwhile.
+
+    Raises:
+        OSError: See `open_regular`.
+    """
+    with open_regular(path, limit, inside) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise NotReadable(errno.EFBIG, _too_large(limit), path)
+    return content
+
+
+def _too_large(limit: int) -> str:
+    return f"is larger than the allowed {limit / 2**20:g} MiB"
 
 
 @contextmanager
@@ -90,7 +159,7 @@ def whole_folder(out: Path, mark: str, source: Path) -> Iterator[Path]:
     Raises:
         EnvironmentProblem: `out` holds something else, overlaps `source`, or cannot be written.
     """
-    out, source = out.resolve(), source.resolve()
+    out, source = real_path(out), real_path(source)
     if out.is_relative_to(source) or source.is_relative_to(out):
         raise EnvironmentProblem(f"{out} and {source} lie within each other", "Name an --out beside the input folder.")
     if out.exists() and not (out / mark).is_file() and (out.is_file() or any(out.iterdir())):

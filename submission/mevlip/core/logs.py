@@ -6,10 +6,22 @@ import logging
 import sys
 import warnings
 
+from mevlip.core.text import visible
+
+
+class _OneLine(logging.Formatter):
+    """Writes each message as one line that a terminal shows as it is; a traceback follows on lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
 
 def start() -> None:
     """Sends log lines to stderr, each with the program's name."""
-    logging.basicConfig(level=logging.INFO, format="mevlip: %(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("mevlip: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     warnings.simplefilter("ignore")  # the libraries' own; what matters is checked and raised
 
 

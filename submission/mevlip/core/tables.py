@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mevlip.core.files import atomic_file
+from mevlip.core.text import visible
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lays rows out in columns; columns whose cells are all numbers stand to the right."""
+    """Lays rows out in columns, unseen characters escaped; columns whose cells are all numbers stand to the right."""
     body = list(rows)
-    cells = [[str(cell) for cell in row] for row in body]
+    cells = [[visible(str(cell)) for cell in row] for row in body]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     right = [bool(body) and all(isinstance(row[i], int | float) for row in body) for i in range(len(header))]
 
@@ -29,12 +30,10 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     Raises:
         EnvironmentProblem: The file cannot be written.
     """
-    with atomic_file(path, "Name another file.") as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_file(path, "Name another file.") as draft,
+        draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def shorten(text: str, width: int) -> str:
-    """Cuts a text to a width, with an ellipsis where something was cut."""
-    return text if len(text) <= width else text[: width - 1] + "…"

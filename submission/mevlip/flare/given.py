@@ -5,23 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mevlip.flare.images import ImageError, QuestionImages, load_image, spaced_indices, to_rgb
+from mevlip.core.text import visible
+from mevlip.flare.images import QuestionImages, load_image, load_in_turn, to_rgb
 from mevlip.flare.questions import GivenImage, Question
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from mevlip.checkpoints.routes import ImageSettings
 
-def load_given_images(question: Question, max_count: int) -> QuestionImages:
-    """Loads the images that a question carries, at most `max_count` of them, evenly spaced."""
-    images: list[Image.Image] = []
-    problems = [] if question.given else ["the question has no image"]
-    for index in spaced_indices(len(question.given), max_count):
-        try:
-            images.append(load_given(question.given[index]))
-        except ImageError as error:
-            problems.append(f"{question.image_names[index]}: {error}")
-    return QuestionImages(tuple(images), tuple(problems), len(question.given))
+
+def load_given_images(question: Question, settings: ImageSettings) -> QuestionImages:
+    """Loads the images that a question carries, as many as its route shows, evenly spaced."""
+    if not question.given:
+        return QuestionImages((), ("the question has no image",), 0, ())
+    names = question.image_names
+    return load_in_turn(
+        len(question.given),
+        lambda index: load_given(question.given[index]),
+        lambda index: visible(names[index], 200),
+        settings,
+    )
 
 
 def load_given(image: GivenImage) -> Image.Image:

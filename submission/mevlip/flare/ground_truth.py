@@ -19,8 +19,8 @@ from mevlip.flare.questions import (
     no_questions,
     preferred_names,
     read_questions,
-    read_records,
 )
+from mevlip.flare.records import name_below, read_records
 from mevlip.tasks import TaskType, parse_task_type
 
 _MARK = re.compile("_?withgt", re.IGNORECASE)
@@ -135,9 +135,9 @@ def _asked(name: str) -> str:
 
 def _answer(questions: Sequence[Question], path: Path, root: Path, problems: list[str]) -> Iterator[AnsweredQuestion]:
     """Finds the answer of each question in the ground truth beside its file, else in its own record."""
-    file = path.relative_to(root).as_posix()
+    file = name_below(path, root)
     try:
-        records = read_records(path, root)
+        records = read_records(path, root, problems)
     except ValueError as error:
         problems.append(f"{file}: {error}")
         yield from (AnsweredQuestion(question, question.record, question.file) for question in questions)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from mevlip.core.errors import describe
+from mevlip.core.files import NotReadable, open_regular
+
 if TYPE_CHECKING:
     from PIL import Image
+
+    from mevlip.checkpoints.routes import ImageSettings
+
+MAX_BYTES = 512 * 1024 * 1024
+"""Most bytes of an image file, packed or unpacked: twice the largest picture that may be decoded."""
 
 MAX_PIXELS = 89_478_485
 """Largest width x height that is decoded: Pillow's own bound (a quarter of a GiB of RGB)."""
@@ -24,6 +32,7 @@ IMAGE_FOLDERS = ("imagesTr", "imagesVal", "imagesTs", "images")
 """Names under which the challenge's splits ship the same kind of folder."""
 
 _PHOTOMETRIC = 262
+_STRIP = 1 << 18  # pixels that are converted at a time
 _RANGED_MODES = ("I", "F")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
@@ -37,14 +46,16 @@ class QuestionImages:
     """The images of one question.
 
     Attributes:
-        images: Readable images, 8-bit RGB, in the record's order.
+        images: Readable images, 8-bit RGB, in the record's order, within the route's pixel budget.
         problems: One line for each image that could not be used.
         named: How many images the question names; where it names none, its text alone is asked.
+        sizes: Width and height of each of `images` before it was fitted, upright: what box coordinates refer to.
     """
 
     images: tuple[Image.Image, ...]
     problems: tuple[str, ...]
     named: int
+    sizes: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,35 @@ def spaced_indices(count: int, limit: int) -> tuple[int, ...]:
     if limit == 1:
         return (0,)
     return tuple(round(step * (count - 1) / (limit - 1)) for step in range(limit))
+
+
+def load_in_turn(
+    count: int, load: Callable[[int], Image.Image], shown: Callable[[int], str], settings: ImageSettings
+) -> QuestionImages:
+    """Loads a question's images and fits each to its route's budget before the next is decoded.
+
+    So at most one image of full size is in memory.
+
+    Args:
+        count: How many images the question names.
+        load: Decodes the image of an index.
+        shown: The name of the image of an index, for messages.
+        settings: The route's image settings.
+    """
+    images: list[Image.Image] = []
+    sizes: list[tuple[int, int]] = []
+    problems: list[str] = []
+
+    def take(image: Image.Image) -> None:
+        sizes.append(image.size)
+        images.append(fit_pixel_budget(image, settings.min_pixels, settings.max_pixels))
+
+    for index in spaced_indices(count, settings.max_count):
+        try:
+            take(load(index))
+        except ImageError as error:
+            problems.append(f"{shown(index)}: {error}")
+    return QuestionImages(tuple(images), tuple(problems), count, tuple(sizes))
 
 
 def find_image(root: Path, folder: Path, name: str) -> Path:
@@ -115,7 +155,8 @@ def load_image(content: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Ima
     """Opens an image by its content and returns its first page as 8-bit RGB.
 
     Orientation tags are applied, transparency is composited over black, and deep grayscale is scaled by the range of
-    its values (Pillow's own conversion clips 16 bits to white).
+    its values (Pillow's own conversion clips 16 bits to white). An image that needs none of this is decoded once and
+    given as it is; of others there are never more than the original and the result, four bytes per pixel each.
 
     Args:
         content: The image file, whose extension does not matter, or its bytes.
@@ -124,57 +165,107 @@ def load_image(content: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Ima
     Raises:
         ImageError: The file is empty, truncated, too large or not an image.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     Image.init()  # a format that is named but not yet registered would be a KeyError
     try:
-        with warnings.catch_warnings():
-            # They speak of damage that is either harmless or an error below, and of a laxer bound than ours.
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as opened:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of harmless damage, of errors below, of a laxer bound than ours
+            BytesIO(content) if isinstance(content, bytes) else open_regular(content, MAX_BYTES) as file,
+        ):
+            if not file.read(1):
+                raise ImageError("the file is empty")
+            file.seek(0)
+            with Image.open(file, formats=FORMATS) as opened:
                 if opened.width * opened.height > max_pixels:
                     raise ImageError(f"{opened.width} x {opened.height} pixels are more than the allowed {max_pixels}")
-                return to_rgb(opened)
+                ImageOps.exif_transpose(opened, in_place=True)
+                return _as_rgb(opened, _white_is_zero(opened))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than the allowed {max_pixels} pixels") from error
     except UnidentifiedImageError as error:
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        raise ImageError("the file is not a readable image" if size else "the file is empty") from error
+        raise ImageError("the file is not a readable image") from error
+    except NotReadable as error:
+        raise ImageError(error.strerror) from error
     except Exception as error:
-        raise ImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
+        raise ImageError(f"cannot be decoded ({describe(error)})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts an opened image of any mode to upright 8-bit RGB; the decoding happens here."""
-    from PIL import Image, ImageOps
+    """Converts an image of any mode to upright 8-bit RGB, as `load_image` does; the image itself stays as it is.
 
-    image.load()
-    upright = ImageOps.exif_transpose(image)
+    Raises:
+        ImageError: It was opened from a file that cannot be decoded.
+    """
+    from PIL import ImageOps
+
+    try:
+        return _as_rgb(ImageOps.exif_transpose(image), _white_is_zero(image))
+    except Exception as error:
+        raise ImageError(f"cannot be decoded ({describe(error)})") from error
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether a TIFF says so; Pillow applies that to 8 bits only."""
+    return bool(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0)
+
+
+def _as_rgb(upright: Image.Image, white_is_zero: bool) -> Image.Image:
     if upright.mode.startswith(_RANGED_MODES):
-        gray = _scaled_by_range(upright)
-        # Pillow applies a TIFF's "white is zero" to 8 bits only.
-        white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-        return ImageOps.invert(gray) if white_is_zero else gray
+        return _in_strips(upright, _range_scaler(upright, white_is_zero))
     if upright.mode in _ALPHA_MODES or "transparency" in upright.info:
-        overlay = upright.convert("RGBA")
-        black = Image.new("RGBA", overlay.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, overlay).convert("RGB")
-    return upright.convert("RGB")
+        return _in_strips(upright, _over_black)
+    return upright if upright.mode == "RGB" else upright.convert("RGB")
 
 
-def _scaled_by_range(image: Image.Image) -> Image.Image:
-    """Maps the finite values of a 16-bit, 32-bit or float image linearly to 0..255; one single value becomes 0."""
-    import numpy as np
+def strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Image.Image]]:
+    """Yields the image in strips of whole rows, each with its place."""
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        place = (0, top, image.width, min(top + rows, image.height))
+        yield place, image.crop(place)
+
+
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Converts an image strip by strip, so that what the conversion needs meanwhile stays small."""
     from PIL import Image
 
-    values = np.asarray(image, dtype=np.float64)
-    finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
+    result = Image.new("RGB", image.size)
+    for place, strip in strips(image):
+        result.paste(convert(strip), place)
+    return result
+
+
+def _over_black(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    overlay = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", overlay.size, (0, 0, 0, 255)), overlay).convert("RGB")
+
+
+def _range_scaler(image: Image.Image, white_is_zero: bool) -> Callable[[Image.Image], Image.Image]:
+    """Maps the finite values of a 16-bit, 32-bit or float image linearly to 0..255; one single value becomes 0."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    low, high = math.inf, -math.inf
+    for _, strip in strips(image):
+        values = np.asarray(strip, dtype=np.float64)
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, finite.min()), max(high, finite.max())
+    low, high = (low, high) if low <= high else (0.0, 0.0)
     scale = 255.0 / (high - low) if high > low else 0.0
-    gray = (np.where(finite, values, low) - low) * scale
-    return Image.fromarray(gray.round().astype(np.uint8)).convert("RGB")
+
+    def convert(strip: Image.Image) -> Image.Image:
+        values = np.asarray(strip, dtype=np.float64)
+        gray = (np.where(np.isfinite(values), values, low) - low) * scale
+        scaled = Image.fromarray(gray.round().astype(np.uint8)).convert("RGB")
+        return ImageOps.invert(scaled) if white_is_zero else scaled
+
+    return convert
 
 
 def fit_pixel_budget(image: Image.Image, min_pixels: int, max_pixels: int) -> Image.Image:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mevlip.core.errors import OutputError
 from mevlip.core.files import atomic_file
-from mevlip.core.tables import shorten
+from mevlip.core.text import answer_fault, visible
 from mevlip.flare.issues import Issue, IssueCode
 from mevlip.flare.questions import PREDICTIONS_NAME, Question, Record
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
 _SHOWN = 80
+_READ_AGAIN = "Read the records with `mevlip.flare.questions`, which replaces such values."
 
 
 def answered(question: Question, answer: str) -> Record:
@@ -37,6 +38,20 @@ def schema_validator() -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
+def parse_strictly(content: bytes) -> Any:
+    """Parses JSON without the extensions of Python's reader.
+
+    Raises:
+        ValueError: It is not valid JSON; NaN and infinite numbers are not.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(content, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON value")
+
+
 def find_issues(predictions: Any, questions: Sequence[Question], file: str = PREDICTIONS_NAME) -> list[Issue]:
     """Compares predictions with the schema and, row by row, with the questions they answer.
 
@@ -48,7 +63,7 @@ def find_issues(predictions: Any, questions: Sequence[Question], file: str = PRE
     Returns:
         Every issue, in row order; an empty list means that the predictions are valid and complete.
     """
-    issues = list(_schema_issues(predictions, file))
+    issues = [*_schema_issues(predictions, file), *_answer_issues(predictions, file)]
     if isinstance(predictions, list) and all(isinstance(row, dict) for row in predictions):
         issues += _row_issues(predictions, questions, file)
     return sorted(issues, key=lambda one: -1 if one.index is None else one.index)
@@ -63,15 +78,28 @@ def _schema_issues(predictions: Any, file: str) -> Iterator[Issue]:
         path = list(error.absolute_path)
         index = path[0] if path and isinstance(path[0], int) else None
         field = ".".join(str(part) for part in path[1:])
+        if error.validator in _OF_THE_ANSWER:
+            continue
         absent = error.validator == "required"
         value = "(absent)" if absent else _shown(error.instance)
         rule = _RULES.get(str(error.validator), error.message)
         yield _error(IssueCode.BROKEN_SCHEMA, file, index, rule, value, "Answer" if absent else field)
 
 
+def _answer_issues(predictions: Any, file: str) -> Iterator[Issue]:
+    """What is wrong with the text of Answers: all that the schema refuses, named, and what no pattern can express."""
+    for index, row in enumerate(predictions if isinstance(predictions, list) else ()):
+        answer = row.get("Answer") if isinstance(row, dict) else None
+        if isinstance(answer, str) and (fault := answer_fault(answer)):
+            rule = f"an Answer is one visible line; this one {fault}"
+            yield _error(IssueCode.BROKEN_SCHEMA, file, index, rule, _shown(answer), "Answer")
+
+
+_OF_THE_ANSWER = ("pattern", "maxLength")
+"""The schema's rules for an Answer's text, which `answer_fault` knows better."""
+
 _RULES = {
     "required": "every row has an Answer",
-    "pattern": "an Answer is one line with at least one visible character",
     "minItems": "at least one row",
 }
 
@@ -88,17 +116,17 @@ def _row_issues(rows: list[Record], questions: Sequence[Question], file: str) ->
         index = next(i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b)
         where = questions[index].where
         rule = f"rows stand in input order; {where} belongs here"
-        yield _error(IssueCode.MISPLACED_ROW, file, index, rule, shorten(found[index], _SHOWN))
+        yield _error(IssueCode.MISPLACED_ROW, file, index, rule, visible(found[index], _SHOWN))
     for question, key in zip(questions, expected, strict=True):
         if missing[key] > 0:
             missing[key] -= 1
             rule = f"the record {question.where} has a row (matched by ImageName and Question)"
-            yield _error(IssueCode.MISSING_ROW, file, None, rule, shorten(key, _SHOWN))
+            yield _error(IssueCode.MISSING_ROW, file, None, rule, visible(key, _SHOWN))
     for index, key in reversed(list(enumerate(found))):
         if surplus[key] > 0:
             surplus[key] -= 1
             rule = "every row answers one input record, once, with ImageName and Question unchanged"
-            yield _error(IssueCode.SURPLUS_ROW, file, index, rule, shorten(key, _SHOWN))
+            yield _error(IssueCode.SURPLUS_ROW, file, index, rule, visible(key, _SHOWN))
 
 
 def _field_issues(index: int, row: Record, question: Question, file: str) -> Iterator[Issue]:
@@ -121,7 +149,7 @@ def _key(record: Record) -> str:
 
 
 def _shown(value: Any) -> str:
-    return shorten(json.dumps(value), _SHOWN)
+    return visible(json.dumps(value), _SHOWN)
 
 
 def write_predictions(rows: Sequence[Record], questions: Sequence[Question], folder: Path) -> Path:
@@ -140,9 +168,12 @@ def write_predictions(rows: Sequence[Record], questions: Sequence[Question], fol
     with atomic_file(final, "Free space on the disk or make the output folder writable.") as draft:
         with draft.open("w", encoding="ascii") as file:
             # Escaped to ASCII: a lone surrogate in a record, legal in JSON, has no UTF-8 form.
-            json.dump(rows, file, indent=1)
+            try:
+                json.dump(rows, file, indent=1, allow_nan=False)
+            except ValueError as error:
+                raise OutputError(f"A record has a value that JSON does not have ({error})", _READ_AGAIN) from error
             file.write("\n")
-        issues = find_issues(json.loads(draft.read_bytes()), questions)
+        issues = find_issues(parse_strictly(draft.read_bytes()), questions)
         if issues:
             first = issues[0]
             place = f"row {first.index}, field {first.field or '(row)'}" if first.index is not None else "the file"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mevlip.core.errors import InputError
 from mevlip.core.files import real_path
+from mevlip.flare.records import first_of, name_below, read_records
 from mevlip.tasks import TaskType, parse_task_type
 
 PREDICTIONS_NAME = "predictions.json"
@@ -140,7 +140,8 @@ def input_root(root: Path) -> Path:
 
 def no_questions(root: Path, problems: Sequence[str]) -> InputError:
     """The error where a folder has no question file."""
-    detail = f" ({'; '.join(problems)})" if problems else ""
+    shown = first_of(problems, "... and {} more")
+    detail = f" ({'; '.join(shown)})" if problems else ""
     return InputError(
         f"No question file was found below {root}{detail}",
         "It should hold *_questions_*.json lists whose records have Question and ImageName.",
@@ -159,7 +160,7 @@ def json_files(root: Path, excluded: Path | None, problems: list[str]) -> Iterat
     """
 
     def report(error: OSError) -> None:
-        problems.append(f"{Path(error.filename).relative_to(root).as_posix()}: cannot be read ({error.strerror})")
+        problems.append(f"{name_below(Path(error.filename), root)}: cannot be read ({error.strerror})")
 
     for current, folders, names in os.walk(root, onerror=report):
         folder = Path(current)
@@ -201,46 +202,19 @@ def read_questions(path: Path, root: Path, position: int, problems: list[str], *
         problems: Where a line is added for each entry that is not a record, and for a file that is not a question list.
         named: Whether the file is known to be meant as questions; another one is passed over in silence.
     """
-    file = path.relative_to(root).as_posix()
+    file = name_below(path, root)
     try:
-        records = read_records(path, root)
+        records = read_records(path, root, problems)
     except ValueError as error:
         if named:
             problems.append(f"{file}: {error}")
         return []
     questions: list[Question] = []
+    others: list[str] = []
     for index, record in enumerate(records):
         if isinstance(record, dict):
             questions.append(Question(position + len(questions), file, index, record, path.parent))
         else:
-            problems.append(f"{file}[{index}]: a {type(record).__name__} is not a question record; left out")
+            others.append(f"{file}[{index}]: a {type(record).__name__} is not a question record; left out")
+    problems += first_of(others, f"{file}: ... and {{}} more entries that are not records")
     return questions
-
-
-def read_records(path: Path, root: Path) -> list[Any]:
-    """Reads a list of records; entries of other types are kept in their places.
-
-    Args:
-        path: The file.
-        root: The input folder, resolved.
-
-    Raises:
-        ValueError: The file leaves the folder, cannot be read, or is not a list with question records.
-    """
-    if not path.resolve().is_relative_to(root):
-        raise ValueError("the file is a link that leaves the input folder; copy it in (cp -L)")
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from error
-    except RecursionError as error:
-        raise ValueError("is nested too deeply to be a question list") from error
-    except ValueError as error:
-        raise ValueError(f"is not valid JSON ({error})") from error
-    if not isinstance(content, list) or not any(_is_question(record) for record in content):
-        raise ValueError("is not a list of records with Question and ImageName")
-    return content
-
-
-def _is_question(record: object) -> bool:
-    return isinstance(record, dict) and isinstance(record.get("Question"), str) and "ImageName" in record

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import logging
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -15,26 +17,31 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
-from mevlip.core.files import file_sha256
+from mevlip.core.files import NotReadable, open_regular
+from mevlip.core.text import visible
 from mevlip.flare.images import (
     FORMATS,
     IMAGE_FOLDERS,
+    MAX_BYTES,
     ImageError,
     QuestionImages,
     find_image,
     image_path,
     load_image,
-    spaced_indices,
+    load_in_turn,
+    strips,
 )
 from mevlip.flare.questions import Question
 
 if TYPE_CHECKING:
     from PIL import Image
 
-MAX_BYTES = 512 * 1024 * 1024
-"""Largest archived image that is unpacked: twice the largest picture that may be decoded."""
+    from mevlip.checkpoints.routes import ImageSettings
+
+MAX_DIRECTORY = 64 * 1024 * 1024
+"""Most bytes of an archive's directory, which is read as a whole: some 400,000 long names."""
 
 logger = logging.getLogger(__name__)
 
@@ -121,17 +128,17 @@ class ImageStore:
     ) -> None:
         self._resources.close()
 
-    def load(self, question: Question, max_count: int) -> QuestionImages:
-        """Loads the images of a question, at most `max_count` of them, evenly spaced over the record's list."""
+    def load(self, question: Question, settings: ImageSettings) -> QuestionImages:
+        """Loads the images of a question, as many as its route shows, evenly spaced over the record's list."""
         names = question.image_names
-        problems = [] if names else ["the record's ImageName names no image"]
-        images = []
-        for index in spaced_indices(len(names), max_count):
-            try:
-                images.append(self.image(question, names[index]))
-            except ImageError as error:
-                problems.append(f"image {names[index]!r}: {error}")
-        return QuestionImages(tuple(images), tuple(problems), len(names))
+        if not names:
+            return QuestionImages((), ("the record's ImageName names no image",), 0, ())
+        return load_in_turn(
+            len(names),
+            lambda index: self.image(question, names[index]),
+            lambda index: f"image {visible(repr(names[index]), 200)}",
+            settings,
+        )
 
     def image(self, question: Question, name: str) -> Image.Image:
         """Decodes an image to upright 8-bit RGB.
@@ -240,13 +247,12 @@ class ImageStore:
         """
         members: dict[PurePosixPath, _Location] = {}
         for path in sorted(folder.glob("*.zip")):
-            if not path.is_file():  # a pipe would block
-                continue
-            if not path.resolve().is_relative_to(self._root):
-                logger.warning("%s: is a link that leaves the input folder; copy the file in (cp -L)", path)
-                continue
             try:
-                archive = self._resources.enter_context(zipfile.ZipFile(path))
+                file = self._resources.enter_context(open_regular(path, sys.maxsize, self._root))
+                archive = self._resources.enter_context(_open_archive(file))
+            except NotReadable as error:
+                logger.warning("%s: %s", path, error.strerror)
+                continue
             except Exception as error:  # noqa: BLE001 - zipfile raises many kinds on damaged directories
                 logger.warning("%s: is not a readable archive (%s)", path, error)
                 continue
@@ -270,7 +276,8 @@ class ImageStore:
         if location.key not in self._digests:
             content = _content(location) if content is None else content
             try:
-                digest = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
+                with BytesIO(content) if isinstance(content, bytes) else open_regular(content, MAX_BYTES) as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
             except OSError as error:
                 raise ImageError(f"cannot be read ({error.strerror})") from error
             self._digests[location.key] = digest
@@ -306,12 +313,18 @@ def measure_appearance(image: Image.Image) -> Appearance:
     """Measures an 8-bit RGB image."""
     import numpy as np
 
-    red, green, blue = (np.asarray(band) for band in image.split())
-    low, high = [tuple(int(edge(band)) for band in (red, green, blue)) for edge in (np.min, np.max)]
-    color = (low[0], low[1], low[2]) if low == high else None
-    sums = red.astype(np.uint16) + green + blue
-    between = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return Appearance(color, float(sums.std()) / 3, float((between > _COLORED).mean()))
+    first = image.getpixel((0, 0))
+    levels = np.arange(3 * 255 + 1)  # of red, green and blue together
+    counts, colored, even = np.zeros(len(levels)), 0, True
+    for _, strip in strips(image):
+        red, green, blue = bands = [np.asarray(band) for band in strip.split()]
+        even = even and all((band == value).all() for band, value in zip(bands, first, strict=True))  # type: ignore[arg-type]
+        counts += np.bincount((red.astype(np.int64) + green + blue).ravel(), minlength=len(levels))
+        between = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+        colored += int((between > _COLORED).sum())
+    pixels = image.width * image.height
+    variance = counts @ (levels - counts @ levels / pixels) ** 2 / pixels
+    return Appearance(first if even else None, float(variance) ** 0.5 / 3, colored / pixels)  # type: ignore[arg-type]
 
 
 def _content(location: _Location) -> Path | bytes:
@@ -319,13 +332,35 @@ def _content(location: _Location) -> Path | bytes:
     return location.path if location.member is None else _unpack(location)
 
 
+class _Directory(io.BufferedReader):
+    """An archive's file while its directory is read: zipfile reads as much at once as the archive says."""
+
+    most: int | None = MAX_DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.most is not None and size is not None and size > self.most:
+            raise zipfile.BadZipFile(f"its directory has more than the allowed {self.most / 2**20:g} MiB")
+        return super().read(size)
+
+
+def _open_archive(file: BinaryIO) -> zipfile.ZipFile:
+    bounded = _Directory(file)  # type: ignore[type-var]  # a buffered reader serves as a raw one
+    archive = zipfile.ZipFile(bounded)
+    bounded.most = None
+    return archive
+
+
 def _unpack(location: _Location) -> bytes:
     archive, member = location.archive, location.member
     assert archive is not None and member is not None  # noqa: S101 - the callers have looked
-    # zipfile reads no more than the directory's size, so a bound on that binds a lying archive too.
-    if member.file_size > MAX_BYTES:
+    # Both sizes are the directory's word; what is read and unpacked below is bounded by them.
+    if max(member.file_size, member.compress_size) > MAX_BYTES:
         raise ImageError(f"{member.file_size} bytes unpacked are more than the allowed {MAX_BYTES}")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ImageError("is packed by another method than deflate, whose memory has no bound")
     try:
-        return archive.read(member)
+        with archive.open(member) as file:
+            # A bare read() would unpack up to 2 GiB of a member that claims less.
+            return file.read(member.file_size)
     except Exception as error:
         raise ImageError(f"cannot be unpacked ({type(error).__name__}: {error})") from error

@@ -23,6 +23,9 @@ from mevlip.inference.completion import Completion
 
 Mask = NDArray[np.bool_]
 
+_MOST_STATES = 32
+"""Readings of an answer that are followed at once: labels such as `x`, `x, x`, `x, x, x` have ever more of them."""
+
 _UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that the checkpoint was made with."
 
 
@@ -211,11 +214,12 @@ class _Node:
 
     def add(self, tokens: Sequence[int], text: str) -> None:
         """Adds a text by its tokens."""
-        self.texts.add(text)
-        if tokens:
-            self.children.setdefault(tokens[0], _Node()).add(tokens[1:], text)
-        else:
-            self.text = text
+        node = self
+        node.texts.add(text)
+        for token in tokens:  # not by recursion: an option may be as long as a book
+            node = node.children.setdefault(token, _Node())
+            node.texts.add(text)
+        node.text = text
 
 
 @dataclass(frozen=True)
@@ -286,9 +290,10 @@ class _TrieWalk:
         for state in self._states:
             for said, node in self._positions(state):
                 for token, child in node.children.items():
-                    if child.texts - set(said):
-                        after.setdefault(token, []).append(_State(said, child))
-        return after
+                    states = after.setdefault(token, [])
+                    if len(states) < _MOST_STATES and child.texts.difference(said):
+                        states.append(_State(said, child))
+        return {token: states for token, states in after.items() if states}
 
     def _positions(self, state: _State) -> list[tuple[tuple[str, ...], _Node]]:
         """Where a state may go on: inside its text and, if that is complete, at the next separator."""

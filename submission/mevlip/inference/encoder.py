@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mevlip.checkpoints.routes import ImageSettings
-from mevlip.flare.images import fit_pixel_budget
 from mevlip.inference.families import find_family
 from mevlip.inference.prompts import Prompt
 
@@ -63,15 +62,15 @@ class PromptEncoder:
 
         Args:
             prompts: One prompt per row.
-            images: The images of each row, 8-bit RGB.
+            images: The images of each row, 8-bit RGB, within the settings' pixel budget.
             settings: The route's image settings.
 
         Returns:
             A BatchFeature: `input_ids` and `attention_mask` (rows, length), and for InternVL `pixel_values`
             (tiles, 3, height, width).
         """
-        fitted = [fit_pixel_budget(one, settings.min_pixels, settings.max_pixels) for row in images for one in row]
-        options: dict[str, Any] = {"text": [self.render(prompt) for prompt in prompts], "images": fitted or None}
+        shown = [image for row in images for image in row]
+        options: dict[str, Any] = {"text": [self.render(prompt) for prompt in prompts], "images": shown or None}
         return self.processor(**options, **self.family.image_options(settings), padding=True, return_tensors="pt")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mevlip.answers import ParsedAnswer, QuestionSpec, Stage
-from mevlip.checkpoints.routes import Route
+from mevlip.checkpoints.routes import ImageSettings, Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
 from mevlip.flare.images import QuestionImages
 from mevlip.flare.questions import Question
@@ -17,8 +17,8 @@ from mevlip.reading import fallback_answer, grammar_of, read_answer
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TaskType
 
-ImageLoader = Callable[[Question, int], QuestionImages]
-"""Loads the images of a question, at most so many of them."""
+ImageLoader = Callable[[Question, ImageSettings], QuestionImages]
+"""Loads the images of a question as its route shows them; see `mevlip.flare.images.load_in_turn`."""
 
 
 @dataclass
@@ -132,7 +132,7 @@ class Engine:
     Args:
         model: The model.
         routes: The route of each adapter.
-        load: Loads the images of a question, at most as many as its route shows.
+        load: Loads the images of a question, each within its route's pixel budget.
         counters: Where costs are added up.
         constrain: Whether the model may only say what the question allows.
         batch_tokens: Most tokens of the questions that go through the model together.
@@ -176,7 +176,7 @@ class Engine:
 
     def _run_batch(self, batch: Batch) -> Iterator[Answer]:
         route = self._routes[batch.adapter]
-        rows = [(item, self._load(item.question, route.images.max_count)) for item in batch.items]
+        rows = [(item, self._load(item.question, route.images)) for item in batch.items]
         ready = []
         for item, loaded in rows:
             if not item.question.text:
@@ -289,7 +289,7 @@ def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
         asked: Whether the model was asked, in an earlier run.
     """
     parsed = fallback_answer(item.task, QuestionSpec(item.question.text), cause)
-    return _answer(item, QuestionImages((), (), 0), parsed, asked=asked, failed=True)
+    return _answer(item, QuestionImages((), (), 0, ()), parsed, asked=asked, failed=True)
 
 
 def _options_start(text: str) -> int:
@@ -299,7 +299,7 @@ def _options_start(text: str) -> int:
 
 
 def _spec(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> QuestionSpec:
-    size = loaded.images[0].size if loaded.images else None
+    size = loaded.sizes[0] if loaded.sizes else None
     return QuestionSpec(item.question.text, size, route.box_space, route.value_range)
 
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from mevlip.answers import QuestionSpec, Stage
 from mevlip.checkpoints.routes import first_error
 from mevlip.core.errors import InputError
-from mevlip.core.files import atomic_file
+from mevlip.core.files import LARGEST_LIST, atomic_file, read_bounded
 from mevlip.flare.questions import Question
 from mevlip.inference.engine import Answer
 from mevlip.tasks import TaskType
@@ -106,7 +106,7 @@ def read_explanations(path: Path) -> tuple[Explanation, ...]:
     """
     remedy = "Name a file that `mevlip predict --explanations` wrote."
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_bounded(path, LARGEST_LIST).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error})", remedy) from error
     found = []

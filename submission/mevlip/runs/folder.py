@@ -163,7 +163,7 @@ def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturb
 def _loader(store: ImageStore, perturbation: Perturbation | None) -> ImageLoader:
     if perturbation is None:
         return store.load
-    return lambda question, max_count: perturbation.change(store.load(question, max_count))
+    return lambda question, settings: perturbation.change(store.load(question, settings))
 
 
 def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:

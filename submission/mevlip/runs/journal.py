@@ -23,8 +23,8 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
-from mevlip.answers.clean import one_line
 from mevlip.core.files import writing
+from mevlip.core.text import answer_fault
 from mevlip.flare.images import ImageError
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
@@ -185,10 +185,10 @@ def _read(path: Path) -> _Content:
                     salt = _digest(json.dumps(content.identity, sort_keys=True))
                 elif kind == "answer":
                     key, answer = values
-                    content.done[key] = _ANSWER.validate_python(answer)
-                    if content.done[key].text != one_line(content.done[key].text):
-                        del content.done[key]
-                        raise ValueError("not an answer")
+                    finished = _ANSWER.validate_python(answer)
+                    if answer_fault(finished.text):
+                        raise ValueError("could not be written")
+                    content.done[key] = finished
                 elif kind == "deaths":
                     content.deaths |= _DEATHS.validate_python(values[0])
                 elif kind == "asking":

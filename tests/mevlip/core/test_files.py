@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from mevlip.core.files import (
     draft_folder,
     file_sha256,
     link_or_copy,
+    read_bounded,
     whole_folder,
     write_text_atomically,
     writing,
@@ -148,3 +150,44 @@ def test_the_hash_reports_how_far_it_is(tmp_path: Path) -> None:
     pieces: list[int] = []
     assert file_sha256(tmp_path / "a", pieces.append) == hashlib.sha256(b"x" * 9_000_000).hexdigest()
     assert pieces == [1 << 23, 9_000_000 - (1 << 23)]
+
+
+@pytest.mark.timeout(60)
+def test_only_regular_files_within_their_bound_are_read(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("plain")
+    assert read_bounded(tmp_path / "plain", 5) == read_bounded(tmp_path / "link", 5, tmp_path.resolve()) == b"12345"
+    os.mkfifo(tmp_path / "pipe")
+    for path, limit, cause in (
+        (tmp_path / "plain", 4, "is larger than the allowed"),
+        (tmp_path / "pipe", 9, "is a named pipe, not a regular file"),
+        (tmp_path, 9, "is a folder, not a regular file"),
+        (Path("/dev/zero"), 9, "is a device, not a regular file"),
+        (tmp_path / "absent", 9, "No such file"),
+    ):
+        with pytest.raises(OSError, match=cause) as caught:
+            read_bounded(path, limit)
+        assert caught.value.filename == str(path)
+
+
+def test_a_link_may_not_leave_the_folder_it_is_read_from(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"secret")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/link").symlink_to("../outside")
+    with pytest.raises(OSError, match="leaves the input folder"):
+        read_bounded(tmp_path / "in/link", 99, (tmp_path / "in").resolve())
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What /proc shows: files that claim no bytes and hold more than allowed."""
+    (tmp_path / "grows").write_bytes(b"123456")
+    status = os.stat_result((stat.S_IFREG, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda _: status)
+    with pytest.raises(OSError, match="is larger"):
+        read_bounded(tmp_path / "grows", 5)
+
+
+def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    write_text_atomically(tmp_path / "loop", "new")
+    assert (tmp_path / "loop").read_text() == "new" and not (tmp_path / "loop").is_symlink()

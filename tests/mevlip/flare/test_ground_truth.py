@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,12 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
 )
 def test_an_empty_list_is_an_answer(answer: Any, said: bool) -> None:
     assert has_answer(answer) is said
+
+
+@pytest.mark.timeout(60)
+def test_a_ground_truth_that_is_a_pipe_is_named_and_leaves_the_answers_empty(tmp_path: Path) -> None:
+    write(tmp_path / "x_questions_val.json", record())
+    os.mkfifo(tmp_path / "x_questions_val_withGT.json")
+    folder = read_answered(tmp_path)
+    assert [row.answer for row in folder.rows] == [""]
+    assert folder.problems == ("x_questions_val_withGT.json: is a named pipe, not a regular file",)

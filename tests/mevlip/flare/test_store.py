@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
+import sys
+import tracemalloc
+import weakref
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mevlip.checkpoints.routes import ImageSettings
 from mevlip.flare import store as store_module
 from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore, is_plain, measure_appearance
+from tests.conftest import HANG, ROOT
 from tests.training.data.conftest import paint
 
 GRAY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
@@ -156,7 +163,7 @@ def test_an_unreadable_file_is_an_image_error(folder: Path, store: ImageStore, m
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ImageError, match="Permission denied"):
         store.sha256(asked(folder), "imagesTr/1.png")
 
@@ -205,11 +212,11 @@ def test_one_bad_view_leaves_the_others(folder: Path, store: ImageStore, picture
     (folder / "b.png").touch()
     archive(folder, "images.zip", {"c.png": picture, "d.png": b"no picture"})
     names = ["a.png", "b.png", "c.png", "d.png", "e.png"]
-    loaded = store.load(Question(0, "q.json", 0, {"ImageName": names}, folder), 5)
+    loaded = store.load(Question(0, "q.json", 0, {"ImageName": names}, folder), ImageSettings(max_count=5))
     assert len(loaded.images) == 2
     assert [problem.split(":")[0] for problem in loaded.problems] == [f"image {f'{n}.png'!r}" for n in "bde"]
-    assert len(store.load(Question(0, "q.json", 0, {"ImageName": ["a.png"] * 9}, folder), 4).images) == 4
-    assert store.load(asked(folder), 4).problems == ("the record's ImageName names no image",)
+    assert len(store.load(Question(0, "q.json", 0, {"ImageName": ["a.png"] * 9}, folder), ImageSettings()).images) == 4
+    assert store.load(asked(folder), ImageSettings()).problems == ("the record's ImageName names no image",)
 
 
 def test_the_state_changes_with_the_file(folder: Path, picture: bytes) -> None:
@@ -261,3 +268,124 @@ def test_the_appearance_is_measured() -> None:
     assert mixed.color is None
     assert mixed.spread == pytest.approx(COLOR.mean(axis=2).std())
     assert mixed.colored == pytest.approx((np.ptp(COLOR.astype(int), axis=2) > 24).mean())
+
+
+def claim(path: Path, real: int, claimed: int) -> None:
+    """Lets an archive's directory and local header claim another unpacked size."""
+    content = path.read_bytes()
+    assert content.count(struct.pack("<I", real)) >= 2
+    path.write_bytes(content.replace(struct.pack("<I", real), struct.pack("<I", claimed)))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_claims_less_than_it_unpacks_to_takes_no_memory(
+    folder: Path, store: ImageStore, method: int
+) -> None:
+    size = (1 << 26) + 12345
+    with zipfile.ZipFile(folder / "imagesTr.zip", "w", method) as packed:
+        packed.writestr("1.png", bytes(size))
+    claim(folder / "imagesTr.zip", size, 1000)
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="cannot be unpacked|another method"):
+        store.facts(asked(folder), "imagesTr/1.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 24
+
+
+def test_a_directory_larger_than_allowed_is_not_read(
+    folder: Path, store: ImageStore, picture: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive(folder, "imagesTr.zip", {f"{n}.png": b"x" for n in range(99)})
+    archive(folder, "imagesVal.zip", {"1.png": picture})
+    monkeypatch.setattr(store_module._Directory, "most", 1000)
+    with pytest.raises(ImageError, match="not found"):
+        store.facts(asked(folder), "imagesTr/5.png")
+    assert "imagesTr.zip: is not a readable archive (its directory has more than" in caplog.text
+    assert store.facts(asked(folder), "imagesVal/1.png").size == (40, 30), "other archives are read"
+
+
+def test_an_archive_that_is_a_pipe_is_named(folder: Path, store: ImageStore, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(folder / "imagesTr.zip")
+    with pytest.raises(ImageError, match="not found"):
+        store.facts(asked(folder), "imagesTr/1.png")
+    assert "imagesTr.zip: is a named pipe, not a regular file" in caplog.text
+
+
+def test_an_image_file_larger_than_allowed_is_not_opened(folder: Path, store: ImageStore) -> None:
+    paint(folder / "1.png")
+    os.truncate(folder / "1.png", 1 << 30)
+    for read in (store.facts, store.sha256, store.image):
+        with pytest.raises(ImageError, match="is larger than the allowed 512 MiB"):
+            read(asked(folder), "1.png")
+
+
+def test_images_are_fitted_one_by_one_and_their_own_sizes_stay_known(folder: Path, store: ImageStore) -> None:
+    """Of the full-size pictures only the one being fitted is alive."""
+    names = [f"{n}.png" for n in range(4)]
+    for name in names:
+        Image.new("RGB", (400, 300)).save(folder / name)
+    seen: list[weakref.ref[Image.Image]] = []
+    most = 0
+
+    class Watched(ImageStore):
+        def image(self, question: Question, name: str) -> Image.Image:
+            nonlocal most
+            loaded = super().image(question, name)
+            seen.append(weakref.ref(loaded))
+            most = max(most, sum(one() is not None for one in seen))
+            return loaded
+
+    question = Question(0, "q.json", 0, {"ImageName": names}, folder)
+    with Watched(folder.parents[1].resolve()) as watched:
+        loaded = watched.load(question, ImageSettings(max_pixels=10_000))
+    assert most == 1 and len(seen) == 4
+    assert loaded.sizes == ((400, 300),) * 4
+    assert {image.size for image in loaded.images} == {(115, 86)}
+
+
+_LOAD = """
+import re, sys
+from pathlib import Path
+from mevlip.checkpoints.routes import ImageSettings
+from mevlip.flare.questions import Question
+from mevlip.flare.store import ImageStore
+folder, names = Path(sys.argv[1]), sys.argv[2:]
+with ImageStore(folder) as store:
+    def load(names):
+        loaded = store.load(Question(0, "q", 0, {"ImageName": names}, folder), ImageSettings())
+        assert not loaded.problems, loaded.problems
+        # Not getrusage: what that says of a new process begins with its parent's memory.
+        return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+    before = load(["small.png"])  # with all that Pillow and numpy load
+    print(load(names) - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options", "copies"),
+    [
+        ("PNG", "RGB", {}, 1), ("JPEG", "RGB", {}, 1), ("TIFF", "RGB", {"compression": "tiff_lzw"}, 1),
+        ("PNG", "RGBA", {}, 2), ("PNG", "I;16", {}, 1.5), ("JPEG", "CMYK", {}, 2),
+        ("PNG", "P", {"transparency": 3}, 1.25), ("JPEG", "RGB", {"exif": _exif(6)}, 2),
+    ],
+)  # fmt: skip
+def test_four_large_images_take_the_memory_of_one(
+    folder: Path, kind: str, mode: str, options: dict[str, Any], copies: float
+) -> None:
+    side = 3000
+    ramp = np.add.outer(np.arange(side), np.arange(side))
+    if mode == "I;16":
+        image = Image.fromarray(ramp.astype(np.uint16))
+    else:
+        image = Image.fromarray((ramp // 16 % 256).astype(np.uint8)).convert(mode)
+    names = [f"{n}.img" for n in range(4)]
+    image.save(folder / names[0], kind, **options)
+    for name in names[1:]:
+        os.link(folder / names[0], folder / name)
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(folder / "small.png")
+    command = [sys.executable, "-c", _LOAD, str(folder.resolve()), *names]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "submission")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=True)
+    of_one = side * side * 4 / 2**20
+    assert float(done.stdout) < copies * of_one + 34, "and what strips of it and its file take"

@@ -15,10 +15,10 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.base import TypedAnswer, Unparsable
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
-from mevlip.answers.clean import one_line
 from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
 from mevlip.answers.report import Report
+from mevlip.core.text import one_line
 from mevlip.flare.ground_truth import has_answer
 from mevlip.flare.issues import IssueCode
 from mevlip.tasks import TASKS, TaskType

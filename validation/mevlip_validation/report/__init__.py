@@ -12,7 +12,7 @@ from mevlip import __version__
 from mevlip.answers import STAGES
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.files import write_text_atomically
-from mevlip.core.tables import shorten
+from mevlip.core.text import visible
 from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, adapter_names
 from mevlip_validation import analysis
 from mevlip_validation.analysis import Correctness, QuestionResult
@@ -64,7 +64,12 @@ def write_report(
             f"The report needs {error.name}, which is not installed", "Run: pip install 'me-vlip[report]'"
         ) from error
     environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
     )
     script = (_HERE / "report.js").read_text("utf-8")
     pictures, content = gallery(results, root)
@@ -96,6 +101,11 @@ def write_report(
     )
     write_text_atomically(path, text)
     return path.stat().st_size
+
+
+def _shown(value: Any) -> Any:
+    """What the page shows of a value: foreign text without unseen characters, markup of our own as it is."""
+    return visible(value) if type(value) is str else value
 
 
 def _left(matched: Matched) -> list[tuple[str, int, str]]:
@@ -131,9 +141,9 @@ def _confusions(results: Sequence[QuestionResult]) -> list[dict[str, Any]]:
         for target in targets:
             total = sum(counts[target, other] for other in classes)
             cells = [(counts[target, other], counts[target, other] / total, target == other) for other in classes]
-            rows.append((shorten(target, 40), cells))
+            rows.append((visible(target, 40), cells))
         found.append(
-            {"dataset": dataset, "classes": len(classes), "header": [shorten(c, 24) for c in classes], "rows": rows}
+            {"dataset": dataset, "classes": len(classes), "header": [visible(c, 24) for c in classes], "rows": rows}
         )
     return found
 
@@ -177,5 +187,5 @@ def _worst(results: Sequence[QuestionResult]) -> list[tuple[str, Table]]:
 
 def _worst_row(one: QuestionResult) -> tuple[str, ...]:
     row = one.row
-    texts = (shorten(", ".join(row.images), 50), shorten(row.target, 60), shorten(row.prediction or "", 60))
+    texts = (visible(", ".join(row.images), 50), visible(row.target, 60), visible(row.prediction or "", 60))
     return (row.place, *texts, number(one.points), "" if one.error is None else number(one.error))

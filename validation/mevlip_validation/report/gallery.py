@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mevlip.core.progress import Progress
+from mevlip.core.text import visible
 from mevlip.flare.images import ImageError, find_image, load_image
 from mevlip.tasks import TASKS
 from mevlip_validation.analysis import Correctness, QuestionResult
@@ -99,13 +100,13 @@ def gallery(
 def _question(one: QuestionResult, pictures: list[int]) -> dict[str, Any]:
     row, how = one.row, one.row.explanation
     return {
-        "place": row.place,
+        "place": visible(row.place),
         "task": TASKS[row.task].title,
-        "dataset": row.dataset,
-        "modality": row.modality,
-        "question": row.question,
-        "target": row.target,
-        "prediction": row.prediction,
+        "dataset": visible(row.dataset),
+        "modality": visible(row.modality),
+        "question": _shown(row.question),
+        "target": _shown(row.target),
+        "prediction": None if row.prediction is None else _shown(row.prediction),
         "correctness": one.correctness.value,
         "points": round(one.points, 3),
         "error": None if one.error is None else round(one.error, 3),
@@ -117,6 +118,11 @@ def _question(one: QuestionResult, pictures: list[int]) -> dict[str, Any]:
         "target_boxes": [[name, *box] for name, box in boxes_of(row.parsed_target)],
         "prediction_boxes": [[name, *box] for name, box in boxes_of(row.parsed_prediction)],
     }
+
+
+def _shown(text: str) -> str:
+    """A foreign text with its line breaks, but without other characters that cannot be seen."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def _paths(row: Row, root: Path) -> list[Path]:
