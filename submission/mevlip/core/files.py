@@ -197,15 +197,11 @@ def draft_folder(out: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def real_path(path: Path) -> Path:
-    """A path without links; what does not exist is taken as it is named.
+    """A path without links; what does not exist, or is a link to itself, is taken as it is named.
 
-    Raises:
-        OSError: A link leads back to itself; `Path.resolve` has an error of its own for that, in some versions.
+    `Path.resolve` breaks on a link to itself in some versions of Python.
     """
-    real = Path(os.path.realpath(path))
-    if real.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    return real
+    return Path(os.path.realpath(path))
 
 
 def link_or_copy(path: Path, target: Path) -> None:

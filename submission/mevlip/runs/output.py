@@ -78,8 +78,7 @@ def check_destination(path: Path, option: str, input_root: Path, output: Path) -
         EnvironmentProblem: It cannot be written, or is something else's.
     """
     remedy = f"Name another file for {option}."
-    with writing(path, remedy):
-        real, source, target = map(real_path, (path, input_root, output))
+    real, source, target = map(real_path, (path, input_root, output))
     if real.parent == target and (real.name == PREDICTIONS_NAME or real.name.startswith(".mevlip-")):
         raise EnvironmentProblem(f"{path} is the run's own file", remedy)
     if real.is_relative_to(source) and not (target != source and real.is_relative_to(target)):
