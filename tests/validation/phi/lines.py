@@ -25,6 +25,7 @@ kVp 120, mAs 250, pitch 0.984:1.
 T1/T2/FLAIR signal is normal.
 Ejection fraction 55-60 %, LVEDD 48 mm.
 SUVmax 12.4, previously 10.9.
+Discussed by phone. 1.2.840.10008.5.1.4.1.1.2 is the SOP class.
 The patient is a 45-year-old woman with chest pain.
 Patient is in no acute distress.
 Patient: Male, 56 years.

@@ -10,6 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pydicom
@@ -32,7 +33,7 @@ def _valid_resident(digits: str) -> str:
     return digits + "10X98765432"[total % 11]
 
 
-_days = st.dates(min_value=__import__("datetime").date(1920, 1, 1), max_value=__import__("datetime").date(2049, 12, 31))
+_days = st.dates(min_value=date(1920, 1, 1), max_value=date(2049, 12, 31))
 _number = st.integers(10_000, 9_999_999_999).map(str)
 _area = st.integers(200, 999)
 _last_four = st.integers(0, 9999).map("{:04}".format)
@@ -62,7 +63,7 @@ PLANTED: st.SearchStrategy[Planted] = st.one_of(
         st.tuples(_days, st.sampled_from(["{0:%Y-%m-%d}", "{0:%d.%m.%Y}", "{0:%m/%d/%Y}", "{0.day} {1} {0.year}"]),
                   st.sampled_from(_MONTHS)).map(lambda parts: parts[1].format(parts[0], parts[2])),
     ),
-    st.tuples(st.just(Kind.NAME), st.sampled_from(["Patient: ", "Patient name: ", "Dr. ", "Radiologist: ", "signed by "]),
+    st.tuples(st.just(Kind.NAME), st.sampled_from(["Patient: ", "Patient name: ", "Dr. ", "signed by "]),
               _names.map(" ".join)),
     st.tuples(st.just(Kind.NAME), st.just(""), _names.map(lambda name: f"{name[1]}^{name[0]}")),
     st.tuples(st.just(Kind.NATIONAL_ID), st.sampled_from(["", "SSN "]),
@@ -102,7 +103,7 @@ def _exif(tag: int, *, user_comment: bool = False) -> Callable[[Path, str], None
         if user_comment:
             exif.get_ifd(0x8769)[tag] = b"UNICODE\0" + text.encode("utf-16-le")
         else:
-            exif[tag] = text
+            exif[tag] = text if text.isascii() else text.encode()  # Pillow writes question marks for other letters
         _picture(path, exif=exif)
 
     return write
@@ -212,7 +213,7 @@ WRITERS: dict[str, Callable[[Path, str], None]] = {
     "xmp.jpg": lambda path, text: _picture(path, xmp=_xmp(text)),
     "xmp.webp": lambda path, text: _picture(path, xmp=_xmp(text)),
     "comment.gif": lambda path, text: _picture(path, comment=text.encode()),
-    "tags.tif": lambda path, text: _picture(path, tiffinfo={270: text}),
+    "tags.tif": lambda path, text: _picture(path, tiffinfo={270: text if text.isascii() else text.encode()}),
     "header.dcm": _dicom,
 }
 """For each name of a file, what writes a text into a file of its kind."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -87,7 +88,7 @@ def test_measures_boxes_hashes_and_versions_have_no_finding(text: str) -> None:
 def test_any_text_is_read_and_findings_lie_in_it_in_order(text: str, label: str) -> None:
     matches = find_identifiers(text, label)
     assert all(0 <= match.start < match.end <= len(text) for match in matches)
-    assert all(one.end <= two.start for one, two in zip(matches, matches[1:], strict=False))
+    assert all(one.end <= two.start for one, two in pairwise(matches))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,15 @@ def test_only_a_programs_own_time_is_blanked() -> None:
     assert without_log_stamp(note) == note and len(find_identifiers(note)) == 1
 
 
-@pytest.mark.parametrize("typed", ["555‑123‑4567", "555–123–4567", "(555)\u00a0123-4567", "５５５-１２３-４５６７"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "555\u2011123\u20114567",
+        "555\u2013123\u20134567",
+        "(555)\u00a0123-4567",
+        "\uff15\uff15\uff15-\uff11\uff12\uff13-4567",
+    ],
+)
 def test_typographic_dashes_blanks_and_digits_hide_nothing(typed: str) -> None:
     [match] = find_identifiers(f"call {typed}")
     assert match.kind is Kind.PHONE
@@ -176,8 +185,31 @@ def test_names_of_files_are_masked_where_they_identify() -> None:
     assert mask_within("imagesTr/BUSI_00012.png") == "imagesTr/BUSI_00012.png"
 
 
-@pytest.mark.parametrize("pattern", ["1" * 50_000, "a@" * 20_000, "Patient: " * 5_000, "1-" * 30_000, "A. " * 20_000,
-                                     "+1 " * 20_000, "Dr. " * 20_000, " " * 100_000, "(" * 50_000, "A^" * 20_000])  # fmt: skip
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "1",
+        "a@",
+        "Patient: ",
+        "1-",
+        "A. ",
+        "+1 ",
+        "Dr. ",
+        " ",
+        "(",
+        "A^",
+        "a.",
+        "MRN ",
+        "on 1/",
+        "Jan 1 ",
+        "a-",
+        "+1111111111111111a",
+        "SSN 1a1a1a1a1a1a",
+    ],
+)
 @pytest.mark.timeout(60)  # a hang; this takes a fraction of a second
-def test_repetitions_are_read_in_linear_time(pattern: str) -> None:
-    find_identifiers(pattern)
+def test_repetitions_do_not_make_a_pattern_try_for_ever(piece: str) -> None:
+    find_identifiers(piece * 3_000)
+    find_identifiers("Patient name" + piece * 3_000)
+    find_identifiers("MRN" + piece * 3_000)
+    find_identifiers("DOB" + piece * 3_000)

@@ -51,6 +51,7 @@ ATTRIBUTES: dict[str, Kind] = {
 }
 """Keyword of each attribute that is a finding wherever it has a value."""
 
+_DEFLATED, _LONGEST_META = b"1.2.840.10008.1.2.1.99", 4096
 _TEXT = frozenset(("AE", "CS", "LO", "LT", "SH", "ST", "UC", "UN", "UR", "UT"))
 
 
@@ -66,6 +67,8 @@ def dicom_passages(content: bytes) -> Iterator[Passage]:
     """
     import pydicom
 
+    if _DEFLATED in content[:_LONGEST_META]:  # pydicom unpacks it without a bound
+        raise Damaged("is deflated DICOM, which is not examined")
     try:
         with _silent(), pydicom.config.disable_value_validation():
             dataset = pydicom.dcmread(BytesIO(content), stop_before_pixels=True, force=True)

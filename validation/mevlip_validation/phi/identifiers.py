@@ -55,13 +55,11 @@ _PLAIN = {
     **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},  # full-width forms
 }
 
-_SEPARATOR = r"""(?:[ \t]+(?:is|was|of|no|nr|number|id))?["'*_`> \t.()]*[:=#|-]?["'*_`<|#()\[ \t]*"""
+# Repetitions are bounded, so that no text makes a pattern try for long.
+_SEPARATOR = r"""(?:[ \t]{1,9}(?:is|was|of|no|nr|number|id))?["'*_`> \t.()]{0,9}[:=#|-]?["'*_`<|#()\[ \t]{0,9}"""
 _START = r"(?<![^\W\d_])"
 _NUMBER = r"(?:no\b\.?|nr\b\.?|num\b\.?|number\b|\#)"
-_CODE = (
-    r"(?P<value>[A-Za-z]{0,5}[-_/]?\d[\dA-Za-z]*(?:[-/ .](?!(?:19|20)\d\d[-/:]\d)\d[\dA-Za-z]*){0,4})"
-    r"(?![\w-]*\.(?:png|jpe?g|tiff?|bmp|gif|dcm|json)\b)"
-)
+_CODE = r"(?P<value>[A-Za-z]{0,5}[-_/]?\d[\dA-Za-z]{0,30}(?:[-/ .](?!(?:19|20)\d\d[-/:]\d)\d[\dA-Za-z]{0,30}){0,4})"
 
 _RECORD = re.compile(
     rf"{_START}(?:MRNs?(?![^\W\d_])|M\.R\.N\.?|MR[ ]?{_NUMBER}|"
@@ -77,7 +75,8 @@ _LABELED_ID = re.compile(
     rf"national[\s_-]*(?:id(?:entity|entification)?|insurance)(?:[\s_-]*(?:card|{_NUMBER}))*|"
     rf"(?:passport|medicare|medicaid|health[\s_-]*card|identity[\s_-]*card|id[\s_-]*card|driver'?s?[\s_-]*licen[cs]e|"
     rf"tax[\s_-]*(?:id|payer))(?:[\s_-]*{_NUMBER})?|CPF|DNI|NIE|aadhaar){_SEPARATOR}"
-    r"(?P<value>[A-Za-z]{0,3}[ -]?\d[\dA-Za-z]*(?:[-/ .][\dA-Za-z]*\d[\dA-Za-z]*){0,5}(?:[- ]?[A-Za-z]\b)?)",
+    r"(?P<value>[A-Za-z]{0,3}[ -]?\d[\dA-Za-z]{0,30}(?:[-/ .][A-Za-z]{0,9}\d[\dA-Za-z]{0,30}){0,5}"
+    r"(?:[- ]?[A-Za-z]\b)?)",
     re.IGNORECASE,
 )
 _SOCIAL_SECURITY = re.compile(r"(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
@@ -101,7 +100,7 @@ _FILE_ENDINGS = frozenset(
 _PHONE = re.compile(
     r"(?<![\w.+/-])(?:\+?1[-. ]?)?(?:\(\d{3}\)[ -]?\d{3}[-. ]|\d{3}[-.]\d{3}[-.]|\d{3}[-.]\d{3} )\d{4}(?!\w|[-./]\d)"
 )
-_INTERNATIONAL = re.compile(r"(?<![\w.+-])(?:\+|00(?=[1-9]\d[ -]))\d{1,3}(?:[ .-]?\(?\d{1,5}\)?){2,6}(?!\w)")
+_INTERNATIONAL = re.compile(r"(?<![\w.+-])(?:\+|00(?=[1-9]\d[ -]))\d[\d ().-]{6,22}\d(?!\w)")
 _LABELED_PHONE = re.compile(
     rf"{_START}(?:(?:tele)?phone|tel|fax|mobile|cell(?:ular)?[\s_-]*(?:phone|{_NUMBER}|(?=:))|pager|beeper)"
     rf"(?:[\s_-]*{_NUMBER}+)?{_SEPARATOR}(?P<value>\+?\(?\d[\d /().-]{{5,20}}\d)(?!\w)"
@@ -139,7 +138,8 @@ _DATE_WORD = (
     r"d\.o\.b\.?|birth[\s_-]*da(?:te|y)|deceased|(?:born|admitted|discharged|died)(?:[ \t]+on)?)"
 )
 _LABELED_DATE = re.compile(
-    rf"""{_DATE_WORD}["'*_` \t]*[:=|,(]?["'*_`(\[ \t]*(?:(?P<y>{_YEAR})[-./ ]?(?P<m>\d{{2}})[-./ ]?(?P<d>\d{{2}})"""
+    rf"""{_DATE_WORD}["'*_` \t]{{0,9}}[:=|,(]?["'*_`(\[ \t]{{0,9}}"""
+    rf"(?:(?P<y>{_YEAR})[-./ ]?(?P<m>\d{{2}})[-./ ]?(?P<d>\d{{2}})"
     r"|(?P<d2>\d{1,2})(?P<by>[-./])(?P<m2>\d{1,2})(?P=by)(?P<y2>\d{2}))(?!\d|[./-]\d)",
     re.IGNORECASE,
 )
@@ -175,12 +175,14 @@ def find_identifiers(text: str, label: str = "") -> list[Match]:
     front = f"{_spaced(label)}: " if label else ""
     whole = (front + text).translate(_PLAIN)
     found: list[Match] = []
+    taken = bytearray(len(text))
     for kind, find in _FINDERS:
         if kind is Kind.DATE and _PROGRAM_LABEL.search(front):
             continue  # the date of a program
         for start, end in find(whole):
             first, last = start - len(front), end - len(front)
-            if first >= 0 and not any(first < other.end and other.start < last for other in found):
+            if first >= 0 and not any(taken[first:last]):
+                taken[first:last] = bytes([1]) * (last - first)
                 found.append(Match(kind, first, last))
     return sorted(found, key=lambda match: match.start)
 
@@ -256,14 +258,15 @@ def _record_numbers(text: str) -> Spans:
 def _phones(text: str) -> Spans:
     yield from (match.span() for match in _PHONE.finditer(text))
     for match in _INTERNATIONAL.finditer(text):
-        count = len(_digits(match[0]))
-        separated = re.search(r"[ .(-]", match[0]) is not None
-        if (9 if separated else 10) <= count <= 15 and (not match[0].startswith("+1") or count == 11):
-            # A bracket that closes what began before the number is not the number's.
-            yield match.start(), match.end() - (match[0].count(")") - match[0].count("("))
+        groups = re.findall(r"\d+", match[0])
+        count = sum(map(len, groups))
+        usual = (10 if len(groups) == 1 else 9) <= count <= 15 and len(groups) <= 7
+        if usual and (not match[0].startswith("+1") or count == 11):
+            yield match.span()
     for match in _LABELED_PHONE.finditer(text):
         group = "value" if match["value"] else "local"
-        if 7 <= len(_digits(match[group])) <= 15:
+        # More than four full stops are in no phone number, but in the UID that may follow "by phone."
+        if 7 <= len(_digits(match[group])) <= 15 and match[group].count(".") <= 4:
             yield match.span(group)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_SEPARATOR = r"""["'*_`> \t]*[:=|#]["'*_`<|(\[ \t]*"""
+_SEPARATOR = r"""["'*_`> \t]{0,9}[:=|#]["'*_`<|(\[ \t]{0,9}"""
 _ROLE = (
     r"(?:(?:referring|attending|ordering|performing|reading|reporting|requesting|consulting|treating|primary(?:\s+care)?)"
     r"[\s_-]*)?(?:physician|doctor|radiologist|clinician|provider|surgeon|technologist|technician|sonographer|operator|"
@@ -20,7 +20,7 @@ _EXPLICIT = re.compile(
 )
 _LABEL = re.compile(
     rf"(?<![^\W\d_])(?:patient|pt|(?<!\w[ _-])name|next\s+of\s+kin|emergency\s+contact|{_ROLE}|artist|by-?line|"
-    rf"signature|signed|dictated|transcriptionist|cc){_SEPARATOR}",
+    rf"signature|signed|dictated|transcriptionist){_SEPARATOR}",
     re.IGNORECASE,
 )
 _BY = re.compile(
@@ -34,30 +34,35 @@ _WITH_DEGREE = re.compile(
     r"(?<!\w)((?:[^\W\d_a-z][^\W\d_]+|[^\W\d_a-z]\.?)(?:[ \t]+(?:[^\W\d_a-z][\w'-]+|[^\W\d_a-z]\.?)){1,3}),?[ \t]+"
     r"(?:M\.?D\.?|D\.O\.|MBBS|FRCR|FRCS|MRCP|R\.?N\.?|Ph\.?D\.?)(?![\w.])"
 )
-_CARETS = re.compile(r"(?<![\w^])[^\W\d_]{2,}(?:[ '-][^\W\d_]+)*\^(?:[^\W\d_][\w .'-]*)(?:\^[\w .'-]*)*")
+_CARETS = re.compile(
+    r"(?<![\w^'-])(?:(?:van|von|de|der|den|del|da|di|la|le|al|el) )*[^\W\d_][^\W\d_'-]*(?:['-][^\W\d_]+)*"
+    r"\^[^\W\d_][\w.'-]*(?:\^[\w.'-]*)*",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_]))*\.?")
 _GAP = re.compile(r"(?:,[ \t]?|[ \t]|\^)")
 _PARTICLES = frozenset(
     ("al", "bin", "da", "de", "del", "den", "der", "di", "dos", "du", "el", "la", "le", "ten", "van", "von")
 )
 _MOST_WORDS = 4
+_LONGEST_CELL = 80
 _COMMON_WORDS = """
 a abdomen abdominal abnormal absent active acute address admission adult age airspace all an and angiography ankle
 anonymised anonymized anonymous answer anterior aorta aortic are arm artery artifact as at available axial back base
 benign bilateral biopsy birth blood body bone bowel brain breast by calcification cancer carcinoma cardiac cell cells
 center centre cervical chest child chronic class classification clear clinic clinical colon color comparison computed
 consolidation contrast coronal count ct cyst data dataset date deid demo dental department detection diagnosis diffuse
-digital disease dose dr edema effusion elbow emergency endoscopy enlarged erect exam examination example false female
-femur field film findings first fluid focal foot for fracture frontal fundus gender grade group had hand has head
-health healthy heart hemorrhage her hernia hip his history hospital human id image images imaging impression in
+digital disease dob dose dr edema effusion elbow emergency endoscopy enlarged erect exam examination example false
+female femur field film findings first fluid focal foot for fracture frontal fundus gender grade group had hand has
+head health healthy heart hemorrhage her hernia hip his history hospital human id image images imaging impression in
 indication infant inferior institute is joint kidney knee label lateral left leg lesion level liver lobe lower lumbar
 lung lungs lymph magnetic male malignant man mass mean median medical medicine microscopy mild model moderate motion
-mr mri multiple name national neck negative no node nodule none normal not nuclear null number of on opacity operable
-or other patient patients pelvis physician plain pleural pneumonia pneumothorax portable positive posterior prior
-procedure prone public question radiograph radiography radiologist radiology record redacted regional removed renal
-report results retinal right same sample scan score see series severe sex shoulder skin skull slice small soft spinal
-spine stable stage standard standing status study subject supine surgery system target task technique test the
-thoracic thorax tissue to tomography true tumor tumour type ultrasound unchanged unit university unknown unnamed
+mr mri mrn multiple name national neck negative no node nodule none normal not nuclear null number of on opacity
+operable or other patient patients pelvis physician plain pleural pneumonia pneumothorax portable positive posterior
+prior procedure prone public question radiograph radiography radiologist radiology record redacted regional removed
+renal report results retinal right same sample scan score see series severe sex shoulder skin skull slice small soft
+spinal spine ssn stable stage standard standing status study subject supine surgery system target task technique test
+the thoracic thorax tissue to tomography true tumor tumour type ultrasound unchanged unit university unknown unnamed
 unremarkable unspecified upper user value view views visit was were white with withheld without woman wrist xray xxx
 xxxx years yes young
 """
@@ -84,14 +89,15 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         if not any(_is_common(word) for word in match[1].split()):
             yield match.span(1)
     for match in _CARETS.finditer(text):
-        if not is_placeholder(match[0]) and match[0][0].isupper():
+        surname = match[0].partition("^")[0]
+        if len(surname) > 1 and any(map(str.isupper, surname)) and not is_placeholder(match[0]):
             yield match.span()
 
 
 def is_placeholder(value: str) -> bool:
     """Whether a value stands where a name or number was removed, such as `XXXX`, `Anonymous` or `___`."""
     words = re.findall(r"[^\W_]+", value)
-    return all(_is_common(word) or set(word) in ({"0"}, {"9"}) for word in words)
+    return all(_is_common(word) or set(word) == {"0"} for word in words)
 
 
 def _after_title(text: str, start: int) -> int:
@@ -108,7 +114,8 @@ def _name_end(text: str, start: int, fewest: int, *, whole: bool = False) -> int
         fewest: The fewest words that make a name here.
         whole: Whether lower case is accepted of a short text that holds nothing else, as in a table's cell.
     """
-    lowered = whole and re.fullmatch(r"[^\W\d_]+(?:[ ,'-]+[^\W\d_]+){0,3}\W*", text[start:].rstrip()) is not None
+    alone = whole and len(text) - start <= _LONGEST_CELL
+    lowered = alone and re.fullmatch(r"[^\W\d_]+(?:[ ,'-]+[^\W\d_]+){0,3}\W*", text[start:].rstrip()) is not None
     end, words, position = 0, 0, start
     while words < _MOST_WORDS and (word := _WORD.match(text, position)):
         bare = word[0].rstrip(".")

@@ -82,19 +82,19 @@ def lines(text: str, place: str = "", label: str = "") -> Iterator[Passage]:
         label: What it is called there.
     """
     header: list[str] = []
-    before: list[str] = []
     rows = re.split(r"\r\n|\r|\n", text)
     for number, row in enumerate(rows, 1):
         where = place if place and len(rows) == 1 else ", ".join(filter(None, [place, f"line {number}"]))
         cells = _table_cells(row)
-        if cells and all(re.fullmatch(r":?-+:?", cell) for cell in cells):
-            header = before
+        if cells and number < len(rows) and _is_rule(_table_cells(rows[number])):
+            header = cells
+            yield from (Passage(where, cell) for cell in cells)
         elif cells and header and len(cells) == len(header):
-            yield from labeled(where, header, cells)
+            yield from () if _is_rule(cells) else labeled(where, header, cells)
         else:
             header = header if cells else []
-            yield Passage(where, without_log_stamp(row), label)
-        before = cells
+            # Only a file's own line is a log's; a value may hold a time alone.
+            yield Passage(where, row if place else without_log_stamp(row), label)
         # "Patient:" may stand above its name.
         stripped = row.strip()
         label = stripped.rstrip(" :*_") if stripped.endswith((":", ":**")) and len(stripped) < _LONGEST_LABEL else ""
@@ -103,12 +103,14 @@ def lines(text: str, place: str = "", label: str = "") -> Iterator[Passage]:
 def json_passages(content: Any, place: str = "") -> Iterator[Passage]:
     """Yields the keys, texts and long numbers of parsed JSON, each labeled by the last two keys that lead to it."""
     stack: list[tuple[str, str, str, Any]] = [(place, "", "", content)]
+    keys: set[str] = set()  # records repeat them
     while stack:
         where, above, label, value = stack.pop()
         if isinstance(value, dict):
             times = _TIME_KEYS if any(is_log_level(value.get(key)) for key in ("level", "levelname")) else frozenset()
-            for key in value:
+            for key in sorted(value.keys() - keys):
                 yield Passage(f"{where}, a key".lstrip(", "), key)
+            keys |= value.keys()
             stack += [
                 (f"{where}.{key}".lstrip("."), label, key, "" if key.lower() in times else inner)
                 for key, inner in reversed(value.items())
@@ -126,8 +128,12 @@ def json_passages(content: Any, place: str = "") -> Iterator[Passage]:
 def markup_passages(text: str) -> Iterator[Passage]:
     """Yields the text, attributes, comments and scripts of HTML or XML."""
     reader = _Markup()
-    reader.feed(text)
-    reader.close()
+    try:
+        reader.feed(text)
+        reader.close()
+    except AssertionError:  # the parser's answer to a broken declaration
+        yield from lines(text)
+        return
     reader.flush()
     yield from reader.passages
 
@@ -165,9 +171,11 @@ def _csv_passages(text: str) -> Iterator[Passage]:
         for row in reader:
             where = f"line {reader.line_num}"
             if header is None:
-                header = [] if re.search(r"\d{3}", "".join(row)) or find_identifiers(" | ".join(row)) else row
-                found += [Passage(where, cell) for cell in row]
-            elif header:
+                header = row if _is_header(row) else []
+                if header:
+                    found += [Passage(where, cell) for cell in row]
+                    continue
+            if header:
                 found += labeled(where, [*header, *[""] * (len(row) - len(header))], row)
             else:
                 # Without a header the cell before may be the label: `Patient,Jane Doe`.
@@ -177,6 +185,17 @@ def _csv_passages(text: str) -> Iterator[Passage]:
         yield from lines(text)
         return
     yield from found
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Whether the first row of a table holds the names of its columns, not values or a name with its value."""
+    pair = len(row) == 2 and find_identifiers(row[1], row[0])
+    return not (pair or re.search(r"\d{3}", "".join(row)) or any(map(find_identifiers, row)))
+
+
+def _is_rule(cells: Sequence[str]) -> bool:
+    """Whether the cells of a row in Markdown are the line below a header."""
+    return bool(cells) and all(re.fullmatch(r":?-+:?", cell) for cell in cells)
 
 
 def _table_cells(row: str) -> list[str]:
@@ -193,8 +212,11 @@ _INLINE_TAGS = """
 a abbr b bdi bdo big cite code del dfn em font i img input ins kbd link mark meta q r rpr s samp small span strike
 strong sub sup t time tt u var w:r w:rpr w:t wbr
 """
+_VOID_TAGS = "area base br col embed hr img input link meta param source track wbr"
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
 _INLINE = frozenset(_INLINE_TAGS.split())
+_VOID = frozenset(_VOID_TAGS.split())
+_MOST_OPEN = 100
 _CONTAINERS = frozenset(("item", "li", "p", "rdf:alt", "rdf:bag", "rdf:li", "rdf:seq", "string", "text", "value"))
 _GEOMETRY = frozenset(("class", "d", "points", "style", "transform", "viewbox", "xmlns"))
 
@@ -222,7 +244,8 @@ class _Markup(HTMLParser):
         elif tag == "tr":
             self._row, self._heads = [], 0
         self._heads += tag == "th"
-        self._open.append(tag)
+        if tag not in _VOID and len(self._open) < _MOST_OPEN:
+            self._open.append(tag)
         line = self.getpos()[0]
         called = next((value for name, value in attrs if name in ("name", "property", "itemprop") and value), "")
         for name, value in attrs:
@@ -233,7 +256,7 @@ class _Markup(HTMLParser):
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """An element without content."""
         self.handle_starttag(tag, attrs)
-        self._open.pop()
+        self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         """Ends the block, the cell or the row."""
@@ -283,7 +306,7 @@ class _Markup(HTMLParser):
         where = f"line {self.getpos()[0]}"
         if row and len(row) == self._heads:
             self._header = row
-            self.passages.append(Passage(where, " | ".join(row)))
+            self.passages += [Passage(where, cell) for cell in row]
         elif len(row) == len(self._header) > 0:
             self.passages += labeled(where, self._header, row)
         else:

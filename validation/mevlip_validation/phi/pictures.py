@@ -27,7 +27,8 @@ _EXIF, _GPS, _LATITUDE = 0x8769, 0x8825, 2
 _BINARY_TAGS = frozenset((0x8769, 0x8825, 0xA005, 34675, 34665, 34853, 273, 279, 324, 325, 347, 513, 514))
 _AUTHORS = frozenset(("Artist", "Author", "CameraOwnerName", "XPAuthor", "OwnerName", "By-line"))
 _CODES = (b"ASCII\0\0\0", b"UNICODE\0", b"JIS\0\0\0\0\0", b"\0\0\0\0\0\0\0\0")
-_EMBEDDED = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")
+_LEAST_EMBEDDED = 200
+_EMBEDDED = re.compile(rf"[A-Za-z0-9+/]{{{_LEAST_EMBEDDED},}}={{0,2}}")
 
 
 class Damaged(ValueError):
@@ -65,6 +66,8 @@ def embedded_pictures(text: str) -> tuple[str, list[bytes]]:
     Returns:
         The text with blanks in their place, and the files among them that begin as pictures do.
     """
+    if len(text) < _LEAST_EMBEDDED:
+        return text, []
     found: list[bytes] = []
 
     def take(match: re.Match[str]) -> str:
@@ -142,8 +145,16 @@ def _value_passages(place: str, label: str, value: Any) -> Iterator[Passage]:
     if isinstance(value, bytes):
         value = _printable(value)
     if isinstance(value, str):
-        value = value.strip("\0 ")
+        value = _repaired(value).strip("\0 ")
         yield from markup_passages(value) if value.startswith("<") else lines(value, place, label)
+
+
+def _repaired(value: str) -> str:
+    """A tag's text, which Pillow reads as Latin-1, as UTF-8 where it is that."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def _as_bytes(value: Any) -> bytes:

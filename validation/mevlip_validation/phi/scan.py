@@ -156,6 +156,8 @@ def _files_below(root: Path, found: Scan, fail: Callable[[OSError], None]) -> It
         for name in _HISTORY.intersection(folders):
             _leave_out(found, str(folder / name), "version history is not examined")
         folders[:] = sorted({*folders} - _HISTORY - {*linked})
+        for name in folders:
+            _find_in_name(name, str(folder / name), found, "folder name")
         yield from (folder / name for name in sorted([*names, *linked]))
 
 
@@ -182,10 +184,11 @@ def _scan_file(path: Path, found: Scan) -> None:
 
 @dataclass
 class _Budget:
-    """What may still be unpacked of one archive."""
+    """What may still be unpacked of one archive, and the folders in it whose names were searched."""
 
     unpacked: int = MAX_ARCHIVE_BYTES
     members: int = MAX_MEMBERS
+    folders: set[str] = field(default_factory=set)
 
 
 def _scan_archive(source: Path | BytesIO, file: str, found: Scan, depth: int, budget: _Budget) -> None:
@@ -205,6 +208,9 @@ def _scan_archive(source: Path | BytesIO, file: str, found: Scan, depth: int, bu
                 if budget.members < 0 or budget.unpacked < 0:
                     _leave_out(found, file, f"holds more than {MAX_MEMBERS} files or {MAX_ARCHIVE_BYTES} bytes")
                     return
+                for name in {*PurePosixPath(member.filename).parts[:-1]} - budget.folders:
+                    budget.folders.add(name)
+                    _find_in_name(name, file, found, "folder name")
                 _scan_member(archive, member, f"{file}/{member.filename}", found, depth, budget)
     except Exception as error:  # noqa: BLE001 - zipfile raises many kinds on damaged directories
         _leave_out(found, file, f"is not a readable archive ({type(error).__name__})")
@@ -213,17 +219,21 @@ def _scan_archive(source: Path | BytesIO, file: str, found: Scan, depth: int, bu
 def _scan_member(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: str, found: Scan, depth: int, budget: _Budget
 ) -> None:
-    # zipfile reads no more than the directory's size, so a bound on that binds a lying archive too.
+    # Read with a bound, a deflated member takes no more memory than its size in the directory, even if that is a lie.
     if member.file_size > MAX_BYTES:
         _leave_out(found, file, f"is larger than {MAX_BYTES} bytes")
         return
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        _leave_out(found, file, "is packed in a way that is not examined")
+        return
     try:
-        content = archive.read(member)
-    except Exception as error:  # noqa: BLE001 - a member may be encrypted, damaged or packed in an unknown way
+        with archive.open(member) as opened:
+            content = opened.read(member.file_size + 1)
+    except Exception as error:  # noqa: BLE001 - a member may be encrypted or damaged
         reason = "is encrypted" if member.flag_bits & 1 else f"cannot be unpacked ({type(error).__name__})"
         _leave_out(found, file, reason)
         return
-    _scan_content(member.filename, content, file, found, depth, budget)
+    _scan_content(PurePosixPath(member.filename).name, content, file, found, depth, budget)
 
 
 def _scan_content(name: str, content: bytes, file: str, found: Scan, depth: int, budget: _Budget) -> None:
@@ -252,8 +262,8 @@ def _scan_content(name: str, content: bytes, file: str, found: Scan, depth: int,
         found.examined[kind] += 1
 
 
-def _find_in_name(name: str, file: str, found: Scan) -> None:
-    _find(Passage("file name", name), file, found)
+def _find_in_name(name: str, file: str, found: Scan, place: str = "file name") -> None:
+    _find(Passage(place, name), file, found)
 
 
 def _find(passage: Passage, file: str, found: Scan) -> None:
