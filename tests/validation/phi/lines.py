@@ -33,6 +33,10 @@ Patient: Stable Condition
 Patient history: Chronic Cough
 Patient position: Supine, Head First
 Name: Left Lung
+Name: White Matter
+Patient: Young Adult
+Patient: Head First, Supine
+Patient: Small Bowel Obstruction
 Label: Pleural Effusion
 Dr. XXXX was notified at XXXX.
 XXXX-year-old male with XXXX.

@@ -15,7 +15,9 @@ FOUND = {
     Kind.RECORD_NUMBER: [
         ("MRN: ", "1234567"), ("MRN ", "00123456"), ("mrn=", "AB-123456"), ("MRN#", "778899"), ("MR# ", "998877"),
         ("Medical Record Number ", "778899"), ("Patient ID: ", "4455667"), ("patient_id: ", "H1234567"),
-        ("Accession No. ", "20210303-44"), ("Hospital number: ", "12345"), ("MRN is ", "7654321"),
+        ("Accession No. ", "20210303-44"), ("Hospital number: ", "12345"), ("MRN#: ", "1234567"),
+        ("Med. Rec. #", "123456"), ("Pt. ID ", "998877"),
+        ("Case No. ", "123456"), ("MRN is ", "7654321"),
     ],
     Kind.PHONE: [
         ("call ", "555-123-4567"), ("", "(312) 555-0142"), ("", "+49 30 12345678"), ("", "+1-312-555-0142"),
@@ -27,18 +29,21 @@ FOUND = {
         ("seen on ", "2021-03-04"), ("", "03/04/2021"), ("", "4.3.2021"), ("on ", "3/4/21"), ("CT of ", "03/04/21"),
         ("DOB: ", "19800102"), ("DOB ", "1.2.80"), ("", "March 4, 2021"), ("", "4th of March 2021"),
         ("", "04-MAR-2021"), ("", "2021:03:04"), ("IMG_", "20210304_101112"), ("", "2021/03/04"),
-        ("born on ", "1/2/1980"),
+        ("born on ", "1/2/1980"), ("", "4-Mar-21"), ("", "2021年3月4日"),
     ],
     Kind.NAME: [
         ("Patient: ", "Jane Doe"), ("Patient name: ", "Doe"), ("Patient Name: ", "Doe, Jane"), ("Dr. ", "Smith"),
         ("Dr ", "Jane van der Berg"), ("DR. ", "SMITH"), ("seen by Mrs. ", "Müller"), ("Radiologist: ", "John Smith"),
         ("Referring physician: Dr. ", "John Smith"), ("Electronically signed by ", "John Smith"),
         ("", "Doe^Jane^A"), ("Name: ", "John Smith"), ("**Patient:** ", "Jane Doe"), ("PATIENT: ", "DOE, JANE"),
-        ("read by ", "Anne-Marie O'Neill"), ("{'patient_name': '", "Jane Doe"), ("", "John A. Smith"),
+        ("read by ", "Anne-Marie O'Neill"), ("Attending: ", "John Smith"),
+
+        ("Dr.", "Smith"), ("Dr. ", "Young"), ("Patient: ", "Jane White"), ("cc: ", "Jane Doe"), ("{'patient_name': '", "Jane Doe"), ("", "John A. Smith"),
     ],
     Kind.NATIONAL_ID: [
         ("SSN ", "123-45-6789"), ("", "123-45-6789"), ("NHS number: ", "943 476 5919"), ("", "AB 12 34 56 C"),
         ("", "11010519491231002X"), ("", "529.982.247-25"), ("", "RSSMRA85T10A562S"), ("Passport No: ", "C01X00T47"),
+        ("Medicare number ", "1EG4-TE5-MK72"),
     ],
 }  # fmt: skip
 

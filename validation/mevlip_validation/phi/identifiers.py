@@ -56,17 +56,17 @@ _PLAIN = {
 }
 
 # Repetitions are bounded, so that no text makes a pattern try for long.
-_SEPARATOR = r"""(?:[ \t]{1,9}(?:is|was|of|no|nr|number|id))?["'*_`> \t.()]{0,9}[:=#|-]?["'*_`<|#()\[ \t]{0,9}"""
+_SEPARATOR = r"""(?:[ \t]{1,9}(?:is|was|of|no|nr|number|id))?["'*_`> \t.()]{0,9}[:=#|-]{0,2}["'*_`<|#()\[ \t]{0,9}"""
 _START = r"(?<![^\W\d_])"
 _NUMBER = r"(?:no\b\.?|nr\b\.?|num\b\.?|number\b|\#)"
 _CODE = r"(?P<value>[A-Za-z]{0,5}[-_/]?\d[\dA-Za-z]{0,30}(?:[-/ .](?!(?:19|20)\d\d[-/:]\d)\d[\dA-Za-z]{0,30}){0,4})"
 
 _RECORD = re.compile(
     rf"{_START}(?:MRNs?(?![^\W\d_])|M\.R\.N\.?|MR[ ]?{_NUMBER}|"
-    rf"(?:medical|health|hospital|patient|clinical|chart)[\s_>-]*record[\s_>-]*(?:{_NUMBER}|id\b)?|"
-    r"(?:patient|pt|hospital)[\s_>-]*(?:id(?:entifier|entification)?\b|"
+    rf"med\.?[\s_-]*rec\.?[\s_-]*{_NUMBER}|(?:medical|health|hospital|patient|clinical|chart)[\s_>-]*record[\s_>-]*(?:{_NUMBER}|id\b)?|"
+    r"(?:patient|pt\.?|hospital)[\s_>-]*(?:id(?:entifier|entification)?\b|"
     rf"{_NUMBER}){_NUMBER}?|accession[\s_-]*(?:{_NUMBER}|id\b)?|"
-    rf"(?:record|chart|encounter|admission|visit|account|unit|folio|policy|member|subscriber|beneficiary|insurance)"
+    rf"(?:case|file)[\s_-]*{_NUMBER}|(?:record|chart|encounter|admission|visit|account|unit|folio|policy|member|subscriber|beneficiary|insurance)"
     rf"[\s_-]*(?:{_NUMBER}|id\b)){_SEPARATOR}{_CODE}",
     re.IGNORECASE,
 )
@@ -130,6 +130,8 @@ _MONTH_DAY = re.compile(
     rf"(?<![^\W_]){_MONTH}[-\s]{{1,2}}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?:\s*,\s*|[-\s]{{1,2}})(?P<y>{_YEAR})(?!\w)",
     re.IGNORECASE,
 )
+_DAY_MONTH_SHORT = re.compile(rf"(?<!\w)(?P<d>\d{{1,2}})-{_MONTH}-\d{{2}}(?![\w-])", re.IGNORECASE)
+_CHINESE = re.compile(rf"(?P<y>{_YEAR})年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})日")
 _COMPACT = re.compile(
     r"(?<![^\W_])(?<!\.)(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})[_T -]?[0-2]\d[0-5]\d[0-5]\d(?!\d)"
 )
@@ -227,7 +229,7 @@ def _emails(text: str) -> Spans:
 
 def _national_ids(text: str) -> Spans:
     for match in _LABELED_ID.finditer(text):
-        if len(_digits(match["value"])) >= 6:
+        if len(_digits(match["value"])) >= 5:
             yield match.span("value")
     for pattern in (_SOCIAL_SECURITY, _NATIONAL_INSURANCE, _FISCAL_CODE):
         yield from (match.span() for match in pattern.finditer(text))
@@ -277,7 +279,7 @@ def _dates(text: str) -> Spans:
         parts = match.group("y2", "m2", "d2") if short else match.group("y", "m", "d")
         if _is_date(*parts):
             yield start, match.end()
-    for pattern in (_YEAR_FIRST, _YEAR_LAST, _SHORT, _COMPACT):
+    for pattern in (_YEAR_FIRST, _YEAR_LAST, _SHORT, _COMPACT, _CHINESE):
         for match in pattern.finditer(text):
             before = text[max(0, match.start() - _LONGEST_VERSION_WORD) : match.start()]
             if _is_date(match["y"], match["m"], match["d"]) and not _VERSION_BEFORE.search(before):
@@ -285,7 +287,7 @@ def _dates(text: str) -> Spans:
     for match in _MENTIONED_DATE.finditer(text):
         if _is_date(match["y"], match["m"], match["d"]):
             yield match.start("d"), match.end()
-    for pattern in (_DAY_MONTH, _MONTH_DAY):
+    for pattern in (_DAY_MONTH, _MONTH_DAY, _DAY_MONTH_SHORT):
         yield from (match.span() for match in pattern.finditer(text) if 1 <= int(match["d"]) <= 31)
 
 

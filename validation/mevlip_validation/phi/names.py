@@ -8,7 +8,7 @@ from collections.abc import Iterator
 _SEPARATOR = r"""["'*_`> \t]{0,9}[:=|#]["'*_`<|(\[ \t]{0,9}"""
 _ROLE = (
     r"(?:(?:referring|attending|ordering|performing|reading|reporting|requesting|consulting|treating|primary(?:\s+care)?)"
-    r"[\s_-]*)?(?:physician|doctor|radiologist|clinician|provider|surgeon|technologist|technician|sonographer|operator|"
+    r"[\s_-]*)?(?:physician|doctor|radiologist|clinician|surgeon|technologist|technician|sonographer|"
     r"pathologist|consultant)(?:s|\(s\))?"
 )
 _EXPLICIT = re.compile(
@@ -20,7 +20,7 @@ _EXPLICIT = re.compile(
 )
 _LABEL = re.compile(
     rf"(?<![^\W\d_])(?:patient|pt|(?<!\w[ _-])name|next\s+of\s+kin|emergency\s+contact|{_ROLE}|artist|by-?line|"
-    rf"signature|signed|dictated|transcriptionist){_SEPARATOR}",
+    rf"signature|signed|dictated|transcriptionist|attending|resident|fellow|cc(?=:)){_SEPARATOR}",
     re.IGNORECASE,
 )
 _BY = re.compile(
@@ -29,7 +29,10 @@ _BY = re.compile(
     re.IGNORECASE,
 )
 # Upper-case MR and DR are modalities; as titles they need their full stop.
-_TITLE = re.compile(r"(?<![^\W\d_])(?:(?:Dr|Mr|Mrs|Ms|Prof)\.?|(?:DR|MR|MRS|MS|PROF)\.|Professor|Doctor|Nurse)[ \t]+")
+_TITLE = re.compile(
+    r"(?<![^\W\d_])(?:(?:Dr|Mr|Mrs|Ms|Prof|DR|MR|MRS|MS|PROF)\.[ \t]{0,9}"
+    r"|(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor|Nurse)[ \t]{1,9})"
+)
 _WITH_DEGREE = re.compile(
     r"(?<!\w)((?:[^\W\d_a-z][^\W\d_]+|[^\W\d_a-z]\.?)(?:[ \t]+(?:[^\W\d_a-z][\w'-]+|[^\W\d_a-z]\.?)){1,3}),?[ \t]+"
     r"(?:M\.?D\.?|D\.O\.|MBBS|FRCR|FRCS|MRCP|R\.?N\.?|Ph\.?D\.?)(?![\w.])"
@@ -46,25 +49,25 @@ _PARTICLES = frozenset(
 )
 _MOST_WORDS = 4
 _LONGEST_CELL = 80
+# Without words that are frequent surnames, such as Young and White.
 _COMMON_WORDS = """
 a abdomen abdominal abnormal absent active acute address admission adult age airspace all an and angiography ankle
-anonymised anonymized anonymous answer anterior aorta aortic are arm artery artifact as at available axial back base
-benign bilateral biopsy birth blood body bone bowel brain breast by calcification cancer carcinoma cardiac cell cells
-center centre cervical chest child chronic class classification clear clinic clinical colon color comparison computed
+anonymised anonymized anonymous answer anterior aorta aortic are arm artery artifact as at available axial back benign
+bilateral biopsy birth blood body bowel brain breast by calcification cancer carcinoma cardiac cell cells center
+centre cervical chest child chronic class classification clear clinic clinical colon color comparison computed
 consolidation contrast coronal count ct cyst data dataset date deid demo dental department detection diagnosis diffuse
 digital disease dob dose dr edema effusion elbow emergency endoscopy enlarged erect exam examination example false
-female femur field film findings first fluid focal foot for fracture frontal fundus gender grade group had hand has
-head health healthy heart hemorrhage her hernia hip his history hospital human id image images imaging impression in
-indication infant inferior institute is joint kidney knee label lateral left leg lesion level liver lobe lower lumbar
-lung lungs lymph magnetic male malignant man mass mean median medical medicine microscopy mild model moderate motion
-mr mri mrn multiple name national neck negative no node nodule none normal not nuclear null number of on opacity
-operable or other patient patients pelvis physician plain pleural pneumonia pneumothorax portable positive posterior
-prior procedure prone public question radiograph radiography radiologist radiology record redacted regional removed
-renal report results retinal right same sample scan score see series severe sex shoulder skin skull slice small soft
-spinal spine ssn stable stage standard standing status study subject supine surgery system target task technique test
-the thoracic thorax tissue to tomography true tumor tumour type ultrasound unchanged unit university unknown unnamed
-unremarkable unspecified upper user value view views visit was were white with withheld without woman wrist xray xxx
-xxxx years yes young
+female femur film findings first fluid focal for fracture frontal fundus gender grade had has health healthy heart
+hemorrhage her hernia hip his history hospital human id image images imaging impression in indication infant inferior
+institute is joint kidney knee label lateral left leg lesion level liver lobe lower lumbar lung lungs lymph magnetic
+male malignant man mass matter mean median medical medicine microscopy mild model moderate motion mr mri mrn multiple
+name national neck negative no node nodule none normal not nuclear null number of on opacity operable or other patient
+patients pelvis physician pleural pneumonia pneumothorax portable positive posterior prior procedure prone public
+question radiograph radiography radiologist radiology record redacted regional removed renal report results retinal
+right same sample scan score see series severe sex shoulder skin skull slice soft spinal spine ssn stable stage
+standard standing status study subject supine surgery system target task technique test the thoracic thorax tissue to
+tomography true tumor tumour type ultrasound unchanged unit university unknown unnamed unremarkable unspecified upper
+user value view views visit was were with withheld without woman wrist xray xxx xxxx years yes
 """
 _NOT_NAMES = frozenset(_COMMON_WORDS.split())
 
