@@ -82,7 +82,9 @@ def _picture(path: Path, **options: object) -> None:
 def _png(kind: str) -> Callable[[Path, str], None]:
     def write(path: Path, text: str) -> None:
         info = PngImagePlugin.PngInfo()
-        if kind == "iTXt":
+        if kind == "XMP":
+            info.add_itxt("XML:com.adobe.xmp", _xmp(text).decode())
+        elif kind == "iTXt":
             info.add_itxt("Comment", text, zip=True)
         elif kind == "behind the pixels":
             info.add(b"tEXt", b"Comment\0" + text.encode("utf-8"), after_idat=True)
@@ -212,6 +214,8 @@ WRITERS: dict[str, Callable[[Path, str], None]] = {
     "comment.jpg": lambda path, text: _picture(path, comment=text.encode()),
     "xmp.jpg": lambda path, text: _picture(path, xmp=_xmp(text)),
     "xmp.webp": lambda path, text: _picture(path, xmp=_xmp(text)),
+    "xmp.png": _png("XMP"),
+    "xmp.tif": lambda path, text: _picture(path, tiffinfo={700: _xmp(text)}),
     "comment.gif": lambda path, text: _picture(path, comment=text.encode()),
     "tags.tif": lambda path, text: _picture(path, tiffinfo={270: text if text.isascii() else text.encode()}),
     "header.dcm": _dicom,

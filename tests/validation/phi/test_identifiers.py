@@ -38,7 +38,8 @@ FOUND = {
         ("", "Doe^Jane^A"), ("Name: ", "John Smith"), ("**Patient:** ", "Jane Doe"), ("PATIENT: ", "DOE, JANE"),
         ("read by ", "Anne-Marie O'Neill"), ("Attending: ", "John Smith"),
 
-        ("Dr.", "Smith"), ("Dr. ", "Young"), ("Patient: ", "Jane White"), ("cc: ", "Jane Doe"), ("{'patient_name': '", "Jane Doe"), ("", "John A. Smith"),
+        ("Dr.", "Smith"), ("Dr. ", "Young"),
+        ("Patient: ", "Jane White"), ("cc: ", "Jane Doe"), ("{'patient_name': '", "Jane Doe"), ("", "John A. Smith"),
     ],
     Kind.NATIONAL_ID: [
         ("SSN ", "123-45-6789"), ("", "123-45-6789"), ("NHS number: ", "943 476 5919"), ("", "AB 12 34 56 C"),

@@ -136,6 +136,36 @@ def test_a_position_is_found_in_a_photograph(tmp_path: Path) -> None:
     assert sorted(kinds(scan_quietly(tmp_path))) == sorted([Kind.LOCATION, Kind.DATE, Kind.NAME])
 
 
+def iptc(*datasets: tuple[int, bytes]) -> bytes:
+    return b"".join(b"\x1c\x02" + bytes([number]) + len(value).to_bytes(2) + value for number, value in datasets)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_the_iptc_fields_of_a_photograph_are_read(tmp_path: Path, kind: str) -> None:
+    fields = iptc((80, b"Jane Doe"), (55, b"20210304"), (120, b"Left hand, MRN: 1234567"), (25, b"hand"), (25, b"skin"))
+    picture, path = Image.new("RGB", (4, 4)), tmp_path / "photograph"
+    if kind == "TIFF":
+        picture.save(path, kind, tiffinfo={33723: fields})
+    else:
+        picture.save(path, kind)
+        resource = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + len(fields).to_bytes(4) + fields + b"\0" * (len(fields) % 2)
+        segment = b"\xff\xed" + (len(resource) + 2).to_bytes(2) + resource
+        content = path.read_bytes()
+        path.write_bytes(content[:2] + segment + content[2:])
+    found = scan_quietly(tmp_path)
+    assert sorted(kinds(found)) == sorted([Kind.NAME, Kind.DATE, Kind.RECORD_NUMBER]) and not found.unexamined
+    assert {one.place for one in found.findings} == {"IPTC 2:80", "IPTC 2:55", "IPTC 2:120"}
+
+
+def test_every_comment_of_a_jpeg_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (4, 4)).save(path)
+    content = path.read_bytes()
+    comments = b"".join(b"\xff\xfe\x00\x0e" + text for text in (b"MRN: 1234567", b"MRN: 7654321"))
+    path.write_bytes(content[:2] + comments + content[2:])
+    assert kinds(scan_quietly(path)) == [Kind.RECORD_NUMBER] * 2
+
+
 def test_every_page_of_a_tiff_is_read(tmp_path: Path) -> None:
     pages = [Image.new("L", (4, 4)) for _ in range(3)]
     pages[2].encoderinfo = {"tiffinfo": {270: "MRN: 1234567"}}

@@ -16,7 +16,7 @@ from mevlip_validation.phi.identifiers import Kind
 from mevlip_validation.phi.passages import Passage, decode, lines, markup_passages
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 """Largest compressed text of a PNG that is unpacked."""
@@ -24,8 +24,10 @@ MAX_TEXT_BYTES = 16 * 1024 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES = (_PNG, b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _EXIF, _GPS, _LATITUDE = 0x8769, 0x8825, 2
-_BINARY_TAGS = frozenset((0x8769, 0x8825, 0xA005, 34675, 34665, 34853, 273, 279, 324, 325, 347, 513, 514))
+_BINARY_TAGS = frozenset((0x8769, 0x8825, 0xA005, 34675, 34665, 34853, 273, 279, 324, 325, 347, 513, 514, 33723))
 _AUTHORS = frozenset(("Artist", "Author", "CameraOwnerName", "XPAuthor", "OwnerName", "By-line"))
+_IPTC_RECORD = 2
+_IPTC_LABELS = {55: "date", 62: "date", 80: "author name", 122: "author name"}
 _CODES = (b"ASCII\0\0\0", b"UNICODE\0", b"JIS\0\0\0\0\0", b"\0\0\0\0\0\0\0\0")
 _LEAST_EMBEDDED = 200
 _EMBEDDED = re.compile(rf"[A-Za-z0-9+/]{{{_LEAST_EMBEDDED},}}={{0,2}}")
@@ -84,16 +86,20 @@ def embedded_pictures(text: str) -> tuple[str, list[bytes]]:
     return _EMBEDDED.sub(take, text), found
 
 
-def _opened_passages(image: Image.Image) -> Iterator[Passage]:
+def _opened_passages(image: ImageFile.ImageFile) -> Iterator[Passage]:
     for name, data in getattr(image, "applist", ()):  # every segment of a JPEG, repeated ones too
         if name == "COM":
             yield from _value_passages("JPEG comment", "", data)
         elif name == "APP1" and data.startswith(b"http"):
             yield from _xmp_passages(data.partition(b"\0")[2])
-        elif name.startswith("APP") and not data.startswith((b"Exif", b"ICC_PROFILE", b"JFIF", b"Adobe", b"MPF")):
+        elif (
+            name.startswith("APP")
+            and name != "APP13"
+            and not data.startswith((b"Exif", b"ICC_PROFILE", b"JFIF", b"Adobe", b"MPF"))
+        ):
             yield from _value_passages(f"JPEG segment {name}", "", data)
     if image.format != "JPEG":
-        if "xmp" in image.info:
+        if "xmp" in image.info and image.format != "TIFF":  # a TIFF's is a tag
             yield from _xmp_passages(image.info["xmp"])
         if "comment" in image.info:
             yield from _value_passages("comment", "", image.info["comment"])
@@ -104,6 +110,16 @@ def _opened_passages(image: Image.Image) -> Iterator[Passage]:
             yield from _tag_passages(dict(getattr(image, "tag_v2", {})), f"{page}TIFF tag", tiff=True)
         image.seek(0)
     yield from _exif_passages(image.getexif(), tiff=image.format == "TIFF")
+    yield from _iptc_passages(image)
+
+
+def _iptc_passages(image: ImageFile.ImageFile) -> Iterator[Passage]:
+    from PIL import IptcImagePlugin
+
+    for (record, number), value in (IptcImagePlugin.getiptcinfo(image) or {}).items():
+        if record == _IPTC_RECORD:
+            for one in value if isinstance(value, list) else [value]:
+                yield from _value_passages(f"IPTC {record}:{number}", _IPTC_LABELS.get(number, ""), one)
 
 
 def _exif_passages(exif: Image.Exif, *, tiff: bool = False) -> Iterator[Passage]:
