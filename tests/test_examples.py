@@ -41,6 +41,7 @@ PLACES = {
 RUN = {
     ("data", "check"), ("data", "stats"), ("data", "split"), ("data", "prepare"), ("score",), ("compare",), ("tasks",),
     ("predictions", "check"), ("predictions", "show"), ("predictions", "zip"), ("checkpoint", "check"),
+    ("scan-phi",),
 }  # fmt: skip
 """Commands whose examples are run here; those of others load a model, train, fetch, or need a container engine."""
 

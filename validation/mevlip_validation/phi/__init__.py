@@ -1,0 +1,1 @@
+"""Finding what may identify a patient in files, before they are shared."""
