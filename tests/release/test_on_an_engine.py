@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from mevlip.core.files import file_sha256
+from mevlip.runs.journal import journals
 from mevlip_release.build import build_image, revision
 from mevlip_release.docker_client import connect
 from mevlip_release.inspection import Inspection, inspect_archive
@@ -61,6 +62,15 @@ def test_all_cases_pass(engine: PrivateEngine, image: str, tmp_path: Path) -> No
         (3, 0, True),
     ]
     assert all(one["peak_mib"] > 200 for one in results[:2])
+
+
+def test_two_gigabytes_of_memory_are_enough_for_the_demo(client: Any, image: str) -> None:
+    """Without a network, with 64 MB of shared memory, for a user who has no entry in /etc/passwd."""
+    small = {**HARDENED.options, "mem_limit": "2g", "memswap_limit": "2g"}
+    assert (small["network_mode"], small["shm_size"]) == ("none", "64m")
+    [result] = run_smoke_tests(client, image, EXAMPLES, [replace(HARDENED, options=small)])
+    print(f"peak {result.peak_mib} MiB")
+    assert result.passed and result.questions == 54, result
 
 
 _WEIGHTS = "checkpoints/demo/base/model.safetensors"
@@ -116,8 +126,7 @@ def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, 
     volumes = {str(tmp_path / name): {"bind": f"/workspace/{name}", "mode": "rw"} for name in ("inputs", "outputs")}
     options = {**HARDENED.options, "user": f"{FOREIGN_USER}:0", "volumes": volumes, "detach": True}
     container = client.containers.run(image, list(COMMAND), **options)
-    journal = outputs / ".mevlip-journal.jsonl"
-    while not (journal.is_file() and journal.read_text().count("\n") > 100):
+    while not (found := journals(outputs)) or found[0].read_text().count('"answer"') < 100:
         time.sleep(0.1)
     started = time.monotonic()
     container.stop(timeout=30)
@@ -125,10 +134,12 @@ def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, 
     status = container.wait()["StatusCode"]
     container.remove()
     assert took < 10 and status == 130
+    [journal] = journals(outputs)
     done = journal.read_text().count("\n") - 1
     second = client.containers.run(image, list(COMMAND), **{**options, "detach": False}, stderr=True, remove=True)
     assert f"resuming: {done} answers" in second.decode()
-    assert check_file(outputs / "predictions.json", tmp_path / "inputs") == [] and not journal.exists()
+    assert check_file(outputs / "predictions.json", tmp_path / "inputs") == []
+    assert [path.name for path in outputs.iterdir()] == ["predictions.json"], "no journal and no lock"
     print(f"stopped in {took:.1f} s after {done} of 720 answers")
 
 
