@@ -151,7 +151,7 @@ def _clean(records: list[Any], index: int, record: Any) -> Iterator[tuple[str, s
             inner = field or str(key)
             if isinstance(value, _Refused):
                 container[key] = None
-                yield inner, f"holds {value.text}, which is not valid JSON; written as null"
+                yield inner, f"holds {value.text}, which cannot be kept; written as null"
             elif isinstance(value, dict | list):
                 if depth < MAX_DEPTH:
                     waiting.append((inner, value, depth + 1))
