@@ -165,7 +165,7 @@ def test_the_real_command_ends_well_in_bounded_memory(tmp_path: Path) -> None:
         "archive claims less",
         "archive bzip2",
         "text escape sequences in labels Classification",
-        "text many options Classification",
+        "text brackets Classification",
         "name control",
     )
     cases = [case for case in CASES if case.name in chosen]
