@@ -24,6 +24,7 @@ import traceback
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,8 @@ def read_archive(content: bytes, folder: Path) -> str:
     (folder / "images.zip").write_bytes(content)
     question = Question(0, "x", 0, {}, folder)
     with ImageStore(folder) as store:
-        return " ".join(
-            _cause(lambda name=name: store.image(question, f"images/{name}")) for name in ("a.png", "b.jpg")
-        )  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+        names = ("images/a.png", "images/b.jpg")
+        return " ".join(_cause(partial(store.image, question, name)) for name in names)
 
 
 def _cause(load: Callable[[], Image.Image]) -> str:
@@ -120,7 +120,7 @@ def image_seeds() -> Iterator[bytes]:
             for options in ({}, {"save_all": True, "append_images": [ramp]}, {"compression": "tiff_lzw"}):
                 file = io.BytesIO()
                 try:
-                    ramp.convert(mode).save(file, kind, **options)  # type: ignore[arg-type]
+                    ramp.convert(mode).save(file, kind, **options)
                 except (OSError, ValueError, KeyError):  # a mode that the format does not have
                     continue
                 yield file.getvalue()
