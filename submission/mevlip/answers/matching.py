@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 
+from mevlip.core.text import one_line
+
 ALIKE = 0.84
 """Least similarity (difflib's ratio) of a text and the option it is taken for."""
 LEAD = 0.1
@@ -20,8 +22,8 @@ _NEGATED = re.compile(
 
 
 def fold_label(text: str) -> str:
-    """A label without case, without punctuation at its ends, with single blanks."""
-    return " ".join(text.casefold().split()).strip(" .,:;!?'\"`*_-")
+    """A label as `one_line` cleans it, without case and without punctuation at its ends."""
+    return one_line(text).casefold().strip(" .,:;!?'\"`*_-")
 
 
 def same(text: str, labels: Sequence[str]) -> str | None:
@@ -49,7 +51,7 @@ def closest(text: str, labels: Sequence[str]) -> str | None:
 
 def contained(text: str, labels: Iterable[str]) -> list[tuple[int, str]]:
     """Labels that stand in a text as whole words and not denied, with their places; of overlapping ones the longest."""
-    line = " ".join(text.casefold().split())
+    line = one_line(text).casefold()
     taken = bytearray(len(line))
     found: list[tuple[int, int, str]] = []
     for label, folded in sorted(_folded(tuple(labels)), key=lambda pair: len(pair[0]), reverse=True):

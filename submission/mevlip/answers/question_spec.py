@@ -126,7 +126,7 @@ class _Marks(NamedTuple):
 
     mark: re.Match[str]
     follower: _Marks | None
-    count: int
+    length: int
 
 
 class _Either(NamedTuple):
@@ -155,8 +155,8 @@ def _options_from(line: str, first: str) -> dict[str, str]:
     best: _Marks | None = None
     for mark in reversed(list(_MARK.finditer(line))):
         follower = nearest.get((_after(mark[1]), mark[2]))
-        here = nearest[mark[1], mark[2]] = _Marks(mark, follower, 1 + (follower.count if follower else 0))
-        if mark[1] == first and (best is None or here.count > best.count):
+        here = nearest[mark[1], mark[2]] = _Marks(mark, follower, 1 + (follower.length if follower else 0))
+        if mark[1] == first and (best is None or here.length > best.length):
             best = here
     run: list[re.Match[str]] = []
     while best:

@@ -9,8 +9,8 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from mevlip.core.errors import EnvironmentProblem
 
@@ -35,7 +35,7 @@ class NotReadable(OSError):
         super().__init__(code, cause, str(path))
 
 
-def open_regular(path: Path, limit: int, inside: Path | None = None) -> BinaryIO:
+def open_regular(path: Path, limit: int, inside: Path | None = None) -> BufferedReader:
     """Opens a regular file for reading; a pipe, device or socket is refused without waiting for it.
 
     Whatever is checked is checked on the open file, which nobody can exchange in between.

@@ -146,7 +146,7 @@ def image_path(name: str) -> PurePosixPath:
     """
     path = PurePosixPath(name.strip().replace("\\", "/"))
     parts = path.parts
-    if not parts or parts[0] == "/" or re.match(r"[A-Za-z]:", parts[0]) or ".." in parts or "\0" in name:
+    if not parts or parts[0].startswith("/") or re.match(r"[A-Za-z]:", parts[0]) or ".." in parts or "\0" in name:
         raise ImageError("the name is not a path below its question file; absolute paths and '..' are refused")
     return path
 

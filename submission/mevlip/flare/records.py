@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,17 +141,18 @@ def _clean(records: list[Any], index: int, record: Any) -> Iterator[tuple[str, s
             records[index] = None
         return
     # Field, container, depth; a loop, not a recursion, because depth is what is looked for.
-    waiting: list[tuple[str, dict[str, Any] | list[Any], int]] = [("", record, 0)]
+    waiting: list[tuple[str, Any, int]] = [("", record, 0)]
     while waiting:
         field, container, depth = waiting.pop()
         if isinstance(container, _Repeated):
             for key in container.keys_twice:
                 yield field or key, f"names {visible(repr(key), 60)} twice; the last value counts"
-        for key, value in container.items() if isinstance(container, dict) else enumerate(container):
+        items: Iterable[tuple[Any, Any]] = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, value in items:
             inner = field or str(key)
             if isinstance(value, _Refused):
                 container[key] = None
-                yield inner, f"holds {value.text}, which is not valid JSON; written as null"
+                yield inner, f"holds {value.text}, which cannot be kept; written as null"
             elif isinstance(value, dict | list):
                 if depth < MAX_DEPTH:
                     waiting.append((inner, value, depth + 1))

@@ -17,7 +17,7 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Self
 
 from mevlip.core.files import NotReadable, open_regular
 from mevlip.core.text import visible
@@ -343,8 +343,8 @@ class _Directory(io.BufferedReader):
         return super().read(size)
 
 
-def _open_archive(file: BinaryIO) -> zipfile.ZipFile:
-    bounded = _Directory(file)  # type: ignore[type-var]  # a buffered reader serves as a raw one
+def _open_archive(file: io.BufferedReader) -> zipfile.ZipFile:
+    bounded = _Directory(file)
     archive = zipfile.ZipFile(bounded)
     bounded.most = None
     return archive

@@ -181,3 +181,13 @@ def test_a_fallback_never_shows_the_models_text() -> None:
 def test_reading_prints_nothing_of_the_models_text(recwarn: pytest.WarningsRecorder) -> None:
     read_answer(DET, "[[1, 2, 30, 40] [5, 6, 7, 8]] (1)[2] 'a'[0]", PIXELS)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u00ad", "\ufeff", "\u202e", "\u2060"])
+def test_a_label_is_known_whatever_is_hidden_in_it_or_in_its_question(hidden: str) -> None:
+    spec = QuestionSpec(f"Select all that apply: ga{hidden}p; big\u00a0crown; {hidden}lump")
+    assert spec.labels == ("gap", "big crown", "lump")
+    for said in (f"g{hidden}ap; big crown", "gap; big\u202fcrown", "gap\nBig  Crown"):
+        assert read_answer(TaskType.MULTI_LABEL, said, spec).text == "gap; big crown"
+    lettered = QuestionSpec(f"Which? A: ga{hidden}p, B: {hidden}lump")
+    assert read_answer(TaskType.CLASSIFICATION, f"g{hidden}ap", lettered).text == "A"

@@ -163,7 +163,17 @@ def test_any_bytes_give_a_picture_or_a_cause(
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.png", "imagesVal/../../a.png", "/etc/passwd", "C:/a.png", "..\\a.png", "\\a.png", "a\0b.png"]
+    "name",
+    [
+        "../a.png",
+        "imagesVal/../../a.png",
+        "/etc/passwd",
+        "//etc/passwd",
+        "C:/a.png",
+        "..\\a.png",
+        "\\a.png",
+        "a\0b.png",
+    ],
 )
 def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImageError, match="not a path below"):

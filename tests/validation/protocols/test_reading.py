@@ -14,6 +14,7 @@ from mevlip.answers.choice import Choice
 from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
 from mevlip.answers.report import Report
+from mevlip.core.text import one_line
 from mevlip_validation.protocols import Reader, protocols
 from mevlip_validation.protocols.misreadings import known_misreadings, misreadings
 from tests.conftest import ROOT
@@ -176,3 +177,22 @@ def test_readers_never_raise(text: str) -> None:
         for read in (reader.choice, reader.labels, reader.boxes, reader.instances, reader.count):
             read(text)
         reader.measurement(text)
+
+
+def test_what_evaluators_make_of_truths_with_unusual_blanks_or_hidden_characters() -> None:
+    """Answers have plain blanks and nothing hidden; docs/answers.md has the table."""
+
+    def equal(truth: str) -> dict[str, tuple[bool, bool]]:
+        ours = one_line(truth)
+        return {
+            one.name: (reader.choice(truth) == reader.choice(ours), reader.labels(truth) == reader.labels(ours))
+            for one in protocols()
+            if (reader := one.reader)
+        }
+
+    for blank in ("\u00a0", "\u202f", "\t"):
+        assert equal(f"big{blank}gap") == {
+            "flare25": (False, False), "flare26": (True, True), "qwen25": (True, False), "qwen3": (False, True)
+        }  # fmt: skip
+    for hidden in ("\u200b", "\u00ad", "\u200d"):
+        assert set(equal(f"ga{hidden}p").values()) == {(False, False)}

@@ -107,6 +107,7 @@ def _write_choice(answer: Any, spec: QuestionSpec) -> str:
         raise TargetError(IssueCode.SEVERAL_LETTERS, f"{text!r} where one option is asked for")
     if spec.options or spec.labels:
         letters = {option: letter for letter, option in spec.options.items()}
+        text = one_line(text)  # as the question's options are
         return _parse(Choice, letters.get(text, text), spec, IssueCode.UNLISTED_OPTION).format()
     if not text.isprintable():
         raise TargetError(IssueCode.NOT_TEXT, "the answer holds control characters")
@@ -115,7 +116,7 @@ def _write_choice(answer: Any, spec: QuestionSpec) -> str:
 
 def _write_labels(answer: Any, spec: QuestionSpec) -> str:
     text = spec.separator.join(map(_line, answer)) if isinstance(answer, list) else _line(answer)
-    return _parse(LabelSet, text, spec, IssueCode.UNLISTED_LABEL).format()
+    return _parse(LabelSet, one_line(text), spec, IssueCode.UNLISTED_LABEL).format()
 
 
 def _write_boxes(answer: Any, spec: QuestionSpec) -> str:
