@@ -6,6 +6,7 @@ Whoever writes a checkpoint may be a stranger, so neither its files' sizes nor t
 from __future__ import annotations
 
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -49,8 +50,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is larger.
+        ValueError: It is larger, or is not a file: reading a pipe would never end.
     """
+    if not S_ISREG(path.stat().st_mode):
+        raise ValueError("it is not a file")
     with path.open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:

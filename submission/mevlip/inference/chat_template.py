@@ -107,6 +107,7 @@ def _answer(function: Callable[[], str], pipe: int) -> None:
     """The copy's whole life: no destructor, exit handler or flushing of the original's runs in it."""
     try:
         gc.disable()
+        _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_CPU, _CPU_SECONDS)
         _limit(resource.RLIMIT_AS, _mapped() + _MEMORY)
         answer = "=" + function()
