@@ -170,7 +170,7 @@ def write(folder: Path, config: InternVLConfig, router: Path) -> tuple[list[Row]
 
     timed("random base", parts / "base", lambda: write_base(parts / "base", config, quiet=False))
     timed("adapters", parts / "adapters", lambda: write_adapters(parts / "adapters", config, "random/8b", BUDGETS))
-    timed("assemble", plain, lambda: _assemble(plain, parts, router, quantize=False))
+    timed("assemble", plain, lambda: _in_a_process(_assemble, plain, parts, router, False))
     timed("assemble --quantize nf4", packed, lambda: _in_a_process(_assemble, packed, parts, router, True))
     return rows, [plain, packed]
 

@@ -207,12 +207,12 @@ def test_a_checkpoint_without_known_answers_says_so_at_every_load(
 
 
 def test_rounding_is_far_below_the_tolerance(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
-    """Every layer of the language model rounds otherwise: its output in float32 and back, off by half a last place."""
+    """Every layer of the language model rounds otherwise: each value of its output by up to one last place."""
 
     def round_otherwise(_: Any, __: Any, output: Any) -> Any:
         hidden = output[0] if isinstance(output, tuple) else output
         generator = torch.Generator().manual_seed(0)
-        noise = 1 + (torch.rand(hidden.shape, generator=generator) - 0.5) * 2**-8
+        noise = 1 + (torch.rand(hidden.shape, generator=generator) - 0.5) * 2**-6
         moved = (hidden.float() * noise).to(hidden.dtype)
         return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
