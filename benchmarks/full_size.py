@@ -179,8 +179,16 @@ def _assemble(out: Path, parts: Path, router: Path, quantize: bool) -> None:
     from mevlip_training.assembly import assemble
     from mevlip_training.shapes.checkpoint import NOTICE
 
-    made = {"base": parts / "base", "adapters": parts / "adapters", "router": router}
-    assemble(out, **made, name=out.name, kind="demo", notice=NOTICE, quantize=quantize)
+    assemble(
+        out,
+        base=parts / "base",
+        adapters=parts / "adapters",
+        router=router,
+        name=out.name,
+        kind="demo",
+        notice=NOTICE,
+        quantize=quantize,
+    )
 
 
 def measure(folder: Path, inputs: Path) -> Measured:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mevlip.checkpoints.checkpoint import Checkpoint, adapter_folder, open_checkpoint, read_manifest, write_manifest
 from mevlip.checkpoints.fingerprints import adapter_fingerprint, base_files, base_fingerprint
 from mevlip.checkpoints.probes import PROBE_NAME
 from mevlip.checkpoints.routes import read_route, write_route
+from mevlip.inference.model import VisionLanguageModel
 from mevlip.tasks import adapter_names
 
 
@@ -30,3 +33,19 @@ def repack(folder: Path) -> Checkpoint:
         (own / PROBE_NAME).unlink(missing_ok=True)
     seal(folder)
     return open_checkpoint(folder)
+
+
+@contextmanager
+def scaled(model: VisionLanguageModel, factor: float) -> Iterator[None]:
+    """Computes as a library would that takes another alpha for the one in the file."""
+    from peft.tuners.lora import LoraLayer
+
+    layers = [layer for layer in model._model.modules() if isinstance(layer, LoraLayer)]
+    before = [dict(layer.scaling) for layer in layers]
+    for layer in layers:
+        layer.scaling.update({name: value * factor for name, value in layer.scaling.items()})
+    try:
+        yield
+    finally:
+        for layer, scaling in zip(layers, before, strict=True):
+            layer.scaling.update(scaling)

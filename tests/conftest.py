@@ -204,7 +204,9 @@ def run_mevlip(
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=HANG, env=environment, check=False, **options
     )
-    loads = command[3] in LOADING_COMMANDS or (command[3:5] == ["checkpoint", "assemble"] and "--no-probe" not in command)
+    loads = command[3] in LOADING_COMMANDS or (
+        command[3:5] == ["checkpoint", "assemble"] and "--no-probe" not in command
+    )
     if loads and "--help" not in command and done.returncode in (0, 4):
         require_marker()
     return done

@@ -163,7 +163,9 @@ def test_adapters_are_refused_with_another_base_than_that_of_training(tmp_path: 
     shutil.copytree(DEMO / "base", tmp_path / "base")
     config = tmp_path / "base/config.json"
     config.write_text(json.dumps(json.loads(config.read_bytes()) | {"pad_token_id": 1}), "utf-8")
-    with pytest.raises(CheckpointError, match="'generalist': it was trained on another base .* config of the base differ"):
+    with pytest.raises(
+        CheckpointError, match="'generalist': it was trained on another base .* config of the base differ"
+    ):
         put_together(tmp_path / "made", base=tmp_path / "base", quantize=quantize, probe=True)
     assert not (tmp_path / "made").exists()
 

@@ -196,7 +196,9 @@ def identify_base(name: str, revision: str) -> BaseFingerprint | None:
     try:
         return base_fingerprint(folder, base_files(folder))
     except OSError as error:
-        raise CheckpointError(f"{error.filename} cannot be read ({error.strerror})", "Name the base's folder.") from error
+        raise CheckpointError(
+            f"{error.filename} cannot be read ({error.strerror})", "Name the base's folder."
+        ) from error
     except CheckpointError:
         if is_local:
             raise

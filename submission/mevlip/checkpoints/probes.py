@@ -24,8 +24,8 @@ SHARE = 0.04
 
 Measured on the demo and on the thin checkpoint of the true vocabulary, on a CPU, eight adapters each. One and two
 threads give the same logits bit for bit. The whole computation in float32 instead of bfloat16, a larger change than
-another device's kernels are, moves them by 0.005 to 0.021 (with two other questions by up to 0.033; once by 0.14, which
-is 0.012 of that adapter's effect). The base in place of the adapter is 0.19 to 12 away, another adapter 0.25 to 20, twice
+other kernels are, moves them by 0.005 to 0.021 (with two other questions by at most 0.033, but for one adapter: 0.14,
+a share of 0.012 of its effect). The base in place of the adapter is 0.19 to 12 away, another adapter 0.25 to 20, twice
 the alpha 0.13 to 4.7, use_rslora 0.11 to 4.4, half the alpha 0.09 to 7.
 
 Not measured on a GPU, nor at InternVL3-8B's depth: rounding that grows as the root of the depth would give it 0.06. The

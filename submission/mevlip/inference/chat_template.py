@@ -114,7 +114,9 @@ def _answer(function: Callable[[], str], pipe: int) -> None:
     except MemoryError:
         answer = f"!needs more than {_MEMORY >> 30} GiB of memory"
     except BaseException as error:  # noqa: BLE001 - whatever it is, the original reports it
-        cause = error.cause if isinstance(error, MevlipError) else describe(error) if isinstance(error, Exception) else "?"
+        cause = (
+            error.cause if isinstance(error, MevlipError) else describe(error) if isinstance(error, Exception) else "?"
+        )
         answer = f"!cannot be rendered ({cause})"
     try:
         content = answer.encode("utf-8", "replace")

@@ -280,8 +280,8 @@ def _check_answer(name: str, probe: Probe, tokens: tuple[int, ...], logits: torc
         raise CheckpointError(
             f"adapter {name!r}: its known answer is {off:.2f} standard deviations of the logits away from the one "
             f"recorded ({probe.recorded_on}); at most {probe.tolerance:.2f} is rounding",
-            f"If the answer agrees with --device cpu, this device or its driver is to blame; else the loaded weights or "
-            f"packages are not those it was recorded with: fetch the checkpoint again, or, if they are right, {again}",
+            "Try --device cpu: if that passes, this device, its driver or its packages are at fault. Otherwise fetch "
+            f"the checkpoint again or, if its files are right, {again}",
         )
 
 

@@ -147,7 +147,8 @@ def test_a_route_without_fingerprints_says_how_to_get_them(copy: Path, version: 
     path.write_text(json.dumps({**content, "version": version}), "utf-8")
     seal(copy)
     with pytest.raises(
-        CheckpointError, match=rf"adapter 'counting'.*\(version {version}\)\. Assemble .*mevlip checkpoint assemble --base"
+        CheckpointError,
+        match=rf"adapter 'counting'.*\(version {version}\)\. Assemble .*mevlip checkpoint assemble --base",
     ):
         open_checkpoint(copy)
 

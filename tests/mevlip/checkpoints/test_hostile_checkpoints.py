@@ -149,8 +149,8 @@ json_values = st.recursive(
     st.sampled_from(["manifest.json", "adapters/counting/route.json", "adapters/counting/probe.json",
                      "adapters/counting/adapter_config.json"]),
     st.dictionaries(
-        st.text() | st.sampled_from(["files", "base", "version", "notice", "images", "tokens", "ids", "logits", "spread",
-                                     "target_modules", "rank_pattern", "base_fingerprint", "max_new_tokens"]),
+        st.text() | st.sampled_from(["files", "base", "version", "notice", "images", "tokens", "ids", "logits",
+                                     "spread", "target_modules", "rank_pattern", "base_fingerprint"]),
         json_values, min_size=1, max_size=3,
     ),
 )  # fmt: skip

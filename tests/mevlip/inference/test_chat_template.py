@@ -68,7 +68,7 @@ ENDLESS = {
 USELESS = {
     "no question": ("<|im_start|>{% for turn in messages %}{{ turn['role'] }}{% endfor %}", "leaves out the question"),
     "memory": (
-        "{% set x = namespace(a='a' * 9999999) %}{% for i in range(99) %}{% set x.a = x.a ~ x.a %}{% endfor %}{{ x.a }}",
+        "{% set x = namespace(a='a' * 999999) %}{% for i in range(99) %}{% set x.a = x.a ~ x.a %}{% endfor %}{{ x.a }}",
         "needs more than 1 GiB of memory",
     ),
     "syntax": ("{% for %}", "cannot be rendered"),

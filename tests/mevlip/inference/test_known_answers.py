@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from peft.tuners.lora import LoraLayer
 
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.checkpoints.probes import TOLERANCE, Probe
@@ -17,6 +16,7 @@ from mevlip.core.errors import CheckpointError
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import load_model
 from mevlip.tasks import GENERALIST, NO_ADAPTER, adapter_names
+from tests.altered_checkpoints import scaled
 from tests.conftest import DEMO
 
 CPU = torch.device("cpu")
@@ -40,20 +40,6 @@ def forwards(model: VisionLanguageModel) -> Iterator[list[int]]:
     hook = head.register_forward_hook(lambda *_: calls.append(1))
     yield calls
     hook.remove()
-
-
-@contextmanager
-def scaled(model: VisionLanguageModel, factor: float) -> Iterator[None]:
-    """Computes as a library would that takes another alpha for the one in the file."""
-    layers = [layer for layer in model._model.modules() if isinstance(layer, LoraLayer)]
-    before = [dict(layer.scaling) for layer in layers]
-    for layer in layers:
-        layer.scaling.update({name: value * factor for name, value in layer.scaling.items()})
-    try:
-        yield
-    finally:
-        for layer, scaling in zip(layers, before, strict=True):
-            layer.scaling.update(scaling)
 
 
 def proven(model: VisionLanguageModel, checkpoint: Checkpoint, *names: str, **probes: Probe) -> None:
@@ -226,4 +212,4 @@ def test_rounding_is_far_below_the_tolerance(model: VisionLanguageModel, checkpo
     finally:
         for hook in hooks:
             hook.remove()
-    assert TOLERANCE < min(probe.effect for probe in checkpoint.probes.values())
+    assert min(probe.effect for probe in checkpoint.probes.values()) > TOLERANCE
