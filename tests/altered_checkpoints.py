@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mevlip.checkpoints.checkpoint import Checkpoint, adapter_folder, open_checkpoint, read_manifest, write_manifest
 from mevlip.checkpoints.fingerprints import adapter_fingerprint, base_files, base_fingerprint
 from mevlip.checkpoints.probes import PROBE_NAME
 from mevlip.checkpoints.routes import read_route, write_route
-from mevlip.inference.model import VisionLanguageModel
 from mevlip.tasks import adapter_names
+
+if TYPE_CHECKING:
+    from mevlip.inference.model import VisionLanguageModel
 
 
 def seal(folder: Path) -> None:

@@ -12,10 +12,12 @@ import resource
 import select
 import signal
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mevlip.core.errors import CheckpointError, MevlipError, describe
+from mevlip.checkpoints.records import printable
+from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError
 from mevlip.inference.prompts import Prompt
 
 _PLACEHOLDER = "The question stands here."
@@ -54,6 +56,7 @@ def read_frame(render: Callable[[Prompt], str], prompt: Prompt, folder: Path, im
 
     Raises:
         CheckpointError: The template does not end, needs too much memory, fails, or leaves out a part of the prompt.
+        EnvironmentProblem: No process can be started for it.
     """
     name = folder / "chat_template.jinja"
     what = f"The chat template {name}" if name.is_file() else f"The chat template in {folder / 'tokenizer_config.json'}"
@@ -81,24 +84,37 @@ class _Refused(Exception):
 def _bounded(function: Callable[[], str]) -> str:
     """Calls a function in a copy of this process with limits of its own, and returns its text."""
     reading, writing = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        os.close(reading)
+        os.close(writing)
+        raise EnvironmentProblem(
+            f"No process can be started to run the chat template in ({error.strerror})",
+            "End other programs, or allow this one more processes and memory.",
+        ) from error
     if not child:
         _answer(function, writing)
     os.close(writing)
-    answer = bytearray()
+    answer, ended = bytearray(), False
     try:
-        while select.select([reading], [], [], _WALL_SECONDS)[0] and (piece := os.read(reading, 1 << 16)):
+        while not ended and select.select([reading], [], [], _WALL_SECONDS)[0]:
+            piece = os.read(reading, 1 << 16)
             answer += piece
+            ended = not piece
             if len(answer) > _LONGEST:
                 raise _Refused(f"writes more than {_LONGEST >> 20} MiB")
     finally:
         os.close(reading)
-        os.kill(child, signal.SIGKILL)  # it has ended, or should have; until it is waited for, its id is its own
-        os.waitpid(child, 0)
+        # It has ended, or should have. Until it is waited for, its id is its own; only where the program that we run in
+        # ignores its children's ends is it gone already.
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
     kind, text = answer[:1], answer[1:].decode("utf-8", "replace")
     if kind == b"!":
         raise _Refused(text)
-    if kind != b"=":
+    if kind != b"=" or not ended:
         raise _Refused(f"does not end within {_CPU_SECONDS} seconds")
     return text
 
@@ -114,10 +130,8 @@ def _answer(function: Callable[[], str], pipe: int) -> None:
     except MemoryError:
         answer = f"!needs more than {_MEMORY >> 30} GiB of memory"
     except BaseException as error:  # noqa: BLE001 - whatever it is, the original reports it
-        cause = (
-            error.cause if isinstance(error, MevlipError) else describe(error) if isinstance(error, Exception) else "?"
-        )
-        answer = f"!cannot be rendered ({cause})"
+        cause = error.cause if isinstance(error, MevlipError) else f"{type(error).__name__}: {error}"
+        answer = f"!cannot be rendered ({printable(cause)})"
     try:
         content = answer.encode("utf-8", "replace")
         while content:

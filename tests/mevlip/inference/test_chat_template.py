@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mevlip.checkpoints.checkpoint import open_checkpoint
-from mevlip.core.errors import CheckpointError
+from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip.inference import chat_template
 from mevlip.inference.chat_template import Frame, read_frame
 from mevlip.inference.encoder import PromptEncoder
@@ -60,6 +60,17 @@ def test_a_child_that_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -
         frame_of(lambda _: str(os.read(os.pipe()[0], 1)))
 
 
+def test_a_machine_without_room_for_a_process_is_no_fault_of_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise OSError(12, "Cannot allocate memory")
+
+    before = set(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(os, "fork", full)
+    with pytest.raises(EnvironmentProblem, match=r"No process can be started .*Cannot allocate memory"):
+        frame_of(plain)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
 ENDLESS = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}"
     "{% endfor %}{% endfor %}",
@@ -71,6 +82,7 @@ USELESS = {
         "{% set x = namespace(a='a' * 999999) %}{% for i in range(99) %}{% set x.a = x.a ~ x.a %}{% endfor %}{{ x.a }}",
         "needs more than 1 GiB of memory",
     ),
+    "colors": ("{{ raise_exception('\x1b[31mred') }}", r"cannot be rendered \(TemplateError: \\x1b\[31mred\)"),
     "syntax": ("{% for %}", "cannot be rendered"),
     "files": ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "cannot be rendered"),
 }
