@@ -200,11 +200,7 @@ def run_mevlip(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the real command in a process of its own."""
     command = [sys.executable, "-m", "mevlip", *map(str, arguments)]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "submission"),
-        **(env or {}),
-    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "submission"), **(env or {})}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=HANG, env=environment, check=False, **options
     )
