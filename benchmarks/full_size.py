@@ -170,7 +170,7 @@ def write(folder: Path, config: InternVLConfig, router: Path) -> tuple[list[Row]
 
     timed("random base", parts / "base", lambda: write_base(parts / "base", config, quiet=False))
     timed("adapters", parts / "adapters", lambda: write_adapters(parts / "adapters", config, "random/8b", BUDGETS))
-    timed("assemble", plain, lambda: _assemble(plain, parts, router, quantize=False))
+    timed("assemble", plain, lambda: _in_a_process(_assemble, plain, parts, router, False))
     timed("assemble --quantize nf4", packed, lambda: _in_a_process(_assemble, packed, parts, router, True))
     return rows, [plain, packed]
 
@@ -179,8 +179,16 @@ def _assemble(out: Path, parts: Path, router: Path, quantize: bool) -> None:
     from mevlip_training.assembly import assemble
     from mevlip_training.shapes.checkpoint import NOTICE
 
-    made = {"base": parts / "base", "adapters": parts / "adapters", "router": router}
-    assemble(out, **made, name=out.name, kind="demo", notice=NOTICE, quantize=quantize)
+    assemble(
+        out,
+        base=parts / "base",
+        adapters=parts / "adapters",
+        router=router,
+        name=out.name,
+        kind="demo",
+        notice=NOTICE,
+        quantize=quantize,
+    )
 
 
 def measure(folder: Path, inputs: Path) -> Measured:

@@ -179,7 +179,7 @@ def _work(folder: Path, seconds: float, seed: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGALRM, _alarm)
     logging.disable(logging.CRITICAL)
-    rng = random.Random(seed)  # noqa: S311 - test data, not secrets
+    rng = random.Random(seed)
     seeds = {name: [*make(), *_learned(folder, name)] for name, (_, make) in TARGETS.items()}
     seen: dict[str, set[str]] = {name: set() for name in TARGETS}
     runs: Counter[str] = Counter()
@@ -270,7 +270,7 @@ def _run_worker(folder: Path, seconds: float, seed: int) -> Iterator[dict[str, A
         str(folder),
     ]
     try:
-        done = subprocess.run(  # noqa: S603 - our own words
+        done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + 3 * SLOWEST, check=False, cwd=ROOT
         )
         ended, output = (

@@ -54,7 +54,7 @@ LOADING_FIXTURES = {"demo_run", "encoder_folder", "model", "router", "thin_check
 SLOW_FIXTURES = {"llamafactory_report"}
 """Fixtures that take many seconds without a model."""
 LOADING_COMMANDS = {"ablate", "ask", "doctor", "predict"}
-"""Commands that have loaded a real model where they end well."""
+"""Commands that have loaded a real model where they end well; `checkpoint assemble` has too."""
 
 _running: list[pytest.Item] = []
 
@@ -208,6 +208,9 @@ def run_mevlip(
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=HANG, env=environment, check=False, **options
     )
-    if command[3] in LOADING_COMMANDS and "--help" not in command and done.returncode in (0, 4):
+    loads = command[3] in LOADING_COMMANDS or (
+        command[3:5] == ["checkpoint", "assemble"] and "--no-probe" not in command
+    )
+    if loads and "--help" not in command and done.returncode in (0, 4):
         require_marker()
     return done

@@ -62,6 +62,12 @@ def load_model(checkpoint: Checkpoint, device: Device) -> Model:
 
     chosen = choose_device(device)
     logger.info("device: %s%s", chosen, " (chosen automatically)" if device == "auto" else "")
+    if unknown := [name for name in checkpoint.routes if name not in checkpoint.probes]:
+        logger.warning(
+            "no known answer is recorded for %s: they are only known to change the base's output; assemble the "
+            "checkpoint again without --no-probe",
+            ", ".join(unknown),
+        )
     return VisionLanguageModel.load(checkpoint, chosen)
 
 

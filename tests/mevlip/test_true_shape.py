@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from mevlip.answers import QuestionSpec
-from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
+from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings
 from mevlip.core.errors import CheckpointError, ModelFailure
 from mevlip.inference.completion import OutOfMemory
@@ -27,7 +27,8 @@ from mevlip.reading import grammar_of
 from mevlip.runs.doctor import examine
 from mevlip.runs.report import RunReport
 from mevlip.settings import PredictorSettings
-from mevlip.tasks import GENERALIST, TASKS, TaskType
+from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
+from tests.altered_checkpoints import scaled, seal
 from tests.conftest import EXAMPLES, FLARE_DATA, answer_folder, needs_flare_data
 
 CPU = torch.device("cpu")
@@ -167,20 +168,14 @@ def copy(thin_checkpoint: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(thin_checkpoint, tmp_path / "copy", copy_function=os.link))
 
 
-def reseal(folder: Path) -> Checkpoint:
-    base = read_manifest(folder)[0].base
-    (folder / "manifest.json").unlink()
-    write_manifest(folder, name="copy", kind="demo", notice="", base=base)
-    return open_checkpoint(folder)
-
-
 def test_a_route_whose_prompt_holds_a_token_without_an_embedding_is_refused(copy: Path) -> None:
     path = copy / "adapters/counting/route.json"
     route = json.loads(path.read_bytes())
     path.unlink()
     path.write_text(json.dumps({**route, "prompt": {"system": "Watch <video> closely.", "template": "{question}"}}))
+    seal(copy)
     with pytest.raises(CheckpointError, match=r"adapter 'counting': a prompt holds the token '<video>' \(151674\)"):
-        VisionLanguageModel.load(reseal(copy), CPU)
+        VisionLanguageModel.load(open_checkpoint(copy), CPU)
 
 
 def test_a_batch_with_such_a_token_is_refused_before_it_reaches_the_device(
@@ -189,6 +184,21 @@ def test_a_batch_with_such_a_token_is_refused_before_it_reaches_the_device(
     route = checkpoint.routes["counting"]
     with pytest.raises(CheckpointError, match="the base model knows 151674 tokens"):
         model.generate([Prompt("How <video>?", "", 0)], [[]], route, 4, [None])
+
+
+@pytest.mark.parametrize("factor", [2.0, 8**0.5], ids=["twice alpha", "rslora"])
+def test_known_answers_tell_random_adapters_and_scalings_apart(
+    model: VisionLanguageModel, checkpoint: Checkpoint, factor: float
+) -> None:
+    names = adapter_names()
+    assert all(checkpoint.probes[name].shows_the_adapter for name in names)
+    model._prove_adapters(checkpoint.routes, checkpoint.probes)
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        own = {name: checkpoint.routes[name]}
+        with pytest.raises(CheckpointError, match=f"adapter '{name}': its known answer is"):
+            model._prove_adapters(own, {name: checkpoint.probes[other]})
+        with scaled(model, factor), pytest.raises(CheckpointError, match=f"adapter '{name}': its known answer is"):
+            model._prove_adapters(own, checkpoint.probes)
 
 
 @pytest.mark.parametrize("tiles", [False, True])

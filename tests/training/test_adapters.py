@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from mevlip.checkpoints.routes import Route
+from mevlip.checkpoints.fingerprints import adapter_fingerprint, base_files, base_fingerprint
+from mevlip.checkpoints.routes import Route, read_route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError, TrainingFailed
 from mevlip.tasks import TaskType
 from mevlip_training import adapters as module
 from mevlip_training.adapters import AdapterRun, disagreements, pack, plan_run, read_yaml, train, train_adapters
 from mevlip_training.llamafactory import find_command, run_training
-from tests.conftest import ROOT, run_mevlip
+from tests.conftest import DEMO, ROOT, run_mevlip
 
 CONFIGS = ROOT / "llamafactory_configs"
 COUNTING = read_yaml(CONFIGS / "counting.yaml")
@@ -137,6 +139,67 @@ def test_a_packed_adapter_has_all_that_a_checkpoint_needs_and_no_path(data: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["folder", "cache"])
+def test_a_packed_route_identifies_its_weights_and_its_base(
+    data: Path, fake_cli: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    run = planned(data)
+    expected = base_fingerprint(DEMO / "base", base_files(DEMO / "base"))
+    if where == "folder":
+        run = replace(run, settings={**run.settings, "model_name_or_path": str(DEMO / "base")})
+    else:  # as the hub's client lays its files out
+        cache = data.parent / "cache"
+        snapshot = cache / f"models--OpenGVLab--InternVL3-8B-hf/snapshots/{run.settings['model_revision']}"
+        snapshot.parent.mkdir(parents=True)
+        snapshot.symlink_to(DEMO / "base")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+        monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(cache), raising=False)
+    folder = data.parent / "adapters"
+    train_adapters([run], folder, quiet=True)
+    packed = read_route(folder / "counting")
+    assert packed == run.route.model_copy(
+        update={"base_fingerprint": expected, "adapter_fingerprint": adapter_fingerprint(folder / "counting")}
+    )
+    assert f"weights `{expected.weights}`" in (folder / "counting/README.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cached", ["nothing", "a part"])
+def test_a_base_whose_files_are_elsewhere_is_left_to_assembling_and_said_so(
+    data: Path, fake_cli: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cached: str
+) -> None:
+    part = None
+    if cached == "a part":
+        part = data.parent / "part"
+        part.mkdir()
+        (part / "config.json").write_text("{}", "utf-8")
+    monkeypatch.setattr("mevlip_training.adapters._find_cached", lambda *_: part)
+    train_adapters([planned(data)], data.parent / "adapters", quiet=True)
+    packed = read_route(data.parent / "adapters/counting")
+    assert packed.base_fingerprint is None and packed.adapter_fingerprint is not None
+    assert "counting: the files of its base, OpenGVLab/InternVL3-8B-hf, were not found on this machine" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_base_is_hashed_once_and_before_hours_of_training(
+    data: Path, fake_cli: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[str] = []
+    known = base_fingerprint(DEMO / "base", base_files(DEMO / "base"))
+    monkeypatch.setattr(module, "identify_base", lambda *_: calls.append("base") or known)
+    monkeypatch.setattr(module, "train", lambda run, quiet: calls.append("train"))
+    monkeypatch.setattr(module, "pack", lambda *_: calls.append("pack"))
+    monkeypatch.setattr(AdapterRun, "results", {"train_runtime": 1, "train_loss": 1})
+    train_adapters([planned(data)] * 2, data.parent / "adapters", quiet=True)
+    assert calls == ["base", "train", "pack", "train", "pack"]
+    monkeypatch.undo()
+    broken = planned(data, {"model_name_or_path": str(tmp_path)})
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
+        train_adapters([broken], data.parent / "adapters", quiet=True)
+    assert not (broken.output / "calls").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "cause"),
     [
@@ -151,7 +214,7 @@ def test_weights_that_learned_nothing_are_not_packed(
     train(run, quiet=True)
     save_file(weights, run.output / module.WEIGHTS_NAME)
     with pytest.raises(CheckpointError, match=f"'counting'.*{cause}"):
-        pack(run, data.parent / "adapters" / "counting")
+        pack(run, data.parent / "adapters" / "counting", None)
 
 
 def test_a_failed_training_shows_its_last_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,10 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from mevlip.checkpoints.adapter_config import WEIGHTS_NAME as WEIGHTS
 from mevlip.checkpoints.checkpoint import open_checkpoint
-from mevlip.core.errors import CheckpointError
+from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip_training.assembly import assemble
+from tests.altered_checkpoints import seal
 from tests.conftest import DEMO, EXAMPLES, run_mevlip
 
 pytestmark = pytest.mark.slow
@@ -21,17 +25,19 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARTS = ("--base", DEMO / "base", "--adapters", DEMO / "adapters", "--router", DEMO / "router")
 
 
-def put_together(out: Path, quantize: bool = False, **parts: Path) -> None:
+def put_together(out: Path, quantize: bool = False, probe: bool = False, **parts: Path) -> None:
     folders = {"base": DEMO / "base", "adapters": DEMO / "adapters", "router": DEMO / "router", **parts}
-    assemble(out, **folders, name="x", kind="demo", notice="", quantize=quantize)
+    assemble(out, **folders, name="x", kind="demo", notice="", quantize=quantize, probe=probe)
 
 
+@pytest.mark.model
 def test_parts_become_a_checkpoint_that_the_predictor_opens(tmp_path: Path) -> None:
     done = run_mevlip("checkpoint", "assemble", *PARTS, "--out", tmp_path / "made", "--kind", "demo", "--notice", "Hi")
     assert done.returncode == 0, done.stderr
     made = open_checkpoint(tmp_path / "made")
     assert made.manifest.notice == "Hi"
     assert made.routes == open_checkpoint(DEMO).routes
+    assert made.probes.keys() == made.routes.keys()
     verified = run_mevlip("checkpoint", "check", tmp_path / "made")
     assert verified.returncode == 0
     assert ": verified, " in verified.stdout.splitlines()[-1]
@@ -63,7 +69,7 @@ def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
     assert done.returncode == 0, done.stderr
     assert "stored in four bits" in done.stdout.splitlines()[-1]
     assert {path.name: path.read_bytes() for path in (source / "base").iterdir()} == before
-    assert {path.name for path in (tmp_path / "made/base").iterdir()} == before.keys()
+    assert {path.name for path in (tmp_path / "made/base").iterdir()} == before.keys() | {"quantized_from.json"}
     stored = open_checkpoint(tmp_path / "made")
     assert stored.manifest.size < open_checkpoint(source).manifest.size
     models = [VisionLanguageModel.load(one, torch.device("cpu")) for one in (open_checkpoint(source), stored)]
@@ -82,8 +88,9 @@ def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
 
 @pytest.mark.model
 def test_a_base_stored_in_four_bits_is_asked_and_assembled_again_as_it_is(tmp_path: Path) -> None:
-    put_together(tmp_path / "made", quantize=True)
-    put_together(tmp_path / "again", base=tmp_path / "made/base", quantize=True)
+    put_together(tmp_path / "made", quantize=True, probe=True)
+    put_together(tmp_path / "again", base=tmp_path / "made/base", quantize=True, probe=True)
+    assert open_checkpoint(tmp_path / "again").routes == open_checkpoint(DEMO).routes, "the chain back to training"
     names = sorted(path.name for path in (tmp_path / "made/base").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "again/base").iterdir())
     for name in names:
@@ -113,6 +120,95 @@ def test_a_base_stored_in_other_bits_than_the_routes_want_is_named(tmp_path: Pat
     with pytest.raises(CheckpointError, match="want an unquantized base"):
         put_together(tmp_path / "third", adapters=tmp_path / "adapters", quantize=True)
     assert not (tmp_path / "third").exists()
+
+
+ROUTES = "adapters/*/route.json"
+
+
+def forget(folder: Path, *keys: str, **changes: object) -> Path:
+    """A copy of the demo's adapters whose routes lack some keys."""
+    shutil.copytree(DEMO / "adapters", folder / "adapters")
+    for path in folder.glob(ROUTES):
+        route = {key: value for key, value in json.loads(path.read_bytes()).items() if key not in keys}
+        path.write_text(json.dumps(route | changes), "utf-8")
+    return folder / "adapters"
+
+
+@pytest.mark.model
+def test_a_checkpoint_of_version_2_is_brought_up_to_date(tmp_path: Path) -> None:
+    old = Path(shutil.copytree(DEMO, tmp_path / "old"))
+    shutil.rmtree(old / "adapters")
+    forget(old, "base_fingerprint", "adapter_fingerprint", version=2)
+    for path in old.glob("adapters/*/probe.json"):
+        path.unlink()
+    seal(old)
+    asked = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", old)
+    assert asked.returncode == 3
+    [named] = re.findall(r"mevlip (checkpoint assemble .*) --out NEW", asked.stderr.splitlines()[-1])
+    done = run_mevlip(*named.split(), "--out", tmp_path / "new", "--kind", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "its route gets base_fingerprint and adapter_fingerprint from the files given here" in done.stderr
+    assert open_checkpoint(tmp_path / "new").routes == open_checkpoint(DEMO).routes
+    assert old.joinpath("adapters/counting/route.json").read_bytes().count(b'"version": 2') == 1, "the old one is kept"
+
+
+def test_a_base_that_training_knew_by_name_only_is_filled_in(tmp_path: Path) -> None:
+    put_together(tmp_path / "made", adapters=forget(tmp_path, "base_fingerprint"))
+    assert open_checkpoint(tmp_path / "made").routes == open_checkpoint(DEMO).routes
+
+
+@pytest.mark.parametrize("quantize", [False, True])
+@pytest.mark.model
+def test_adapters_are_refused_with_another_base_than_that_of_training(tmp_path: Path, quantize: bool) -> None:
+    shutil.copytree(DEMO / "base", tmp_path / "base")
+    config = tmp_path / "base/config.json"
+    config.write_text(json.dumps(json.loads(config.read_bytes()) | {"pad_token_id": 1}), "utf-8")
+    with pytest.raises(
+        CheckpointError, match="'generalist': it was trained on another base .* config of the base differ"
+    ):
+        put_together(tmp_path / "made", base=tmp_path / "base", quantize=quantize, probe=True)
+    assert not (tmp_path / "made").exists()
+
+
+def test_adapters_whose_weights_were_mixed_up_are_refused(tmp_path: Path) -> None:
+    shutil.copytree(DEMO / "adapters", tmp_path / "adapters")
+    shutil.copyfile(DEMO / f"adapters/detection/{WEIGHTS}", tmp_path / f"adapters/counting/{WEIGHTS}")
+    with pytest.raises(CheckpointError, match="'counting': the weights .* are those of 'detection'"):
+        put_together(tmp_path / "made", adapters=tmp_path / "adapters")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.model
+def test_an_adapter_that_takes_no_effect_is_not_assembled(tmp_path: Path) -> None:
+    adapters = forget(tmp_path, "adapter_fingerprint")
+    path = adapters / "counting" / WEIGHTS
+    weights = {key: value * 1e-20 if "lora_B" in key else value for key, value in load_file(path).items()}
+    path.unlink()
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="adapter 'counting': its logits equal the base model's"):
+        put_together(tmp_path / "made", adapters=adapters, probe=True)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.model
+def test_without_memory_for_the_model_known_answers_may_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise EnvironmentProblem("The base model does not fit into the free memory", "End other programs.")
+
+    monkeypatch.setattr("mevlip.inference.model.load_base", full)
+    with pytest.raises(EnvironmentProblem, match="no known answers can be recorded.*--no-probe"):
+        put_together(tmp_path / "made", probe=True)
+    assert not (tmp_path / "made").exists()
+    assembled = run_mevlip("checkpoint", "assemble", *PARTS, "--out", tmp_path / "made", "--kind", "demo", "--no-probe")
+    assert assembled.returncode == 0, assembled.stderr
+    assert not list((tmp_path / "made").glob("adapters/*/probe.json"))
+    checked = run_mevlip("checkpoint", "check", tmp_path / "made")
+    assert checked.returncode == 0 and checked.stdout.count("MISSING") == 8
+    asked = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", tmp_path / "made", "--quiet")
+    assert asked.returncode == 0, asked.stderr
+    assert "no known answer is recorded for generalist, classification" in asked.stderr
 
 
 def test_a_missing_adapter_is_named_and_nothing_is_left(tmp_path: Path) -> None:

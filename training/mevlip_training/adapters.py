@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route
+from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
+from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint, base_files, base_fingerprint
+from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route, write_route
 from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.progress import Progress
 from mevlip_training.card import CARD_NAME, model_card
@@ -18,8 +20,6 @@ from mevlip_training.llamafactory import run_training
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS_NAME = "adapter_model.safetensors"
-CONFIG_NAME = "adapter_config.json"
 RESULTS_NAME = "train_results.json"
 """LLaMA-Factory writes it when a run has reached its end."""
 RESOLVED_NAME = "config.yaml"
@@ -173,10 +173,59 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
         run_training(config, run.output, on_progress)
 
 
-def pack(run: AdapterRun, folder: Path) -> None:
+def identify_base(name: str, revision: str) -> BaseFingerprint | None:
+    """Hashes the base model that runs are trained on.
+
+    Args:
+        name: Its folder, or its name on the hub; then the hub's cache on this machine is looked into.
+        revision: Its revision on the hub.
+
+    Returns:
+        None where the cache does not hold its files.
+
+    Raises:
+        CheckpointError: The folder does not hold a base model, or cannot be read.
+    """
+    folder = Path(name)
+    is_local = folder.is_dir()
+    if not is_local:
+        cached = _find_cached(name, revision)
+        if cached is None:
+            return None
+        folder = cached
+    try:
+        return base_fingerprint(folder, base_files(folder))
+    except OSError as error:
+        raise CheckpointError(
+            f"{error.filename} cannot be read ({error.strerror})", "Name the base's folder."
+        ) from error
+    except CheckpointError:
+        if is_local:
+            raise
+        return None  # a cache may hold a part of it
+
+
+def _find_cached(name: str, revision: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def pack(run: AdapterRun, folder: Path, base: BaseFingerprint | None) -> None:
     """Writes an adapter folder of a checkpoint: weights, adapter_config.json, route.json, model card.
 
-    Weights are stored in bfloat16, in which the predictor computes. A path of this machine does not go along.
+    Weights are stored in bfloat16, in which the predictor computes. A path of this machine does not go along. The
+    route says which weights, which settings and which base it was written for.
+
+    Args:
+        run: The finished run.
+        folder: The adapter's folder.
+        base: The base that it was trained on; None where its files are not known.
 
     Raises:
         CheckpointError: The weights are unusable.
@@ -189,10 +238,13 @@ def pack(run: AdapterRun, folder: Path) -> None:
     save_file({key: value.bfloat16() for key, value in weights.items()}, folder / WEIGHTS_NAME, {"format": "pt"})
     config = json.loads((run.output / CONFIG_NAME).read_bytes())
     config |= {"base_model_name_or_path": run.route.base_model, "revision": run.route.base_revision}
-    config["target_modules"] = sorted(config["target_modules"])  # a set in peft, so its order is accidental
+    if isinstance(config["target_modules"], list):  # a set in peft, so its order is accidental
+        config["target_modules"].sort()
     (folder / CONFIG_NAME).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", "utf-8")
-    (folder / ROUTE_NAME).write_text(run.route.model_dump_json(indent=1) + "\n", "utf-8")
-    (folder / CARD_NAME).write_text(model_card(run.adapter, run.route, run.settings, run.results), "utf-8")
+    known = {"version": 3, "base_fingerprint": base, "adapter_fingerprint": adapter_fingerprint(folder)}
+    route = run.route.model_copy(update=known)
+    write_route(folder, route)
+    (folder / CARD_NAME).write_text(model_card(run.adapter, route, run.settings, run.results), "utf-8")
 
 
 def _check_learned(adapter: str, weights: dict[str, Any]) -> None:
@@ -219,11 +271,22 @@ def train_adapters(
         Rows of adapter, rows, steps, mean training loss, hours:minutes:seconds.
     """
     table = []
+    bases: dict[tuple[str, str], BaseFingerprint | None] = {}  # hashing 16 GB takes a minute; runs mostly share a base
     for run in runs:
+        named = (str(run.settings["model_name_or_path"]), str(run.settings.get("model_revision", "main")))
+        bases[named] = bases.get(named) or identify_base(*named)
         train(run, quiet)
+        bases[named] = base = bases[named] or identify_base(*named)  # the run may have fetched it
+        if base is None:
+            logger.warning(
+                "%s: the files of its base, %s, were not found on this machine, so its route does not identify them; "
+                "`mevlip checkpoint assemble` will record the base that it is given",
+                run.adapter,
+                named[0],
+            )
         target = adapters / run.adapter
         shutil.rmtree(target, ignore_errors=True)
-        pack(run, target)
+        pack(run, target, base)
         minutes, seconds = divmod(round(run.results["train_runtime"]), 60)
         clock = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
         table.append((run.adapter, run.rows, run.steps, round(run.results["train_loss"], 4), clock))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from mevlip.checkpoints.checkpoint import (
     CODE_SUFFIXES,
@@ -19,10 +20,22 @@ from mevlip.checkpoints.checkpoint import (
     stored_quantization,
     write_manifest,
 )
-from mevlip.checkpoints.routes import Quantization, read_route
+from mevlip.checkpoints.fingerprints import (
+    QUANTIZED_FROM_NAME,
+    BaseFingerprint,
+    QuantizedFrom,
+    adapter_fingerprint,
+    base_files,
+    base_fingerprint,
+    own_fingerprint,
+)
+from mevlip.checkpoints.probes import PROBE_NAME
+from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_route, write_route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip.core.files import draft_folder, link_or_copy, writing
 from mevlip.tasks import adapter_names
+
+logger = logging.getLogger(__name__)
 
 _UNSAFE = (*CODE_SUFFIXES, ".onnx", ".gguf")
 _UNREAD = (*_UNSAFE, ".md")
@@ -40,10 +53,12 @@ def assemble(
     kind: Literal["demo", "medical"],
     notice: str,
     quantize: bool = False,
+    probe: bool = True,
 ) -> Checkpoint:
     """Copies the parts of a checkpoint into one folder, writes its manifest and checks that they belong together.
 
-    Weights are hard-linked where the file system allows it. Files that could run code stay behind.
+    Weights are hard-linked where the file system allows it. Files that could run code stay behind. A route that does
+    not identify its weights or its base, such as one of version 2, is completed with the files given here.
 
     Args:
         out: The checkpoint folder; must not exist, or be empty.
@@ -54,10 +69,12 @@ def assemble(
         kind: What its answers are.
         notice: One line shown at every run; may be empty.
         quantize: Whether to store the base as its routes quantize it, instead of doing so at every start.
+        probe: Whether to load the model and record each adapter's known answer.
 
     Raises:
-        CheckpointError: A part is missing, or the parts do not fit together. `out` is then left as it was.
-        EnvironmentProblem: `out` cannot be written.
+        CheckpointError: A part is missing, the parts do not fit together, or an adapter takes no effect. `out` is then
+            left as it was.
+        EnvironmentProblem: `out` cannot be written, or the model does not fit into the free memory.
     """
     missing = [str(adapters / one) for one in adapter_names() if not (adapters / one).is_dir()]
     missing += [str(part) for part in (base, router) if not part.is_dir()]
@@ -72,12 +89,60 @@ def assemble(
         else:
             _copy(base, draft / "base", _UNREAD)
         _copy(router, draft / "router", _UNREAD)
+        hashed = base_files(draft / "base")
+        identity = base_fingerprint(draft / "base", hashed)
         for adapter in adapter_names():
-            _copy(adapters / adapter, adapter_folder(draft, adapter), _UNSAFE)
-        record = BaseModelRecord(name=route.base_model, revision=route.base_revision)
-        write_manifest(draft, name=name, kind=kind, notice=notice, base=record)
-        read_checkpoint(draft)
+            _copy(adapters / adapter, adapter_folder(draft, adapter), (*_UNSAFE, ROUTE_NAME, PROBE_NAME))
+            write_route(adapter_folder(draft, adapter), _complete(adapters / adapter, identity))
+        described: dict[str, Any] = {
+            "name": name,
+            "kind": kind,
+            "notice": notice,
+            "base": BaseModelRecord(name=route.base_model, revision=route.base_revision),
+        }
+        write_manifest(draft, **described, known={f"base/{file}": sha256 for file, sha256 in hashed.items()})
+        made = read_checkpoint(draft)
+        if probe:
+            _record_probes(made)
+            known = {file: record.sha256 for file, record in made.manifest.files.items()}
+            write_manifest(draft, **described, known=known)
+            read_checkpoint(draft)
     return read_checkpoint(out)
+
+
+def _complete(adapter: Path, base: BaseFingerprint) -> Route:
+    """An adapter's route with fingerprints; those that it has are kept, to be compared with the files."""
+    route = read_route(adapter)
+    missing = [what for what in ("base_fingerprint", "adapter_fingerprint") if getattr(route, what) is None]
+    if missing:
+        logger.info("%s: its route gets %s from the files given here", route.adapter, " and ".join(missing))
+    known = {
+        "version": 3,
+        "base_fingerprint": route.base_fingerprint or base,
+        "adapter_fingerprint": route.adapter_fingerprint or adapter_fingerprint(adapter),
+    }
+    return route.model_copy(update=known)
+
+
+def _record_probes(checkpoint: Checkpoint) -> None:
+    """Loads a checkpoint, which proves its adapters, and writes the known answer of each.
+
+    Raises:
+        CheckpointError: An adapter takes no effect, or something does not fit together.
+        EnvironmentProblem: The model does not fit into the free memory.
+    """
+    from mevlip.inference.model import VisionLanguageModel, choose_device
+
+    try:
+        model = VisionLanguageModel.load(checkpoint, choose_device("auto"))
+    except EnvironmentProblem as error:
+        raise EnvironmentProblem(
+            f"{error.cause}, so no known answers can be recorded",
+            "Assemble on a machine with enough memory, or with --no-probe: every run then warns that its adapters are "
+            "only known to change the base's output.",
+        ) from error
+    for name, probe in model.record_probes(checkpoint.routes).items():
+        (checkpoint.adapter(name) / PROBE_NAME).write_text(probe.model_dump_json() + "\n", "utf-8")
 
 
 def _copy(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
@@ -90,7 +155,7 @@ def _copy(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
 
 
 def _quantize(base: Path, target: Path, quantization: Quantization) -> None:
-    """Writes a base model in four bits, and the files of the original that are not weights.
+    """Writes a base model in four bits, the files of the original that are not weights, and what identifies both.
 
     The model is quantized where it would run, on the GPU if there is one, by the code that does it at every start.
 
@@ -109,6 +174,9 @@ def _quantize(base: Path, target: Path, quantization: Quantization) -> None:
             if path.name == "config.json" or path.name.endswith(_WEIGHTS):
                 path.rename(target / path.name)
     _copy(base, target, (*_UNREAD, *_WEIGHTS))
+    source, stored = base_fingerprint(base, base_files(base)), own_fingerprint(target, base_files(target))
+    record = QuantizedFrom(source=source, stored=stored)
+    (target / QUANTIZED_FROM_NAME).write_text(record.model_dump_json(indent=1) + "\n", "utf-8")
 
 
 def fetch(repository: str, revision: str, out: Path) -> Checkpoint | None:

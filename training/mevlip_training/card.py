@@ -41,7 +41,7 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         f"A LoRA adapter for {title} of the FLARE 2D track. It stays unmerged beside a 4-bit base model; `route.json` "
         "says how it has to be asked.",
         "",
-        f"- Base: `{route.base_model}`, revision `{route.base_revision}`",
+        f"- Base: `{route.base_model}`, revision `{route.base_revision}`{_fingerprint(route)}",
         f"- Data: {sum(1 for _ in rows.open('rb'))} rows, sha256 of the file `{file_sha256(rows)}`",
         f"- Boxes: {route.box_space}; images: at most {route.images.max_count} of a question, "
         f"{'tiled' if route.images.crop_to_patches else 'one tile each'}, "
@@ -61,3 +61,8 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         "score is what validation on other images gives, which the loss above does not say.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _fingerprint(route: Route) -> str:
+    """The base's weights, if they are known; the route has the rest."""
+    return f", weights `{route.base_fingerprint.weights}`" if route.base_fingerprint else ""

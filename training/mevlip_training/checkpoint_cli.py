@@ -32,6 +32,12 @@ def checkpoint() -> None:
     type=click.Choice(["nf4"]),
     help="Store the base in four bits, as it is quantized at every start otherwise: 5.7 GB instead of 16 for 8 B.",
 )
+@click.option(
+    "--probe/--no-probe",
+    default=True,
+    show_default=True,
+    help="Load the model and record a known answer of each adapter, which every later run is compared with.",
+)
 def assemble(
     base: Path,
     adapters: Path,
@@ -40,10 +46,11 @@ def assemble(
     kind: Literal["medical", "demo"],
     notice: str,
     quantize: str | None,
+    probe: bool,
 ) -> None:
     """Assemble base model, adapters and router.
 
-    The new folder gets a manifest with the checksum of every file.
+    The new folder gets a manifest with the checksum of every file. Adapters must have been trained on this base.
 
     \b
     Example: mevlip checkpoint assemble --base bases/internvl3-8b --adapters runs/adapters --router runs/router
@@ -59,6 +66,7 @@ def assemble(
         kind=kind,
         notice=notice,
         quantize=quantize is not None,
+        probe=probe,
     )
     _show(made, "assembled")
 
@@ -68,9 +76,9 @@ def assemble(
 def check(folder: Path) -> None:
     """Check the files and routes of a checkpoint FOLDER.
 
-    Every file is compared with the manifest, and the routes with one another.
+    Every file is compared with the manifest, and each route with its weights, its base and the other routes.
 
-    Whether its adapters take effect is what `mevlip doctor --checkpoint FOLDER` shows.
+    Whether its adapters answer as recorded is what `mevlip doctor --checkpoint FOLDER` shows.
 
     \b
     Example: mevlip checkpoint check checkpoints/demo
@@ -106,10 +114,17 @@ def _show(opened: Checkpoint, what: str) -> None:
     from mevlip.core.tables import table
 
     rows = [
-        (route.adapter, len(route.max_new_tokens), route.box_space, route.images.max_count, route.quantization.kind)
+        (
+            route.adapter,
+            len(route.max_new_tokens),
+            route.box_space,
+            route.images.max_count,
+            route.quantization.kind,
+            "recorded" if route.adapter in opened.probes else "MISSING",
+        )
         for route in opened.routes.values()
     ]
-    click.echo(table(("adapter", "tasks", "boxes", "images", "weights"), rows))
+    click.echo(table(("adapter", "tasks", "boxes", "images", "weights", "known answer"), rows))
     manifest = opened.manifest
     click.echo(
         f"{opened.folder}: {what}, {len(manifest.files)} files, {manifest.size / 1e6:.1f} MB, "

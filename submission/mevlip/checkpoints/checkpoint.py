@@ -3,22 +3,40 @@
 NAME/manifest.json                    name, kind, base model, sha256 and size of every file
 NAME/base/                            the vision-language model, as transformers saves it
 NAME/router/                          the GLiClass task classifier and router.json
-NAME/adapters/<name>/                 adapter_model.safetensors, adapter_config.json, route.json
+NAME/adapters/<name>/                 adapter_model.safetensors, adapter_config.json, route.json, probe.json
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from mevlip.checkpoints.routes import FrozenModel, Quantization, Route, first_error, read_route
+from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
+from mevlip.checkpoints.fingerprints import adapter_fingerprint, base_fingerprint
+from mevlip.checkpoints.probes import PROBE_NAME, Probe
+from mevlip.checkpoints.records import (
+    MANIFEST_LIMIT,
+    MEBIBYTE,
+    RECORD_LIMIT,
+    TEXT_LIMIT,
+    Digest,
+    FrozenModel,
+    Line,
+    first_error,
+    printable,
+    read_bytes,
+    read_record,
+)
+from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_route
 from mevlip.core.errors import CheckpointError
 from mevlip.core.files import file_sha256, write_text_atomically
 from mevlip.tasks import adapter_names
@@ -30,37 +48,45 @@ CODE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py
 """Files that could run code when they are loaded; a checkpoint folder has no such file."""
 
 _REFETCH = "Assemble the checkpoint again, or fetch it again."
+_READABLE = "Name a checkpoint folder that this user may read."
+_ONE_LINE = "Names and the notice are one printable line of at most 200 characters."
+_REPACK = "Put the packed files back, or pack the adapter again with `mevlip train adapters`."
 
 
 class FileRecord(FrozenModel):
     """Size in bytes and sha256 of one file."""
 
     size: Annotated[int, Field(ge=0)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Digest
 
 
 class BaseModelRecord(FrozenModel):
     """Which base model the folder holds."""
 
-    name: str
-    revision: str
+    name: Line
+    revision: Line
 
 
 class Manifest(FrozenModel):
     """Content of manifest.json."""
 
     version: Literal[1] = 1
-    name: str
+    name: Line
     kind: Literal["demo", "medical"]
-    notice: str = ""
+    notice: Line = ""
     """One line that the predictor prints at every run; a demo says here what its answers are worth."""
     base: BaseModelRecord
-    files: dict[str, FileRecord]
+    files: dict[Line, FileRecord]
 
     @property
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(record.size for record in self.files.values())
+
+    def checksums(self, folder: str) -> dict[str, str]:
+        """sha256 of the files directly in a folder of the checkpoint, by name."""
+        paths = {PurePosixPath(name): record.sha256 for name, record in self.files.items()}
+        return {path.name: sha256 for path, sha256 in paths.items() if path.parent == PurePosixPath(folder)}
 
 
 @dataclass(frozen=True)
@@ -71,12 +97,14 @@ class Checkpoint:
         folder: The folder, resolved.
         manifest: Its manifest.
         routes: The route of each adapter, by adapter name.
+        probes: The known answer of each adapter that has one.
         digest: sha256 of manifest.json, which pins every other file.
     """
 
     folder: Path
     manifest: Manifest
     routes: dict[str, Route]
+    probes: dict[str, Probe]
     digest: str
 
     @property
@@ -106,21 +134,32 @@ def find_checkpoint(choice: str | None) -> Path:
         choice: A folder, a name below `checkpoints`, or None for the first that exists of the medical one and the demo.
 
     Raises:
-        CheckpointError: There is no such folder.
+        CheckpointError: There is no such folder, or it may not be read.
     """
-    shelves = (Path.cwd() / "checkpoints", Path(__file__).resolve().parents[3] / "checkpoints")
+    shelves = [folder / "checkpoints" for folder in (_current_folder(), Path(__file__).resolve().parents[3]) if folder]
     if choice:
         candidates = [Path(choice), *(shelf / choice for shelf in shelves)]
     else:
         candidates = [shelf / name for name in (MEDICAL_NAME, DEMO_NAME) for shelf in shelves]
     for candidate in candidates:
-        if (candidate / MANIFEST_NAME).is_file():
-            return candidate
+        try:
+            if (candidate / MANIFEST_NAME).is_file():
+                return candidate
+        except (OSError, ValueError) as error:  # ValueError: a name with a null character
+            raise CheckpointError(f"{candidate} cannot be read ({first_error(error)})", _READABLE) from error
     wanted = f"No checkpoint {choice!r} was found" if choice else "No checkpoint was found"
     raise CheckpointError(
         f"{wanted} (looked for {MANIFEST_NAME} in {', '.join(str(c) for c in dict.fromkeys(candidates))})",
         "Name its folder with --checkpoint.",
     )
+
+
+def _current_folder() -> Path | None:
+    """The current folder; None where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
 
 
 def open_checkpoint(folder: Path, advance: Callable[[int], object] = lambda _: None) -> Checkpoint:
@@ -131,12 +170,18 @@ def open_checkpoint(folder: Path, advance: Callable[[int], object] = lambda _: N
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Reads a checkpoint's manifest and routes, which is quick; its weights are not looked at yet.
+    """Reads a checkpoint's manifest, routes and known answers, which is quick; its weights are not looked at yet.
+
+    Fingerprints in the routes are compared with the manifest's checksums; that the files have these checksums is for
+    `verify_files` to show.
 
     Raises:
         CheckpointError: The manifest or a route is absent, breaks its contract, or they do not fit together.
     """
-    folder = folder.resolve()
+    try:
+        folder = folder.resolve(strict=True)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read ({first_error(error)})", _READABLE) from error
     manifest, digest = read_manifest(folder)
     routes = {name: read_route(adapter_folder(folder, name)) for name in adapter_names()}
     for name, route in routes.items():
@@ -151,7 +196,46 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             "The adapters' routes ask for different quantization of one base",
             "Train all adapters with the same quantization settings.",
         )
-    return Checkpoint(folder, manifest, routes, digest)
+    _check_fingerprints(folder, manifest, routes)
+    probes = {}
+    for name in routes:
+        if f"adapters/{name}/{PROBE_NAME}" in manifest.files:
+            path, owner = adapter_folder(folder, name) / PROBE_NAME, f"adapter {name!r}: "
+            probes[name] = read_record(path, Probe, "known answer", _REFETCH, owner)
+    return Checkpoint(folder, manifest, routes, probes, digest)
+
+
+def _check_fingerprints(folder: Path, manifest: Manifest, routes: Mapping[str, Route]) -> None:
+    """Raises CheckpointError for an adapter that was packed with other files, or trained on another base."""
+    base = base_fingerprint(folder / "base", manifest.checksums("base"))
+    packed = {route.adapter_fingerprint.weights: name for name, route in routes.items() if route.adapter_fingerprint}
+    for name, route in routes.items():
+        own, owner = adapter_folder(folder, name), f"adapter {name!r}: "
+        if route.base_fingerprint is None or route.adapter_fingerprint is None:
+            raise CheckpointError(
+                f"{owner}{own / ROUTE_NAME} does not say which weights and which base it belongs to "
+                f"(version {route.version})",
+                f"Assemble the checkpoint again, which adds it: mevlip checkpoint assemble --base {folder / 'base'} "
+                f"--adapters {own.parent} --router {folder / 'router'} --out NEW.",
+            )
+        if different := route.base_fingerprint.differences(base):
+            raise CheckpointError(
+                f"{owner}it was trained on another base than {folder / 'base'} holds: "
+                f"{' and '.join(different)} of the base differ",
+                "Assemble adapters with the base they were trained on.",
+            )
+        weights = manifest.checksums(f"adapters/{name}").get(WEIGHTS_NAME)
+        if weights is None:
+            raise CheckpointError(f"{owner}{own / WEIGHTS_NAME} is not listed in {folder / MANIFEST_NAME}", _REFETCH)
+        if weights != route.adapter_fingerprint.weights:
+            other = f"those of {packed[weights]!r}" if weights in packed else "not those it was packed with"
+            raise CheckpointError(f"{owner}the weights in {own / WEIGHTS_NAME} are {other}", _REPACK)
+        if route.adapter_fingerprint.differences(adapter_fingerprint(own, weights)):
+            raise CheckpointError(
+                f"{owner}{own / CONFIG_NAME} was changed after the adapter was packed: rank, alpha, scaling, target "
+                "modules or another setting that its answers depend on",
+                _REPACK,
+            )
 
 
 def stored_quantization(base: Path) -> dict[str, Any] | None:
@@ -162,12 +246,14 @@ def stored_quantization(base: Path) -> dict[str, Any] | None:
     """
     path = base / "config.json"
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(read_bytes(path, RECORD_LIMIT))
         if not isinstance(config, dict):
             raise ValueError("not an object")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error})", _REFETCH) from error
-    stored: dict[str, Any] | None = config.get("quantization_config")
+        stored: dict[str, Any] | None = config.get("quantization_config")
+        if not isinstance(stored, dict | None):
+            raise ValueError("quantization_config is not an object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({first_error(error)})", _REFETCH) from error
     return stored
 
 
@@ -184,9 +270,9 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """
     path = folder / MANIFEST_NAME
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MANIFEST_LIMIT)
         manifest = Manifest.model_validate_json(content)
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not a valid manifest ({first_error(error)})", _REFETCH) from error
     return manifest, hashlib.sha256(content).hexdigest()
 
@@ -207,16 +293,21 @@ def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], obje
         parts = PurePosixPath(name).parts
         if ".." in parts or PurePosixPath(name).is_absolute():
             raise CheckpointError(f"{MANIFEST_NAME} lists {name!r}, which lies outside the folder", _REFETCH)
+        if not name.endswith(".safetensors") and manifest.files[name].size > TEXT_LIMIT:
+            raise CheckpointError(
+                f"{_owner(name)}{name} has more than {TEXT_LIMIT // MEBIBYTE} MiB, though it is not weights", _REFETCH
+            )
     present = set(list_files(folder))
     for name in sorted(present):
         if name.endswith(CODE_SUFFIXES):
             raise CheckpointError(
-                f"{_owner(name)}{name} is a file that can run code when loaded", "Keep weights as safetensors only."
+                f"{_owner(name)}{printable(name)} is a file that can run code when loaded",
+                "Keep weights as safetensors only.",
             )
     for name in sorted(listed - present):
         raise CheckpointError(f"{_owner(name)}{name} is missing from {folder}", _REFETCH)
     for name in sorted(present - listed):
-        raise CheckpointError(f"{_owner(name)}{name} is not listed in {folder / MANIFEST_NAME}", _REFETCH)
+        raise CheckpointError(f"{_owner(name)}{printable(name)} is not listed in {folder / MANIFEST_NAME}", _REFETCH)
 
     def check(name: str) -> str | None:
         record, path = manifest.files[name], folder / name
@@ -237,26 +328,64 @@ def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], obje
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Names of all files below a checkpoint folder but its manifest, relative, with forward slashes."""
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts) and name.as_posix() != MANIFEST_NAME:
-            yield name.as_posix()
+    """Names of all files below a checkpoint folder but its manifest, relative, with forward slashes.
+
+    Raises:
+        CheckpointError: A folder may not be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise CheckpointError(f"{error.filename} cannot be read ({error.strerror})", _READABLE) from error
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        for file in sorted(files):
+            path = Path(place, file)
+            name = path.relative_to(folder).as_posix()
+            if not file.startswith(".") and name != MANIFEST_NAME and _is_file(path):
+                yield name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})", _READABLE) from error
 
 
 def write_manifest(
-    folder: Path, *, name: str, kind: Literal["demo", "medical"], notice: str, base: BaseModelRecord
+    folder: Path,
+    *,
+    name: str,
+    kind: Literal["demo", "medical"],
+    notice: str,
+    base: BaseModelRecord,
+    known: Mapping[str, str] = MappingProxyType({}),
 ) -> Manifest:
     """Records every file of a checkpoint folder in its manifest.json, and lets every user read it.
 
     Libraries write weights that only their owner may read; in a container another user may run.
+
+    Args:
+        folder: The checkpoint folder.
+        name: The checkpoint's name.
+        kind: What its answers are.
+        notice: One line shown at every run; may be empty.
+        base: The base model in it.
+        known: sha256 of files that were hashed a moment ago, by name in the checkpoint.
+
+    Raises:
+        CheckpointError: A name or the notice is not one printable line.
     """
     files = {}
     for file in sorted(list_files(folder)):
         path = folder / file
         path.chmod(path.stat().st_mode | 0o444)
-        files[file] = FileRecord(size=path.stat().st_size, sha256=file_sha256(path))
-    manifest = Manifest(name=name, kind=kind, notice=notice, base=base, files=files)
+        files[file] = FileRecord(size=path.stat().st_size, sha256=known.get(file) or file_sha256(path))
+    try:
+        manifest = Manifest(name=name, kind=kind, notice=notice, base=base, files=files)
+    except ValidationError as error:
+        raise CheckpointError(f"The checkpoint cannot be described ({first_error(error)})", _ONE_LINE) from error
     write_text_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
     return manifest
 

@@ -7,23 +7,19 @@ sides need is a field here or it does not exist.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from mevlip.answers.question_spec import BoxSpace
+from mevlip.checkpoints.fingerprints import AdapterFingerprint, BaseFingerprint
+from mevlip.checkpoints.records import FrozenModel, Line, printable, read_record
 from mevlip.core.errors import CheckpointError
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 
 ROUTE_NAME = "route.json"
 DEFAULT_RANGE = (0.0, 1000.0)
 """Plausible measurements where training data say nothing: percentages, degrees and millimetres lie in it."""
-
-
-class FrozenModel(BaseModel):
-    """Base of the checked, frozen records in a checkpoint folder; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class PromptSettings(FrozenModel):
@@ -44,7 +40,7 @@ class PromptSettings(FrozenModel):
 class ImageSettings(FrozenModel):
     """How a question's images become pixels."""
 
-    max_count: int = Field(default=4, ge=1)
+    max_count: int = Field(default=4, ge=1, le=64)
     """At most this many images of a question are used, evenly spaced."""
     min_pixels: int = Field(default=32 * 32, ge=1)
     """Smaller images are enlarged to this area before the image processor, as LLaMA-Factory does."""
@@ -52,7 +48,7 @@ class ImageSettings(FrozenModel):
     """Larger images are shrunk to this area before the image processor, as LLaMA-Factory does."""
     crop_to_patches: bool = False
     """Cut images into tiles (InternVL); always passed on, because libraries differ in the default."""
-    max_patches: int = Field(default=12, ge=1)
+    max_patches: int = Field(default=12, ge=1, le=256)
     """Most tiles per image where tiling is on."""
 
 
@@ -67,20 +63,25 @@ class Quantization(FrozenModel):
 class Route(FrozenModel):
     """The contract of one adapter."""
 
-    version: Literal[2] = 2
-    """2 since `quantization` and the `generalist` have these names."""
+    version: Literal[2, 3] = 3
+    """3 since routes have fingerprints. A checkpoint with routes of version 2 has to be assembled again."""
     adapter: str
     """Folder name of the adapter: a task's name, or `generalist`."""
-    base_model: str
+    base_model: Line
     """Name of the base model that the adapter was trained on."""
-    base_revision: str
+    base_revision: Line
     """Its revision: a commit of the hub, or the demo's version."""
+    base_fingerprint: BaseFingerprint | None = None
+    """That base's files. None before training, and where training knew the base by its name only: assembling fills it
+    in from the base that it is given."""
+    adapter_fingerprint: AdapterFingerprint | None = None
+    """The adapter's own files. None before training."""
     prompt: PromptSettings = PromptSettings()
     images: ImageSettings = ImageSettings()
     box_space: BoxSpace = "norm1000"
     value_range: tuple[float, float] = DEFAULT_RANGE
     """Least and greatest plausible measurement; others are clamped."""
-    max_new_tokens: dict[TaskType, int]
+    max_new_tokens: dict[TaskType, Annotated[int, Field(ge=1, le=8192)]]
     """Token budget of each task that the adapter may be asked."""
     quantization: Quantization = Quantization()
 
@@ -91,8 +92,6 @@ class Route(FrozenModel):
             raise ValueError(f"max_new_tokens covers exactly {sorted(expected)}")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range goes from a lower to a higher number")
-        if min(self.max_new_tokens.values()) < 1:
-            raise ValueError("every token budget is at least 1")
         return self
 
 
@@ -102,25 +101,17 @@ def read_route(adapter_folder: Path) -> Route:
     Raises:
         CheckpointError: The file is absent or breaks the contract.
     """
-    path = adapter_folder / ROUTE_NAME
-    try:
-        route = Route.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(
-            f"adapter {adapter_folder.name!r}: {path} is not a valid route ({first_error(error)})",
-            "Write it again with the training commands, or fetch the checkpoint again.",
-        ) from error
+    owner = f"adapter {adapter_folder.name!r}: "
+    remedy = "Write it again with the training commands, or fetch the checkpoint again."
+    route = read_record(adapter_folder / ROUTE_NAME, Route, "route", remedy, owner)
     if route.adapter != adapter_folder.name:
         raise CheckpointError(
-            f"adapter {adapter_folder.name!r}: its {ROUTE_NAME} belongs to {route.adapter!r}",
+            f"{owner}its {ROUTE_NAME} belongs to {printable(route.adapter)!r}",
             "Put each route beside the adapter it was written for.",
         )
     return route
 
 
-def first_error(error: OSError | ValidationError) -> str:
-    """The first cause of a failed read, in one line."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    detail = error.errors()[0]
-    return f"{'.'.join(str(part) for part in detail['loc']) or 'content'}: {detail['msg']}"
+def write_route(adapter_folder: Path, route: Route) -> None:
+    """Writes a route into an adapter's folder."""
+    (adapter_folder / ROUTE_NAME).write_text(route.model_dump_json(indent=1) + "\n", "utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mevlip.checkpoints.routes import ImageSettings
+from mevlip.inference.chat_template import Frame, read_frame
 from mevlip.inference.families import find_family
 from mevlip.inference.prompts import Prompt
 
@@ -28,6 +29,8 @@ class PromptEncoder:
 
     def __init__(self, family: str, folder: Path) -> None:
         self.family = find_family(family)
+        self._folder = folder
+        self._frames: dict[tuple[str, int], Frame] = {}
         self.processor: Any = self.family.load_processor(folder)
         # Rows of a batch end together, so that the next token of each stands in the last column.
         self.tokenizer.padding_side = "left"
@@ -45,7 +48,20 @@ class PromptEncoder:
         return reserved_tokens(self.tokenizer)
 
     def render(self, prompt: Prompt) -> str:
-        """The prompt in the model's own chat template, image place-holders not yet expanded."""
+        """The prompt in the model's own chat template, image place-holders not yet expanded.
+
+        Raises:
+            CheckpointError: The chat template cannot be used.
+        """
+        kind = (prompt.system, prompt.image_count)
+        if kind not in self._frames:
+            # Gemma's template writes the token by which an image begins, the others' the one that stands for it.
+            tokens = [getattr(self.processor, name, None) for name in ("image_token", "boi_token")]
+            self._frames[kind] = read_frame(self._run_template, prompt, self._folder, [one for one in tokens if one])
+        frame = self._frames[kind]
+        return f"{frame.before}{prompt.text}{frame.after}"
+
+    def _run_template(self, prompt: Prompt) -> str:
         text: str = self.processor.apply_chat_template(prompt.messages(), tokenize=False, add_generation_prompt=True)
         return text
 

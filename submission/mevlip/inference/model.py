@@ -5,7 +5,7 @@ Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ import torch
 
 from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
+from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
+from mevlip.checkpoints.probes import QUESTION, Probe, distance
 from mevlip.checkpoints.routes import Quantization, Route
 from mevlip.core import memory
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _REFETCH = "Fetch the base model again."
 _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "_STATUS_ALLOC_FAILED")
 """What libraries write where memory ran out, in errors that have no type of their own."""
+_TOP, _FIXED = 16, 16
+"""How many logits a known answer has: of the likeliest tokens, and of some evenly spaced in the vocabulary."""
 _RETRAIN = "Train or fetch this adapter again; prediction with a base that ignores it would be silently wrong."
 
 
@@ -71,8 +75,8 @@ class VisionLanguageModel:
         """Loads base and adapters from a checkpoint folder and proves that each adapter and each grammar takes effect.
 
         Raises:
-            CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero or changes nothing, or a
-                route's prompt holds a token that the base does not know.
+            CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero, not finite or changes
+                nothing, its known answer is another one, or a route's prompt holds a token that the base does not know.
             EnvironmentProblem: It does not fit into the free memory.
             ModelFailure: The device does not compute, or what may be said in answer to a task cannot be compiled for
                 the base's tokenizer.
@@ -85,9 +89,31 @@ class VisionLanguageModel:
         loaded = cls(model, encoder, device)
         loaded._pin_decoding(eos)
         with _first_forward():
-            loaded._prove_adapters(tuple(checkpoint.routes))
+            loaded._prove_adapters(checkpoint.routes, checkpoint.probes)
         loaded._prove_routes(checkpoint.routes.values())
         return loaded
+
+    def record_probes(self, routes: Mapping[str, Route]) -> dict[str, Probe]:
+        """The known answer of each adapter, as this machine computes it.
+
+        Raises:
+            CheckpointError: An adapter's logits are not finite.
+        """
+        probes = {}
+        for name, route in routes.items():
+            tokens, logits = self._first_logits(name, route, QUESTION)
+            _, base = self._first_logits(NO_ADAPTER, route, QUESTION)
+            ids = sorted({*logits.topk(_TOP).indices.tolist(), *range(0, len(logits), len(logits) // _FIXED)})
+            own, spread = logits[ids].tolist(), float(logits.std())
+            probes[name] = Probe(
+                tokens=tokens,
+                ids=tuple(ids),
+                logits=tuple(own),
+                spread=spread,
+                effect=distance(own, base[ids].tolist(), spread),
+                recorded_on=f"{self.device.type}, torch {torch.__version__}",
+            )
+        return probes
 
     @property
     def reserved(self) -> frozenset[str]:
@@ -218,25 +244,74 @@ class VisionLanguageModel:
         head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
         self.grammars = Grammars(tokenizer, head.weight.shape[0], pinned.eos_token_id)
 
-    def _prove_adapters(self, names: Sequence[str]) -> None:
-        """Raises CheckpointError for an adapter whose logits equal the base's."""
-        inputs = self.encoder.tokenizer(["Describe the image."], return_tensors="pt").to(self.device)
-        with torch.inference_mode():
-            with self._model.disable_adapter():
-                base = self._model(**inputs).logits
-            for name in names:
-                self.use(name)
-                if torch.equal(self._model(**inputs).logits, base):
+    def _prove_adapters(self, routes: Mapping[str, Route], probes: Mapping[str, Probe]) -> None:
+        """Raises CheckpointError for an adapter that does not answer as recorded, or whose logits equal the base's.
+
+        One forward pass for each adapter, and one of the base where a known answer is missing or too weak to tell.
+        """
+        base: dict[tuple[int, ...], torch.Tensor] = {}
+        for name, route in routes.items():
+            probe = probes.get(name)
+            question = probe.question if probe else QUESTION
+            tokens, logits = self._first_logits(name, route, question)
+            if probe:
+                _check_answer(name, probe, tokens, logits)
+            if probe is None or not probe.shows_the_adapter:
+                if tokens not in base:
+                    base[tokens] = self._first_logits(NO_ADAPTER, route, question)[1]
+                if torch.equal(logits, base[tokens]):
                     raise CheckpointError(f"adapter {name!r}: its logits equal the base model's", _RETRAIN)
 
+    def _first_logits(self, adapter: str, route: Route, question: str) -> tuple[tuple[int, ...], torch.Tensor]:
+        """Asks an adapter, or the base alone, a question without an image.
+
+        Returns:
+            The prompt's tokens, and the logits of the answer's first token in float32 on the CPU.
+
+        Raises:
+            CheckpointError: A logit is not finite.
+        """
+        inputs = self._encode([build_prompt(question, 0, route.prompt, self.reserved)], [[]], route)
+        self.use(adapter)
+        with torch.inference_mode():
+            logits = self._model(**inputs.to(self.device), logits_to_keep=1).logits[0, -1].float().cpu()
+        if not logits.isfinite().all():
+            if adapter == NO_ADAPTER:
+                raise CheckpointError("The base model's logits are not finite", _REFETCH)
+            self._first_logits(NO_ADAPTER, route, question)  # is the base to blame?
+            raise CheckpointError(f"adapter {adapter!r}: its logits are not finite", _RETRAIN)
+        return tuple(inputs["input_ids"][0].tolist()), logits
+
     def _prove_routes(self, routes: Iterable[Route]) -> None:
-        """Raises where a route's prompt, or the grammar of one of its tasks, does not fit the tokenizer."""
+        """Raises where a prompt, of any number of images, or a task's grammar does not fit template and tokenizer."""
         for route in routes:
             self._encode([build_prompt("?", 0, route.prompt, self.reserved)], [[]], route)
+            for count in range(route.images.max_count + 1):
+                self.encoder.render(build_prompt("?", count, route.prompt, self.reserved))
             for task in route.max_new_tokens:
                 grammar = grammar_of(task, QuestionSpec("?", None, route.box_space, route.value_range))
                 if grammar is not None:
                     self.grammars.prove(grammar)
+
+
+def _check_answer(name: str, probe: Probe, tokens: tuple[int, ...], logits: torch.Tensor) -> None:
+    """Raises CheckpointError for an adapter whose known answer is another one."""
+    again = "assemble the checkpoint again to record its answers anew."
+    if tokens != probe.tokens:
+        raise CheckpointError(
+            f"adapter {name!r}: the prompt of its known answer is encoded to other tokens than when it was recorded",
+            f"The chat template, the tokenizer or the route's prompt was changed: put it back, or {again}",
+        )
+    if max(probe.ids) >= len(logits):
+        raise CheckpointError(f"adapter {name!r}: its known answer holds a token that the base does not have", _RETRAIN)
+    off = probe.distance(logits[list(probe.ids)].tolist())
+    if not off <= probe.tolerance:
+        raise CheckpointError(
+            f"adapter {name!r}: its known answer is {off:.2f} standard deviations of the logits away from the one "
+            f"recorded ({probe.recorded_on}); at most {probe.tolerance:.2f} is rounding",
+            "Try --device cpu: if that passes, this device, its driver or its packages are at fault. Otherwise fetch "
+            f"the checkpoint again or, if its files are right, {again}",
+        )
 
 
 def load_base(folder: Path, quantization: Quantization, device: torch.device) -> Any:
@@ -342,13 +417,20 @@ def _load_adapters(model: Any, checkpoint: Checkpoint) -> Any:
 
 
 def _check_weights(model: Any, name: str, folder: Path) -> None:
-    """Raises CheckpointError unless the adapter's file and the model want the same keys and every B is non-zero."""
+    """Raises CheckpointError unless file and model want the same keys, all values are finite and every B non-zero."""
     from peft import get_peft_model_state_dict
     from safetensors import safe_open
 
-    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+    zero, broken = [], []
+    with safe_open(folder / WEIGHTS_NAME, framework="pt") as file:
         stored = set(file.keys())
-        zero = sorted(key for key in stored if "lora_B" in key and not file.get_tensor(key).any())
+        for key in sorted(stored):
+            weights = file.get_tensor(key)
+            # In bfloat16, as it is computed: a large float32 becomes infinite there.
+            if not weights.to(torch.bfloat16).isfinite().all():
+                broken.append(key)
+            elif "lora_B" in key and not weights.any():
+                zero.append(key)
     wanted = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
     for problem, keys in (("does not know", stored - wanted), ("misses", wanted - stored)):
         if keys:
@@ -357,6 +439,8 @@ def _check_weights(model: Any, name: str, folder: Path) -> None:
                 f"the {'model' if keys <= stored else 'file'} {problem} {min(keys)}",
                 _RETRAIN,
             )
+    if broken:
+        raise CheckpointError(f"adapter {name!r}: {broken[0]} holds values that are not finite", _RETRAIN)
     if zero:
         raise CheckpointError(f"adapter {name!r}: {zero[0]} is all zero, so it was never trained", _RETRAIN)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from mevlip.checkpoints.routes import FrozenModel, first_error
+from mevlip.checkpoints.records import FrozenModel, read_record
 from mevlip.core.errors import CheckpointError
 from mevlip.tasks import TASKS, TaskType
 
@@ -150,10 +150,4 @@ def input_pipeline(model: Any, tokenizer: Any, settings: RouterSettings, device:
 
 
 def _read_settings(folder: Path) -> RouterSettings:
-    path = folder / ROUTER_NAME
-    try:
-        return RouterSettings.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(
-            f"{path} is not a valid router setting ({first_error(error)})", "Fetch or train the router again."
-        ) from error
+    return read_record(folder / ROUTER_NAME, RouterSettings, "router setting", "Fetch or train the router again.")

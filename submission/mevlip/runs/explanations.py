@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mevlip.answers import QuestionSpec, Stage
-from mevlip.checkpoints.routes import first_error
+from mevlip.checkpoints.records import first_error
 from mevlip.core.errors import InputError
 from mevlip.core.files import LARGEST_LIST, atomic_file, read_bounded
 from mevlip.flare.questions import Question

@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, write_manifest
+from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.inference.model import VisionLanguageModel, choose_device
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.tasks import NO_ADAPTER, TaskType, adapter_names
+from tests.altered_checkpoints import repack, seal
 from tests.conftest import DEMO
 
 CPU = torch.device("cpu")
@@ -100,7 +101,7 @@ def test_decoding_is_greedy_whatever_the_base_asks_for(tmp_path: Path, checkpoin
     path = folder / "base/generation_config.json"
     wild = {"do_sample": True, "temperature": 2.0, "num_beams": 3, "repetition_penalty": 5.0, "top_k": 3}
     path.write_text(json.dumps(json.loads(path.read_text()) | wild))
-    reseal(folder)
+    seal(folder)
     tampered = VisionLanguageModel.load(open_checkpoint(folder), CPU)
     plain = VisionLanguageModel.load(checkpoint, CPU)
     for name in ("counting", "generalist"):
@@ -141,11 +142,6 @@ def test_special_tokens_are_all_reserved(model: VisionLanguageModel) -> None:
     assert {"<img>", "</img>", "<IMG_CONTEXT>", "<|im_start|>", "<|im_end|>", "<video>"} <= model.reserved
 
 
-def reseal(folder: Path) -> None:
-    """Writes the manifest anew, so that only the damage under test is there."""
-    write_manifest(folder, name="copy", kind="demo", notice="", base=read_manifest(folder)[0].base)
-
-
 def rename_keys(tensors: Tensors) -> Tensors:
     return {key.replace("language_model", "text_model"): value for key, value in tensors.items()}
 
@@ -163,6 +159,15 @@ def wrong_shape(tensors: Tensors) -> Tensors:
     return {key: value[:4] if "lora_A" in key else value for key, value in tensors.items()}
 
 
+def all_nan(tensors: Tensors) -> Tensors:
+    return {key: torch.full_like(value, float("nan")) for key, value in tensors.items()}
+
+
+def too_large_for_bfloat16(tensors: Tensors) -> Tensors:
+    key = next(key for key in tensors if "lora_B" in key)
+    return {k: v.float() for k, v in tensors.items()} | {key: torch.full(tensors[key].shape, 3.4e38)}
+
+
 @pytest.mark.model
 @pytest.mark.parametrize("adapter", ["generalist", "regression"])
 @pytest.mark.parametrize(
@@ -172,6 +177,8 @@ def wrong_shape(tensors: Tensors) -> Tensors:
         (lose_a_key, "differ in 1 keys; the file misses"),
         (zero_one_b, "all zero, so it was never trained"),
         (wrong_shape, "cannot be loaded"),
+        (all_nan, "lora_A.weight holds values that are not finite"),
+        (too_large_for_bfloat16, "lora_B.weight holds values that are not finite"),
     ],
 )
 def test_an_adapter_that_would_be_ignored_is_named(
@@ -180,9 +187,9 @@ def test_an_adapter_that_would_be_ignored_is_named(
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     path = folder / "adapters" / adapter / "adapter_model.safetensors"
     save_file(damage(load_file(path)), path, {"format": "pt"})
-    reseal(folder)
+    altered = repack(folder)
     with pytest.raises(CheckpointError, match=f"adapter '{adapter}'.*{cause}"):
-        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+        VisionLanguageModel.load(altered, CPU)
 
 
 @pytest.mark.model
@@ -191,9 +198,9 @@ def test_an_adapter_that_changes_nothing_is_named(tmp_path: Path) -> None:
     path = folder / "adapters/counting/adapter_model.safetensors"
     # Too small to move a bf16 logit, but not zero.
     save_file({k: v * 1e-20 if "lora_B" in k else v for k, v in load_file(path).items()}, path, {"format": "pt"})
-    reseal(folder)
+    altered = repack(folder)
     with pytest.raises(CheckpointError, match="adapter 'counting': its logits equal the base model's"):
-        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+        VisionLanguageModel.load(altered, CPU)
 
 
 @pytest.mark.model
@@ -201,27 +208,27 @@ def test_a_base_whose_weights_do_not_fit_is_named(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     path = folder / "base/model.safetensors"
     save_file(lose_a_key(load_file(path)), path, {"format": "pt"})
-    reseal(folder)
+    altered = repack(folder)
     with pytest.raises(CheckpointError, match="The base model .* missing keys"):
-        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+        VisionLanguageModel.load(altered, CPU)
 
 
 @pytest.mark.model
 def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     (folder / "base/tokenizer.json").write_text("{")
-    reseal(folder)
+    altered = repack(folder)
     with pytest.raises(CheckpointError, match="The tokenizer or image processor in .* cannot be loaded"):
-        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+        VisionLanguageModel.load(altered, CPU)
 
 
 @pytest.mark.model
 def test_weights_that_are_no_safetensors_are_named(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     (folder / "base/model.safetensors").write_bytes(b"no weights")
-    reseal(folder)
+    altered = repack(folder)
     with pytest.raises(CheckpointError, match="The base model in .* cannot be loaded"):
-        VisionLanguageModel.load(open_checkpoint(folder), CPU)
+        VisionLanguageModel.load(altered, CPU)
 
 
 def full_gpu() -> None:

@@ -22,14 +22,14 @@ from typing import Any, Literal
 from mevlip.answers import QuestionSpec
 from mevlip.answers.numbers import Measurement
 from mevlip.answers.question_spec import BoxSpace
+from mevlip.checkpoints.records import FrozenModel
 from mevlip.checkpoints.routes import (
     DEFAULT_RANGE,
-    ROUTE_NAME,
-    FrozenModel,
     ImageSettings,
     PromptSettings,
     Quantization,
     Route,
+    write_route,
 )
 from mevlip.core.errors import InputError
 from mevlip.core.files import file_sha256, link_or_copy, whole_folder
@@ -263,9 +263,9 @@ def _write_routes(
             max_new_tokens=budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]},
             quantization=choices.quantization,
         )
-        path = folder / "routes" / adapter / ROUTE_NAME
-        path.parent.mkdir(parents=True)
-        path.write_text(route.model_dump_json(indent=1) + "\n", "utf-8")
+        target = folder / "routes" / adapter
+        target.mkdir(parents=True)
+        write_route(target, route)
 
 
 def _summary(prepared: Prepared, choices: Choices) -> dict[str, Any]:

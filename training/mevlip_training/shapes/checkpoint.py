@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.checkpoint import Checkpoint
-from mevlip.checkpoints.routes import ROUTE_NAME, Route
+from mevlip.checkpoints.routes import Route, write_route
 from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.assembly import assemble
 from mevlip_training.shapes.layout import write_processor, write_tokenizer
@@ -39,7 +40,7 @@ def write_base(folder: Path, config: InternVLConfig, seed: int = 0, quiet: bool 
 
 
 def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dict[TaskType, int] | None = None) -> None:
-    """Writes eight random rank-8 adapters and their routes.
+    """Writes eight random rank-8 adapters and their routes; assembling adds the fingerprints.
 
     Args:
         folder: Receives one folder for each adapter.
@@ -50,13 +51,13 @@ def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dic
     from peft import LoraConfig
     from safetensors.torch import save_file
 
-    from mevlip_training.shapes.internvl3 import PROJECTIONS, random_adapter
+    from mevlip_training.shapes.internvl3 import TARGETS, random_adapter
 
     lora = LoraConfig(
         r=RANK,
         lora_alpha=2 * RANK,
         lora_dropout=0.0,
-        target_modules=rf".*language_model\.layers\..*\.({'|'.join(PROJECTIONS)})",
+        target_modules=list(TARGETS),
         task_type="CAUSAL_LM",
         base_model_name_or_path=name,
         inference_mode=True,
@@ -65,14 +66,14 @@ def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dic
     for seed, adapter in enumerate(adapter_names(), 1):
         own = folder / adapter
         lora.save_pretrained(own)
-        save_file(random_adapter(config, RANK, seed), own / "adapter_model.safetensors", {"format": "pt"})
+        save_file(random_adapter(config, RANK, seed), own / WEIGHTS_NAME, {"format": "pt"})
         route = Route(
             adapter=adapter,
             base_model=name,
             base_revision="random",
             max_new_tokens=budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]},
         )
-        (own / ROUTE_NAME).write_text(route.model_dump_json(indent=1) + "\n", "utf-8")
+        write_route(own, route)
 
 
 def write_checkpoint(

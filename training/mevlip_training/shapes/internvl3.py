@@ -19,6 +19,8 @@ DOWNSAMPLE = 0.5
 TILE_TOKENS = int((TILE_SIZE // PATCH_SIZE * DOWNSAMPLE) ** 2)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj")
 """Linear layers of the language model that the paper's adapters change."""
+TARGETS = tuple(f"self_attn.{name}" if name in ("q_proj", "k_proj", "v_proj") else name for name in PROJECTIONS)
+"""Their names as an adapter_config.json has them: none fits a layer of the vision tower."""
 
 _END_ID, _PAD_ID, _IMAGE_ID = 151_645, 151_643, 151_667
 _SHARD_BYTES = 4 << 30
