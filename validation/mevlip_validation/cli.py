@@ -285,7 +285,7 @@ def scan_phi(paths: tuple[Path, ...], json_file: Path | None, quiet: bool) -> No
     Example: mevlip scan-phi build/demo examples/inputs
     """
     from mevlip.core.errors import EnvironmentProblem, OutputError
-    from mevlip.core.tables import shorten, table
+    from mevlip.core.tables import table
     from mevlip_validation import output
     from mevlip_validation.phi.scan import scan
 
@@ -294,7 +294,7 @@ def scan_phi(paths: tuple[Path, ...], json_file: Path | None, quiet: bool) -> No
         output.write_json(found.as_json(), json_file)
     if found.findings:
         rows = [
-            (one.file, shorten(one.place, 60), one.kind, shorten(one.finding, 40))
+            (one.file, visible(one.place, 60), one.kind, visible(one.finding, 40))
             for one in found.findings[:_MOST_SHOWN]
         ]
         click.echo(table(("file", "place", "kind", "finding (masked)"), rows))

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mevlip.checkpoints.records import RECORD_LIMIT, first_error, read_bytes
+from mevlip.checkpoints.records import RECORD_LIMIT, first_error
 from mevlip.core.errors import CheckpointError
+from mevlip.core.files import read_bounded
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -40,7 +41,7 @@ def lora_settings(path: Path) -> dict[str, Any]:
     """
     owner = f"adapter {path.parent.name!r}: {path}"
     try:
-        content = json.loads(read_bytes(path, RECORD_LIMIT))
+        content = json.loads(read_bounded(path, RECORD_LIMIT))
         if not isinstance(content, dict):
             raise ValueError("it is not an object")
     except (OSError, ValueError, RecursionError) as error:

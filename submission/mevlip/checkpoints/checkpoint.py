@@ -24,6 +24,7 @@ from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import adapter_fingerprint, base_fingerprint
 from mevlip.checkpoints.probes import PROBE_NAME, Probe
 from mevlip.checkpoints.records import (
+    LINE_LIMIT,
     MANIFEST_LIMIT,
     MEBIBYTE,
     RECORD_LIMIT,
@@ -32,13 +33,12 @@ from mevlip.checkpoints.records import (
     FrozenModel,
     Line,
     first_error,
-    printable,
-    read_bytes,
     read_record,
 )
 from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_route
 from mevlip.core.errors import CheckpointError
-from mevlip.core.files import file_sha256, write_text_atomically
+from mevlip.core.files import file_sha256, read_bounded, write_text_atomically
+from mevlip.core.text import visible
 from mevlip.tasks import adapter_names
 
 MANIFEST_NAME = "manifest.json"
@@ -246,7 +246,7 @@ def stored_quantization(base: Path) -> dict[str, Any] | None:
     """
     path = base / "config.json"
     try:
-        config = json.loads(read_bytes(path, RECORD_LIMIT))
+        config = json.loads(read_bounded(path, RECORD_LIMIT))
         if not isinstance(config, dict):
             raise ValueError("not an object")
         stored: dict[str, Any] | None = config.get("quantization_config")
@@ -270,7 +270,7 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """
     path = folder / MANIFEST_NAME
     try:
-        content = read_bytes(path, MANIFEST_LIMIT)
+        content = read_bounded(path, MANIFEST_LIMIT)
         manifest = Manifest.model_validate_json(content)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not a valid manifest ({first_error(error)})", _REFETCH) from error
@@ -301,13 +301,14 @@ def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], obje
     for name in sorted(present):
         if name.endswith(CODE_SUFFIXES):
             raise CheckpointError(
-                f"{_owner(name)}{printable(name)} is a file that can run code when loaded",
+                f"{_owner(name)}{visible(name, LINE_LIMIT)} is a file that can run code when loaded",
                 "Keep weights as safetensors only.",
             )
     for name in sorted(listed - present):
         raise CheckpointError(f"{_owner(name)}{name} is missing from {folder}", _REFETCH)
     for name in sorted(present - listed):
-        raise CheckpointError(f"{_owner(name)}{printable(name)} is not listed in {folder / MANIFEST_NAME}", _REFETCH)
+        what = f"{_owner(name)}{visible(name, LINE_LIMIT)}"
+        raise CheckpointError(f"{what} is not listed in {folder / MANIFEST_NAME}", _REFETCH)
 
     def check(name: str) -> str | None:
         record, path = manifest.files[name], folder / name

@@ -6,12 +6,13 @@ Whoever writes a checkpoint may be a stranger, so neither its files' sizes nor t
 from __future__ import annotations
 
 from pathlib import Path
-from stat import S_ISREG
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mevlip.core.errors import CheckpointError
+from mevlip.core.files import read_bounded
+from mevlip.core.text import visible
 
 MEBIBYTE = 1 << 20
 MANIFEST_LIMIT = MEBIBYTE
@@ -21,7 +22,8 @@ RECORD_LIMIT = MEBIBYTE // 4
 TEXT_LIMIT = 64 * MEBIBYTE
 """Bytes of a file that is not weights; the largest tokenizer.json in use, Gemma 3's, has 33 MB."""
 
-_LINE_LIMIT = 200
+LINE_LIMIT = 200
+"""Characters of a text that is shown to people."""
 _ERROR_LIMIT = 200
 
 
@@ -37,28 +39,12 @@ def _one_line(text: str) -> str:
     return text
 
 
-Line = Annotated[str, Field(max_length=_LINE_LIMIT), AfterValidator(_one_line)]
+Line = Annotated[str, Field(max_length=LINE_LIMIT), AfterValidator(_one_line)]
 """Text that is shown to people: one printable line of at most 200 characters."""
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A sha256 in hexadecimal."""
 
 Record = TypeVar("Record", bound=FrozenModel)
-
-
-def read_bytes(path: Path, limit: int) -> bytes:
-    """Reads a file of at most so many bytes.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is larger, or is not a file: reading a pipe would never end.
-    """
-    if not S_ISREG(path.stat().st_mode):
-        raise ValueError("it is not a file")
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(f"it has more than {limit / MEBIBYTE:g} MiB")
-    return content
 
 
 def read_record(path: Path, kind: type[Record], what: str, remedy: str, owner: str = "") -> Record:
@@ -75,7 +61,7 @@ def read_record(path: Path, kind: type[Record], what: str, remedy: str, owner: s
         CheckpointError: The file is absent, too large, or breaks the contract.
     """
     try:
-        return kind.model_validate_json(read_bytes(path, RECORD_LIMIT))
+        return kind.model_validate_json(read_bounded(path, RECORD_LIMIT))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{owner}{path} is not a valid {what} ({first_error(error)})", remedy) from error
 
@@ -90,10 +76,4 @@ def first_error(error: Exception) -> str:
         text = error.strerror or type(error).__name__
     else:
         text = str(error)
-    return printable(text, _ERROR_LIMIT)
-
-
-def printable(text: str, limit: int = _LINE_LIMIT) -> str:
-    """Text from a checkpoint's files as it may stand in a message: escaped where it cannot be seen, and cut."""
-    shown = text if text.isprintable() else ascii(text)[1:-1]
-    return shown if len(shown) <= limit else f"{shown[:limit]}..."
+    return visible(text, _ERROR_LIMIT)

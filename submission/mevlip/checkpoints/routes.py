@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 
 from mevlip.answers.question_spec import BoxSpace
 from mevlip.checkpoints.fingerprints import AdapterFingerprint, BaseFingerprint
-from mevlip.checkpoints.records import FrozenModel, Line, printable, read_record
+from mevlip.checkpoints.records import LINE_LIMIT, FrozenModel, Line, read_record
 from mevlip.core.errors import CheckpointError
+from mevlip.core.text import visible
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 
 ROUTE_NAME = "route.json"
@@ -106,7 +107,7 @@ def read_route(adapter_folder: Path) -> Route:
     route = read_record(adapter_folder / ROUTE_NAME, Route, "route", remedy, owner)
     if route.adapter != adapter_folder.name:
         raise CheckpointError(
-            f"{owner}its {ROUTE_NAME} belongs to {printable(route.adapter)!r}",
+            f"{owner}its {ROUTE_NAME} belongs to {visible(route.adapter, LINE_LIMIT)!r}",
             "Put each route beside the adapter it was written for.",
         )
     return route

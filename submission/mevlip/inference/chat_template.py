@@ -16,8 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mevlip.checkpoints.records import printable
+from mevlip.checkpoints.records import LINE_LIMIT
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError
+from mevlip.core.text import visible
 from mevlip.inference.prompts import Prompt
 
 _PLACEHOLDER = "The question stands here."
@@ -131,7 +132,7 @@ def _answer(function: Callable[[], str], pipe: int) -> None:
         answer = f"!needs more than {_MEMORY >> 30} GiB of memory"
     except BaseException as error:  # noqa: BLE001 - whatever it is, the original reports it
         cause = error.cause if isinstance(error, MevlipError) else f"{type(error).__name__}: {error}"
-        answer = f"!cannot be rendered ({printable(cause)})"
+        answer = f"!cannot be rendered ({visible(cause, LINE_LIMIT)})"
     try:
         content = answer.encode("utf-8", "replace")
         while content:

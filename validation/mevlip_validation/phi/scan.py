@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mevlip.core.progress import Progress
+from mevlip.core.text import visible
 from mevlip_validation.phi.dicom import dicom_passages
 from mevlip_validation.phi.identifiers import Kind, find_identifiers, mask, mask_within
 from mevlip_validation.phi.passages import Passage, decode, read_passages
@@ -274,8 +275,8 @@ def _find(passage: Passage, file: str, found: Scan) -> None:
     else:
         spans = [(one.kind, text[one.start : one.end]) for one in find_identifiers(text, passage.label)]
     if spans or pictures:
-        shown, place = _shown(mask_within(file)), _shown(mask_within(passage.place))
-        found.findings += [Finding(shown, place, kind, _shown(mask(value))) for kind, value in spans]
+        shown, place = visible(mask_within(file)), visible(mask_within(passage.place))
+        found.findings += [Finding(shown, place, kind, visible(mask(value))) for kind, value in spans]
         for number, content in enumerate(pictures, 1):
             where = f"{place}, embedded picture {number}"
             try:
@@ -288,9 +289,4 @@ def _find(passage: Passage, file: str, found: Scan) -> None:
 
 
 def _leave_out(found: Scan, file: str, reason: str) -> None:
-    found.unexamined.append(Unexamined(_shown(mask_within(file)), _shown(reason)))
-
-
-def _shown(text: str) -> str:
-    """A text in one line that a terminal can print: names of files and fields may hold anything."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    found.unexamined.append(Unexamined(visible(mask_within(file)), visible(reason)))
