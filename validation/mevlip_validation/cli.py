@@ -286,6 +286,7 @@ def scan_phi(paths: tuple[Path, ...], json_file: Path | None, quiet: bool) -> No
     """
     from mevlip.core.errors import EnvironmentProblem, OutputError
     from mevlip.core.tables import table
+    from mevlip.core.text import visible
     from mevlip_validation import output
     from mevlip_validation.phi.scan import scan
 
