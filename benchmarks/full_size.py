@@ -212,7 +212,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
     with ExitStack() as stack:
         for place, name in (
             (product, "load_base"),
-            (product, "_load_adapters"),
+            (product, "load_adapters"),
             (product.VisionLanguageModel, "_prove_adapters"),
             (product.VisionLanguageModel, "_prove_routes"),
         ):

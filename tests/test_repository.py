@@ -38,7 +38,7 @@ def imported_at_top(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SUBMISSION, ids=lambda path: path.name)
 def test_only_the_model_imports_heavy_packages_at_the_top(path: Path) -> None:
-    if path.name not in ("model.py", "decoding.py"):  # decoding is imported by the model alone
+    if path.name not in ("model.py", "decoding.py", "loading.py"):  # the model alone imports the other two
         assert not imported_at_top(path) & HEAVY
 
 

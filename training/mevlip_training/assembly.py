@@ -164,7 +164,8 @@ def _quantize(base: Path, target: Path, quantization: Quantization) -> None:
     """
     if quantization.kind == "none":
         raise CheckpointError("The adapters' routes want an unquantized base", "Assemble without --quantize.")
-    from mevlip.inference.model import choose_device, load_base
+    from mevlip.inference.loading import load_base
+    from mevlip.inference.model import choose_device
 
     model = load_base(base, quantization, choose_device("auto"))
     target.mkdir(parents=True)

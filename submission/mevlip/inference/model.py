@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
-from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
-from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
+from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.checkpoints.probes import QUESTION, Probe, distance
-from mevlip.checkpoints.routes import Quantization, Route
+from mevlip.checkpoints.routes import Route
 from mevlip.core import memory
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.inference.completion import Generation, OutOfMemory
 from mevlip.inference.decoding import Grammars
 from mevlip.inference.encoder import PromptEncoder
+from mevlip.inference.loading import (
+    REFETCH,
+    RETRAIN,
+    describe_error,
+    is_out_of_memory,
+    load_adapters,
+    load_base,
+    naming_failures,
+    no_room,
+)
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.reading import grammar_of
 from mevlip.tasks import NO_ADAPTER
@@ -30,12 +38,8 @@ from mevlip.tasks import NO_ADAPTER
 if TYPE_CHECKING:
     from PIL import Image
 
-_REFETCH = "Fetch the base model again."
-_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "_STATUS_ALLOC_FAILED")
-"""What libraries write where memory ran out, in errors that have no type of their own."""
 _TOP, _FIXED = 16, 16
 """How many logits a known answer has: of the likeliest tokens, and of some evenly spaced in the vocabulary."""
-_RETRAIN = "Train or fetch this adapter again; prediction with a base that ignores it would be silently wrong."
 
 
 def choose_device(choice: str) -> torch.device:
@@ -83,9 +87,9 @@ class VisionLanguageModel:
         """
         model = load_base(checkpoint.base, checkpoint.quantization, device)
         eos = model.generation_config.eos_token_id
-        with _loading(f"The tokenizer or image processor in {checkpoint.base}", _REFETCH):
+        with naming_failures(f"The tokenizer or image processor in {checkpoint.base}", REFETCH):
             encoder = PromptEncoder(model.config.model_type, checkpoint.base)
-        model = _load_adapters(model, checkpoint)
+        model = load_adapters(model, checkpoint)
         loaded = cls(model, encoder, device)
         loaded._pin_decoding(eos)
         with _first_forward():
@@ -260,7 +264,7 @@ class VisionLanguageModel:
                 if tokens not in base:
                     base[tokens] = self._first_logits(NO_ADAPTER, route, question)[1]
                 if torch.equal(logits, base[tokens]):
-                    raise CheckpointError(f"adapter {name!r}: its logits equal the base model's", _RETRAIN)
+                    raise CheckpointError(f"adapter {name!r}: its logits equal the base model's", RETRAIN)
 
     def _first_logits(self, adapter: str, route: Route, question: str) -> tuple[tuple[int, ...], torch.Tensor]:
         """Asks an adapter, or the base alone, a question without an image.
@@ -277,9 +281,9 @@ class VisionLanguageModel:
             logits = self._model(**inputs.to(self.device), logits_to_keep=1).logits[0, -1].float().cpu()
         if not logits.isfinite().all():
             if adapter == NO_ADAPTER:
-                raise CheckpointError("The base model's logits are not finite", _REFETCH)
+                raise CheckpointError("The base model's logits are not finite", REFETCH)
             self._first_logits(NO_ADAPTER, route, question)  # is the base to blame?
-            raise CheckpointError(f"adapter {adapter!r}: its logits are not finite", _RETRAIN)
+            raise CheckpointError(f"adapter {adapter!r}: its logits are not finite", RETRAIN)
         return tuple(inputs["input_ids"][0].tolist()), logits
 
     def _prove_routes(self, routes: Iterable[Route]) -> None:
@@ -303,7 +307,7 @@ def _check_answer(name: str, probe: Probe, tokens: tuple[int, ...], logits: torc
             f"The chat template, the tokenizer or the route's prompt was changed: put it back, or {again}",
         )
     if max(probe.ids) >= len(logits):
-        raise CheckpointError(f"adapter {name!r}: its known answer holds a token that the base does not have", _RETRAIN)
+        raise CheckpointError(f"adapter {name!r}: its known answer holds a token that the base does not have", RETRAIN)
     off = probe.distance(logits[list(probe.ids)].tolist())
     if not off <= probe.tolerance:
         raise CheckpointError(
@@ -314,148 +318,6 @@ def _check_answer(name: str, probe: Probe, tokens: tuple[int, ...], logits: torc
         )
 
 
-def load_base(folder: Path, quantization: Quantization, device: torch.device) -> Any:
-    """Loads a base model in four bits, whether its files are quantized already or hold bfloat16.
-
-    Args:
-        folder: The base model's folder.
-        quantization: How the routes want it.
-        device: Where to.
-
-    Returns:
-        The transformers model, in evaluation mode.
-
-    Raises:
-        CheckpointError: The files are incomplete, do not belong together, or are quantized in another way.
-        EnvironmentProblem: It does not fit into the free memory.
-    """
-    from transformers import AutoModelForImageTextToText
-
-    wanted = _bitsandbytes(quantization)
-    stored = stored_quantization(folder)
-    if stored is not None:
-        _check_stored(folder, stored, wanted.to_dict() if wanted else {})
-    if device.type == "cpu":
-        _keep_four_bit_exact_on_cpu()
-    with _loading(f"The base model in {folder}", _REFETCH):
-        model, loading = AutoModelForImageTextToText.from_pretrained(
-            folder,
-            dtype=torch.bfloat16,
-            **({"quantization_config": wanted} if wanted and stored is None else {}),
-            # One explicit place for everything: nothing can be off-loaded unseen.
-            device_map={"": device},
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        keys = sorted(str(key) for key in loading.get(what) or ())
-        if keys:
-            raise CheckpointError(
-                f"The base model in {folder} has {len(keys)} {what.replace('_', ' ')}, such as {keys[0]}",
-                f"Its config.json and weights do not belong together. {_REFETCH}",
-            )
-    return model.eval()
-
-
-def _check_stored(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raises CheckpointError where a base is stored in other bits than its routes ask for."""
-    keys = (
-        "quant_method",
-        "load_in_4bit",
-        "bnb_4bit_quant_type",
-        "bnb_4bit_use_double_quant",
-        "bnb_4bit_compute_dtype",
-    )
-    for key in keys:
-        if stored.get(key) != wanted.get(key):
-            raise CheckpointError(
-                f"The base model in {folder} is stored with {key} {stored.get(key)!r}, its adapters' routes want "
-                f"{wanted.get(key)!r}",
-                "Assemble the checkpoint again from the unquantized base.",
-            )
-
-
-def _bitsandbytes(quantization: Quantization) -> Any:
-    if quantization.kind == "none":
-        return None
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=quantization.kind,
-        bnb_4bit_use_double_quant=quantization.double,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-
-
-def _keep_four_bit_exact_on_cpu() -> None:
-    """Turns off bitsandbytes' in-place repacking on CPUs with AVX512-BF16, which makes results differ by machine."""
-    import bitsandbytes.nn.modules
-
-    bitsandbytes.nn.modules.has_avx512bf16 = lambda: False
-
-
-def _load_adapters(model: Any, checkpoint: Checkpoint) -> Any:
-    from peft import PeftModel
-
-    wrapped = None
-    for name in checkpoint.routes:
-        folder = checkpoint.adapter(name)
-        with _loading(f"adapter {name!r}", _RETRAIN):
-            if wrapped is None:
-                wrapped = PeftModel.from_pretrained(model, folder, adapter_name=name, autocast_adapter_dtype=False)
-            else:
-                wrapped.load_adapter(folder, adapter_name=name, autocast_adapter_dtype=False)
-        _check_weights(wrapped, name, folder)
-    assert wrapped is not None, "a checkpoint has eight routes"  # noqa: S101 - by open_checkpoint
-    for parameter_name, parameter in wrapped.named_parameters():
-        if "lora_" in parameter_name:
-            parameter.data = parameter.data.to(torch.bfloat16)
-    return wrapped.eval()
-
-
-def _check_weights(model: Any, name: str, folder: Path) -> None:
-    """Raises CheckpointError unless file and model want the same keys, all values are finite and every B non-zero."""
-    from peft import get_peft_model_state_dict
-    from safetensors import safe_open
-
-    zero, broken = [], []
-    with safe_open(folder / WEIGHTS_NAME, framework="pt") as file:
-        stored = set(file.keys())
-        for key in sorted(stored):
-            weights = file.get_tensor(key)
-            # In bfloat16, as it is computed: a large float32 becomes infinite there.
-            if not weights.to(torch.bfloat16).isfinite().all():
-                broken.append(key)
-            elif "lora_B" in key and not weights.any():
-                zero.append(key)
-    wanted = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
-    for problem, keys in (("does not know", stored - wanted), ("misses", wanted - stored)):
-        if keys:
-            raise CheckpointError(
-                f"adapter {name!r}: its weights and the base model differ in {len(keys)} keys; "
-                f"the {'model' if keys <= stored else 'file'} {problem} {min(keys)}",
-                _RETRAIN,
-            )
-    if broken:
-        raise CheckpointError(f"adapter {name!r}: {broken[0]} holds values that are not finite", _RETRAIN)
-    if zero:
-        raise CheckpointError(f"adapter {name!r}: {zero[0]} is all zero, so it was never trained", _RETRAIN)
-
-
-@contextmanager
-def _loading(what: str, remedy: str) -> Iterator[None]:
-    """Names what could not be loaded; each library has errors of its own for a damaged file."""
-    try:
-        yield
-    except Exception as error:
-        if _is_out_of_memory(error):
-            raise _no_room(what) from error
-        raise CheckpointError(f"{what} cannot be loaded ({_describe(error)})", remedy) from error
-
-
 @contextmanager
 def _first_forward() -> Iterator[None]:
     """Names what keeps a loaded model from computing, such as a driver too old for the kernels."""
@@ -464,10 +326,10 @@ def _first_forward() -> Iterator[None]:
     except MevlipError:
         raise
     except Exception as error:
-        if _is_out_of_memory(error):
-            raise _no_room("What the model computes") from error
+        if is_out_of_memory(error):
+            raise no_room("What the model computes") from error
         raise ModelFailure(
-            f"The loaded model cannot compute ({_describe(error)})",
+            f"The loaded model cannot compute ({describe_error(error)})",
             "Check the GPU, its driver and the packages with `mevlip doctor`, or choose --device cpu.",
         ) from error
 
@@ -478,27 +340,6 @@ def _memory_that_runs_out() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise OutOfMemory(str(error)) from error
         raise
-
-
-def _no_room(what: str) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"{what} does not fit into the free memory",
-        "End other programs: InternVL3-8B needs about 9 GB of a GPU, or 12 GB of main memory without one. "
-        "`mevlip doctor` shows what is free.",
-    )
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out, of the GPU or of the host; libraries wrap that error while they load weights."""
-    while error is not None:
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in _NO_MEMORY):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
