@@ -70,7 +70,7 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
 
 def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    done = shell('cd "$1" && rmdir "$1" && mevlip predict inputs outputs', tmp_path / "gone")
+    done = shell('cd "$1" && rmdir "$1" && mevlip predict "$2" outputs', tmp_path / "gone", EXAMPLES)
     assert done.returncode == 3, done.stderr
     assert "The current folder no longer exists" in done.stderr and "Traceback" not in done.stderr
 

@@ -1,0 +1,1 @@
+"""Breaking runs on purpose; see `__main__`."""
