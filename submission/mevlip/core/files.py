@@ -9,7 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from mevlip.core.errors import EnvironmentProblem
@@ -17,6 +17,7 @@ from mevlip.core.errors import EnvironmentProblem
 LARGEST_LIST = 256 * 1024 * 1024
 """Most bytes of a predictions or explanations file that is read."""
 
+_LEAST = 1 << 20
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a device",
@@ -33,6 +34,15 @@ class NotReadable(OSError):
 
     def __init__(self, code: int, cause: str, path: Path) -> None:
         super().__init__(code, cause, str(path))
+
+
+class _Frugal(BufferedReader):
+    """A file that sets aside no more memory than it has bytes, however many a lying header makes its reader ask for."""
+
+    most: int
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None or size < 0 else min(size, self.most))
 
 
 def open_regular(path: Path, limit: int, inside: Path | None = None) -> BufferedReader:
@@ -61,7 +71,9 @@ def open_regular(path: Path, limit: int, inside: Path | None = None) -> Buffered
             raise NotReadable(errno.EINVAL, f"is {kind}, not a regular file", path)
         if status.st_size > limit:
             raise NotReadable(errno.EFBIG, _too_large(limit), path)
-        return os.fdopen(descriptor, "rb")
+        file = _Frugal(FileIO(descriptor, "rb"))
+        file.most = min(limit, max(status.st_size, _LEAST)) + 1  # files in /proc claim to be empty
+        return file
     except BaseException:
         os.close(descriptor)
         raise

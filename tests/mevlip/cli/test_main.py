@@ -333,3 +333,19 @@ def test_every_setting_has_a_variable_that_a_shell_can_set() -> None:
     variables = [option.envvar for option in cli.commands["predict"].params if option.envvar]
     assert "MEVLIP_CONSTRAIN" in variables
     assert all(str(variable).replace("_", "").isalnum() for variable in variables)
+
+
+def test_what_cannot_be_seen_is_escaped_in_the_table(tmp_path: Path) -> None:
+    hidden = "\x1b[2J\u202e\n"
+    rows = [record(hidden, hidden, Modality=hidden, Answer=hidden)]
+    (tmp_path / "p.json").write_text(json.dumps(rows))
+    done = run_mevlip("predictions", "show", tmp_path / "p.json")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 3
+    assert done.stdout.replace("\n", "").isprintable() and done.stdout.count("\\x1b[2J\\u202e\\n") == 4
+
+
+@pytest.mark.timeout(600)
+def test_a_pipe_is_not_a_predictions_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = run_mevlip("predictions", "show", tmp_path / "pipe")
+    assert done.returncode == 6 and "is a named pipe, not a regular file" in done.stderr

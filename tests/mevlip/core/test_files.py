@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mevlip.core.files import (
     draft_folder,
     file_sha256,
     link_or_copy,
+    open_regular,
     read_bounded,
     whole_folder,
     write_text_atomically,
@@ -191,3 +193,14 @@ def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     write_text_atomically(tmp_path / "loop", "new")
     assert (tmp_path / "loop").read_text() == "new" and not (tmp_path / "loop").is_symlink()
+
+
+def test_a_reader_that_asks_for_more_than_there_is_takes_no_memory(tmp_path: Path) -> None:
+    """As Pillow does for a JPEG 2000 whose header claims four gigabytes."""
+    (tmp_path / "small").write_bytes(b"12345")
+    tracemalloc.start()
+    with open_regular(tmp_path / "small", 1 << 40) as file:
+        assert file.read(1 << 36) == b"12345"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 22

@@ -59,6 +59,23 @@ def test_boxes_use_the_first_images_own_size(write_questions: Write) -> None:
     assert result.text == "[[0, 150, 500, 300]]"
 
 
+def test_boxes_of_a_large_image_are_in_its_original_pixels_although_the_model_sees_it_fitted(
+    write_questions: Write,
+) -> None:
+    root = write_questions([record("Where?")])
+    Image.new("RGB", (2000, 1500)).save(root / "Xray/set/imagesVal/a.png")
+    shown: list[tuple[int, int]] = []
+
+    class Watched(FakeModel):
+        def generate(self, prompts: Any, images: Any, *rest: Any) -> Generation:
+            shown.extend(image.size for row in images for image in row)
+            return super().generate(prompts, images, *rest)
+
+    _, [result] = run(Watched(lambda *_: "[[0, 500, 1000, 1000]]"), root, TaskType.DETECTION)
+    assert result.text == "[[0, 750, 2000, 1500]]"
+    assert shown == [(886, 665)], "within the route's 768 x 768 pixels"
+
+
 def test_the_first_image_sets_the_scale_of_boxes_where_a_question_has_several(write_questions: Write) -> None:
     root = write_questions([record("Where?", ["wide.png", "tall.png"]), record("Where?", ["tall.png", "wide.png"])])
     for name, size in (("wide.png", (500, 300)), ("tall.png", (200, 800))):

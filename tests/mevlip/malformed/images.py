@@ -120,6 +120,10 @@ def _bombs() -> dict[str, tuple[bytes, str]]:
             "more than the allowed",
         ),
         "JPEG of no lines": (_patched(picture("JPEG"), struct.pack(">HH", 30, 40), struct.pack(">HH", 0, 40)), ANY),
+        "JPEG 2000 with a box of four gigabytes": (
+            _patched(picture("JPEG2000"), b"\0\0\0-jp2h", b"\xff\xfe\0-jp2h"),
+            "image 'odd.png'",
+        ),
         "WebP of a huge canvas": (_patched(picture("WEBP"), picture("WEBP")[26:30], b"\xff\x3f\xff\x3f"), ANY),
     }
 

@@ -211,3 +211,19 @@ def test_what_is_not_installed_is_named(package: str, monkeypatch: pytest.Monkey
     monkeypatch.delitem(sys.modules, "mevlip_validation.report.charts", raising=False)
     with pytest.raises(EnvironmentProblem, match=rf"needs {package}.*me-vlip\[report\]"):
         write_report(tmp_path / "r.html", "t", tmp_path, Matched(()), [], [], {})
+
+
+def test_characters_that_cannot_be_seen_are_escaped(tmp_path: Path) -> None:
+    hidden = "\x1b[2J\u202e\ud800"
+    folder = tmp_path / "truth/Xray/set\x1b"
+    folder.mkdir(parents=True)
+    asked = record(f"Which?{hidden} A: This, B: That", f"{hidden}.png", Answer="A", Modality=hidden)
+    (folder / "x_questions_val.json").write_text(json.dumps([asked] * 2))
+    matched = match(read_truth(tmp_path / "truth"), [{**asked, "Answer": hidden}] * 2)
+    scores = score(matched.rows, {CONSTANT: constant_rows(matched.rows, matched.rows)}, 5)
+    write_report(tmp_path / "r.html", hidden, tmp_path / "truth", matched, evaluate_questions(matched.rows), scores, {})
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert not [char for char in page if not char.isprintable() and char not in "\n\t"]
+    for place in ("<title>Scores of", "<td>", "content"):
+        assert place in page
+    assert "\\x1b[2J\\u202e\\ud800" in page
