@@ -116,7 +116,7 @@ def journal(bench: Bench) -> Iterator[Promise]:
     """Journals that were cut off, overwritten and edited."""
     promise = Promise("a torn or edited journal costs the damaged lines only, and no altered answer is believed")
     output = bench.output()
-    bench.run(output, functools.partial(_kill_at_batch, 7))
+    bench.run(output, functools.partial(_kill_at_batch, len(_rows(bench.expected)) // 3))
     [path] = journals(output)
     content = path.read_bytes()
     source = random.Random(0)
