@@ -34,11 +34,11 @@ BATCH_SIZE: int = AnswerSettings.model_fields["batch_size"].default
 def one_by_one(folder: InputFolder, router: Router, model: Model, checkpoint: Checkpoint) -> Counters:
     """The baseline: everything anew for each question, in input order."""
     counters = Counters()
-    engine = Engine(model, checkpoint.routes, ImageStore(folder.root).load, counters)
+    load = ImageStore(folder.root).load
     start = router.forwards
     for question in folder.questions:
         item = route(question, "router", router.classify([question.text]), router.settings.threshold)
-        list(engine.run([Batch(item.adapter, item.task, (item,))]))
+        Engine(model, checkpoint.routes, load, counters).answer(Batch(item.adapter, item.task, (item,)))
     counters.router_forwards = router.forwards - start
     return counters
 

@@ -58,14 +58,18 @@ def answer(checkpoint: Path, folder: Path, out: Path, **options: Any) -> RunRepo
 
 @pytest.mark.parametrize("constrain", [True, False], ids=["constrained", "free"])
 def test_all_seven_tasks_are_answered_without_a_failure(thin_checkpoint: Path, tmp_path: Path, constrain: bool) -> None:
-    report = answer(thin_checkpoint, EXAMPLES, tmp_path, routing="declared", constrain=constrain)
+    """The first question of each data set of the examples."""
+    shutil.copytree(EXAMPLES, tmp_path / "in")
+    for path in (tmp_path / "in").rglob("*_val.json"):
+        path.write_text(json.dumps(json.loads(path.read_bytes())[:1]), "utf-8")
+    report = answer(thin_checkpoint, tmp_path / "in", tmp_path / "out", routing="declared", constrain=constrain)
     assert {result.task for result in report.answers} == set(TaskType)
-    assert len(report.answers) == 54
+    assert len(report.answers) == 18
     assert not [result for result in report.answers if result.failed]
     if constrain:
         unreadable = [result for result in report.answers if result.stage == "fallback"]
         assert {result.task for result in unreadable} <= {TaskType.DETECTION}, "random boxes may have no area"
-    assert report.counters.image_encodes == 63
+    assert report.counters.image_encodes == 21, "one question has three photos, one has two views"
 
 
 @needs_flare_data

@@ -196,7 +196,8 @@ def test_status_8_for_a_library_that_breaks_every_question(tmp_path: Path) -> No
 @pytest.mark.model
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
 def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "mevlip", "predict", str(EXAMPLES), str(tmp_path), "--batch-size", "1"]
+    arguments = ["predict", str(EXAMPLES), str(tmp_path), "--batch-size", "1", "--limit", "12"]
+    command = [sys.executable, "-m", "mevlip", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + HANG
     while not any(path.read_text().count('"answer"') >= 3 for path in journals(tmp_path)):
@@ -207,7 +208,7 @@ def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, se
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1].startswith("mevlip: error: Interrupted. Run the same command again")
     assert not (tmp_path / "predictions.json").exists()
-    again = run_mevlip("predict", EXAMPLES, tmp_path, "--batch-size", "1")
+    again = run_mevlip(*arguments)
     assert again.returncode == 0
     assert "answers are there from an earlier run" in again.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.json"]
