@@ -42,7 +42,8 @@ def output_folder(folder: Path) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     path = folder / LOCK_NAME
-    lock = FileLock(path, timeout=0)
+    # Left behind by a run that was killed, it has to be opened by any user of the folder.
+    lock = FileLock(path, timeout=0, mode=0o666)
     try:
         lock.acquire()
     except Timeout as error:

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from mevlip.core.errors import EnvironmentProblem
-from mevlip.runs.output import check_destination, output_folder
+from mevlip.runs.output import LOCK_NAME, check_destination, output_folder
 from tests.conftest import HANG, ROOT
 
 
 def test_the_folder_is_made_and_left_without_a_lock(tmp_path: Path) -> None:
     with output_folder(tmp_path / "a/b"):
         assert (tmp_path / "a/b").is_dir()
+        lock = (tmp_path / "a/b" / LOCK_NAME).stat()
+        assert lock.st_mode & 0o777 == 0o666, "another user's run can take over what a killed one left"
     assert list((tmp_path / "a/b").iterdir()) == []
 
 
