@@ -26,6 +26,7 @@ from mevlip.checkpoints.checkpoint import (
 )
 from mevlip.cli.main import main
 from mevlip.core.errors import CheckpointError
+from mevlip.core.text import visible
 from mevlip.predictor import Predictor
 from mevlip.settings import PredictorSettings
 from tests.altered_checkpoints import seal
@@ -165,7 +166,7 @@ def test_whatever_a_record_holds_the_error_is_one_printable_line(
     try:
         read_checkpoint(folder)
     except CheckpointError as error:
-        assert str(error).isprintable()
+        assert str(error) == visible(str(error)), "nothing in it is hidden; a no-break space is not"
         assert len(str(error)) < 2000
     finally:
         path.write_bytes(before)
