@@ -64,19 +64,22 @@ def open_regular(path: Path, limit: int, inside: Path | None = None) -> Buffered
     # Without O_NONBLOCK opening a pipe waits for its writer; the resolved path may no longer be a link.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if inside is not None else 0)
     descriptor = os.open(real, flags)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-            raise NotReadable(errno.EINVAL, f"is {kind}, not a regular file", path)
-        if status.st_size > limit:
-            raise NotReadable(errno.EFBIG, _too_large(limit), path)
-        file = _Frugal(FileIO(descriptor, "rb"))
-        file.most = min(limit, max(status.st_size, _LEAST)) + 1  # files in /proc claim to be empty
-        return file
-    except BaseException:
+    status = os.fstat(descriptor)
+    refusal = _refusal(status, limit)
+    if refusal:
         os.close(descriptor)
-        raise
+        raise NotReadable(*refusal, path)
+    file = _Frugal(FileIO(descriptor, "rb"))
+    file.most = min(limit, max(status.st_size, _LEAST)) + 1  # files in /proc claim to be empty
+    return file
+
+
+def _refusal(status: os.stat_result, limit: int) -> tuple[int, str] | None:
+    """Why an open file may not be read: an error number and the cause; None where it may."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        return errno.EINVAL, f"is {kind}, not a regular file"
+    return (errno.EFBIG, too_large(limit)) if status.st_size > limit else None
 
 
 def read_bounded(path: Path, limit: int, inside: Path | None = None) -> bytes:
@@ -88,11 +91,12 @@ def read_bounded(path: Path, limit: int, inside: Path | None = None) -> bytes:
     with open_regular(path, limit, inside) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise NotReadable(errno.EFBIG, _too_large(limit), path)
+        raise NotReadable(errno.EFBIG, too_large(limit), path)
     return content
 
 
-def _too_large(limit: int) -> str:
+def too_large(limit: int) -> str:
+    """What is wrong with a file of more bytes than allowed, as a predicate."""
     return f"is larger than the allowed {limit / 2**20:g} MiB"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import logging
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from mevlip.core.archives import BadMember, open_archive, read_member
 from mevlip.core.files import NotReadable, open_regular
 from mevlip.core.text import visible
 from mevlip.flare.images import (
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from mevlip.checkpoints.routes import ImageSettings
-
-MAX_DIRECTORY = 64 * 1024 * 1024
-"""Most bytes of an archive's directory, which is read as a whole: some 400,000 long names."""
 
 logger = logging.getLogger(__name__)
 
@@ -249,7 +246,7 @@ class ImageStore:
         for path in sorted(folder.glob("*.zip")):
             try:
                 file = self._resources.enter_context(open_regular(path, sys.maxsize, self._root))
-                archive = self._resources.enter_context(_open_archive(file))
+                archive = self._resources.enter_context(open_archive(file))
             except NotReadable as error:
                 logger.warning("%s: %s", path, error.strerror)
                 continue
@@ -332,35 +329,9 @@ def _content(location: _Location) -> Path | bytes:
     return location.path if location.member is None else _unpack(location)
 
 
-class _Directory(io.BufferedReader):
-    """An archive's file while its directory is read: zipfile reads as much at once as the archive says."""
-
-    most: int | None = MAX_DIRECTORY
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.most is not None and size is not None and size > self.most:
-            raise zipfile.BadZipFile(f"its directory has more than the allowed {self.most / 2**20:g} MiB")
-        return super().read(size)
-
-
-def _open_archive(file: io.BufferedReader) -> zipfile.ZipFile:
-    bounded = _Directory(file)
-    archive = zipfile.ZipFile(bounded)
-    bounded.most = None
-    return archive
-
-
 def _unpack(location: _Location) -> bytes:
-    archive, member = location.archive, location.member
-    assert archive is not None and member is not None  # noqa: S101 - the callers have looked
-    # Both sizes are the directory's word; what is read and unpacked below is bounded by them.
-    if max(member.file_size, member.compress_size) > MAX_BYTES:
-        raise ImageError(f"{member.file_size} bytes unpacked are more than the allowed {MAX_BYTES}")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ImageError("is packed by another method than deflate, whose memory has no bound")
+    assert location.archive is not None and location.member is not None  # noqa: S101 - the callers have looked
     try:
-        with archive.open(member) as file:
-            # A bare read() would unpack up to 2 GiB of a member that claims less.
-            return file.read(member.file_size)
-    except Exception as error:
-        raise ImageError(f"cannot be unpacked ({type(error).__name__}: {error})") from error
+        return read_member(location.archive, location.member, MAX_BYTES)
+    except BadMember as error:
+        raise ImageError(str(error)) from error

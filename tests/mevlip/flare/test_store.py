@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from mevlip.checkpoints.routes import ImageSettings
+from mevlip.core import archives
 from mevlip.flare import store as store_module
 from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.questions import Question
@@ -142,7 +143,7 @@ def test_a_bomb_is_not_unpacked(
 ) -> None:
     monkeypatch.setattr(store_module, "MAX_BYTES", len(picture) - 1)
     archive(folder, "imagesTr.zip", {"1.png": picture})
-    with pytest.raises(ImageError, match="more than the allowed"):
+    with pytest.raises(ImageError, match="larger than the allowed"):
         store.facts(asked(folder), "imagesTr/1.png")
 
 
@@ -298,7 +299,7 @@ def test_a_directory_larger_than_allowed_is_not_read(
 ) -> None:
     archive(folder, "imagesTr.zip", {f"{n}.png": b"x" for n in range(99)})
     archive(folder, "imagesVal.zip", {"1.png": picture})
-    monkeypatch.setattr(store_module._Directory, "most", 1000)
+    monkeypatch.setattr(archives._Directory, "most", 1000)
     with pytest.raises(ImageError, match="not found"):
         store.facts(asked(folder), "imagesTr/5.png")
     assert "imagesTr.zip: is not a readable archive (its directory has more than" in caplog.text

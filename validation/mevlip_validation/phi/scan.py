@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import stat
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mevlip.core.archives import BadMember, open_archive, read_member
+from mevlip.core.files import NotReadable, open_regular, read_bounded, real_path
 from mevlip.core.progress import Progress
 from mevlip.core.text import visible
 from mevlip_validation.phi.dicom import dicom_passages
@@ -121,7 +123,7 @@ def scan(paths: Sequence[Path], *, quiet: bool = False) -> Scan:
 
 def _walk(paths: Sequence[Path], found: Scan) -> Iterator[Path]:
     """Yields every regular file once, in the order of names."""
-    roots = [path.resolve() for path in paths]
+    roots = [real_path(path) for path in paths]
     seen: set[Path] = set()
 
     def fail(error: OSError) -> None:
@@ -134,13 +136,10 @@ def _walk(paths: Sequence[Path], found: Scan) -> Iterator[Path]:
             inside = _files_below(path, found, fail)
         for file in inside:
             try:
-                resolved = file.resolve()
+                resolved = real_path(file)
                 if file.is_symlink() and file not in paths:
                     if not any(resolved.is_relative_to(root) for root in roots):
                         _leave_out(found, str(file), "is a link that leaves the given folders")
-                    continue
-                if not stat.S_ISREG(resolved.stat().st_mode):
-                    _leave_out(found, str(file), "is not a regular file")
                     continue
             except OSError as error:
                 fail(error)
@@ -166,17 +165,15 @@ def _scan_file(path: Path, found: Scan) -> None:
     """Scans one file on the disk; an archive is read where it lies, however large it is."""
     name = str(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path, sys.maxsize) as file:
             if file.read(4).startswith(_ZIP) and zipfile.is_zipfile(file):
                 _find_in_name(path.name, name, found)
-                _scan_archive(path, name, found, 1, _Budget())
+                _scan_archive(file, name, found, 1, _Budget())
                 return
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_BYTES:
-                _leave_out(found, name, f"is larger than {MAX_BYTES} bytes")
-                return
-            file.seek(0)
-            content = file.read(MAX_BYTES)
+        content = read_bounded(path, MAX_BYTES)
+    except NotReadable as error:
+        _leave_out(found, name, str(error.strerror))
+        return
     except OSError as error:
         _leave_out(found, name, f"cannot be read ({error.strerror})")
         return
@@ -192,12 +189,12 @@ class _Budget:
     folders: set[str] = field(default_factory=set)
 
 
-def _scan_archive(source: Path | BytesIO, file: str, found: Scan, depth: int, budget: _Budget) -> None:
+def _scan_archive(source: BufferedReader | BytesIO, file: str, found: Scan, depth: int, budget: _Budget) -> None:
     if depth > MAX_DEPTH:
         _leave_out(found, file, f"lies deeper than {MAX_DEPTH} archives in each other")
         return
     try:
-        with zipfile.ZipFile(source) as archive:
+        with open_archive(source) as archive:
             found.examined["archives"] += 1
             if archive.comment:
                 _find(Passage("archive comment", archive.comment.decode("utf-8", "replace")), file, found)
@@ -220,19 +217,10 @@ def _scan_archive(source: Path | BytesIO, file: str, found: Scan, depth: int, bu
 def _scan_member(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: str, found: Scan, depth: int, budget: _Budget
 ) -> None:
-    # Read with a bound, a deflated member takes no more memory than its size in the directory, even if that is a lie.
-    if member.file_size > MAX_BYTES:
-        _leave_out(found, file, f"is larger than {MAX_BYTES} bytes")
-        return
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        _leave_out(found, file, "is packed in a way that is not examined")
-        return
     try:
-        with archive.open(member) as opened:
-            content = opened.read(member.file_size + 1)
-    except Exception as error:  # noqa: BLE001 - a member may be encrypted or damaged
-        reason = "is encrypted" if member.flag_bits & 1 else f"cannot be unpacked ({type(error).__name__})"
-        _leave_out(found, file, reason)
+        content = read_member(archive, member, MAX_BYTES)
+    except BadMember as error:
+        _leave_out(found, file, str(error))
         return
     _scan_content(PurePosixPath(member.filename).name, content, file, found, depth, budget)
 
