@@ -113,7 +113,7 @@ class Bench:
             status = error.exit_code
         except KeyboardInterrupt:
             status = ExitCode.INTERRUPTED
-        except BaseException:
+        except Exception:  # whatever it is, the parent compares the status
             logging.getLogger(__name__).exception("not foreseen")
         finally:
             os._exit(status)

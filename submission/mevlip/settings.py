@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mevlip.inference.batching import BATCH_TOKENS
 from mevlip.routing.policy import Routing
 
 Device = Literal["auto", "cuda", "cpu"]
@@ -39,7 +40,7 @@ class AnswerSettings(_Settings):
     """Least router confidence for a task's own adapter. Default: the checkpoint's."""
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Most questions per forward."""
-    batch_tokens: Annotated[int, Field(ge=1)] = 16_384
+    batch_tokens: Annotated[int, Field(ge=1)] = BATCH_TOKENS
     """Most tokens per forward: prompts and answers of all its questions, the shorter ones counted like the longest."""
     constrain: bool = True
     """Constrain decoding to the answers that a question allows; otherwise free text is parsed and repaired."""

@@ -25,7 +25,7 @@ from mevlip_validation.defaults import RESAMPLES, SEED
 if TYPE_CHECKING:
     from mevlip_validation.matching import By, Matched, Row
 
-_MOST_SHOWN = 200  # rows of a table that is no longer read beyond
+_MOST_SHOWN = 200  # rows; a longer table is cut on the terminal
 
 
 @click.command()

@@ -23,6 +23,7 @@ Shape = Literal["list", "object", ""]
 # A mark is a letter or a number, alone, in one of the styles `A:`, `A)`, `A.`, `(A)`.
 _MARK = re.compile(r"(?<![\w.\-])\(?([A-Za-z]|[0-9]{1,2})\s?([:.)])(?!\d)(?=\s*[^\s:.)])")
 _FIRST_MARKS = ("A", "a", "1")
+_LONGEST_MARK = len("(10) ")
 # A question of fact, not a request ("Can you name ...?").
 _FACT = re.compile(r"(?:is|are|was|were|does|do|did|has|have|had|should|(?:can|could)(?! you))\b.*\?$", re.IGNORECASE)
 _WORD = re.compile(r"[\w-]+")
@@ -89,6 +90,12 @@ class QuestionSpec:
         if either and (either.after_comma or (fact and not _THERE.match(last))):
             return either.words
         return ("Yes", "No") if fact else ()
+
+    @cached_property
+    def options_start(self) -> int:
+        """Where the options begin in `question`, their marks included; the text's length if it lists none."""
+        places = [place for label in self.labels if (place := self.question.rfind(label)) >= 0]
+        return max(min(places) - _LONGEST_MARK, 0) if places else len(self.question)
 
     @cached_property
     def several(self) -> bool:

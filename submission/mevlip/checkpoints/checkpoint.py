@@ -134,7 +134,7 @@ def find_checkpoint(choice: str | None) -> Path:
         choice: A folder, a name below `checkpoints`, or None for the first that exists of the medical one and the demo.
 
     Raises:
-        CheckpointError: There is no such folder, or it may not be read.
+        CheckpointError: The folder does not exist or cannot be read.
     """
     shelves = [folder / "checkpoints" for folder in (_current_folder(), Path(__file__).resolve().parents[3]) if folder]
     if choice:

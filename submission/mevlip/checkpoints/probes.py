@@ -29,7 +29,7 @@ a share of 0.012 of its effect). The base in place of the adapter is 0.19 to 12 
 the alpha 0.13 to 4.7, use_rslora 0.11 to 4.4, half the alpha 0.09 to 7.
 
 Not measured on a GPU, nor at InternVL3-8B's depth: rounding that grows as the root of the depth would give it 0.06. The
-tolerance is no finer because fingerprints find altered files exactly, while refusing a sound checkpoint costs a run.
+tolerance can be wide: fingerprints find altered files exactly, and refusing a sound checkpoint would cost a run.
 """
 
 Logits = Sequence[float]

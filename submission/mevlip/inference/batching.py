@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import NO_ADAPTER, TASKS, TaskType, adapter_names
 
+BATCH_TOKENS = 16_384
+"""Most tokens that go through the model together, where nobody says otherwise: two full windows of 8,192."""
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -10,7 +10,7 @@ from mevlip.checkpoints.routes import ImageSettings, Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
 from mevlip.flare.images import QuestionImages
 from mevlip.flare.questions import Question
-from mevlip.inference.batching import Batch, split_by_tokens
+from mevlip.inference.batching import BATCH_TOKENS, Batch, split_by_tokens
 from mevlip.inference.completion import Completion, Model, OutOfMemory
 from mevlip.inference.prompts import Prompt, build_prompt, cut_middle
 from mevlip.reading import fallback_answer, grammar_of, read_answer
@@ -109,7 +109,6 @@ _LEAST_TEXT = 1024
 """Tokens of a prompt that are not taken from its text, however many its images take."""
 _PROBE = "Which is it? A: This, B: That"
 _PROBE_TOKENS = 4
-_MARK_LENGTH = 5  # characters of an option's mark and what stands between it and its text, such as "(A) "
 _RESUME = "Finished answers are kept: fix the cause, which `mevlip doctor` may name, and run the same command again."
 
 
@@ -145,7 +144,7 @@ class Engine:
         load: ImageLoader,
         counters: Counters | None = None,
         constrain: bool = True,
-        batch_tokens: int = 16_384,
+        batch_tokens: int = BATCH_TOKENS,
     ) -> None:
         self._model = model
         self._constrain = constrain
@@ -200,7 +199,7 @@ class Engine:
 
         if count(text) > self._model.window - budget:
             room = max(self._model.window - budget, count("") + _LEAST_TEXT)
-            kept = cut_middle(text, _options_start(text), lambda part: count(part) <= room)
+            kept = cut_middle(text, QuestionSpec(text).options_start, lambda part: count(part) <= room)
             if kept != text:
                 problem = (
                     f"the question's text is too long for the model: {len(kept)} of {len(text)} characters are shown"
@@ -290,12 +289,6 @@ def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
     """
     parsed = fallback_answer(item.task, QuestionSpec(item.question.text), cause)
     return _answer(item, QuestionImages((), (), 0, ()), parsed, asked=asked, failed=True)
-
-
-def _options_start(text: str) -> int:
-    """Where the options of a question begin, or the end of its text where it lists none."""
-    places = [place for label in QuestionSpec(text).labels if (place := text.rfind(label)) >= 0]
-    return max(min(places) - _MARK_LENGTH, 0) if places else len(text)
 
 
 def _spec(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> QuestionSpec:

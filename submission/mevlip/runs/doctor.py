@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from mevlip.core import memory
 from mevlip.core.errors import MevlipError
 from mevlip.core.offline import go_offline
 from mevlip.predictor import Predictor
@@ -121,9 +122,9 @@ def _driver_version() -> str:
 
 
 def _memory() -> Finding:
-    page = os.sysconf("SC_PAGE_SIZE")
-    free, total = page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
-    return Finding("memory", "ok", f"{free / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB free, {os.cpu_count()} CPUs")
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = f"{memory.available() / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB free"
+    return Finding("memory", "ok", f"{free}, {os.cpu_count()} CPUs")
 
 
 def _checkpoint(settings: PredictorSettings) -> Iterator[Finding]:

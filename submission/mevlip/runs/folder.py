@@ -16,7 +16,7 @@ from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
-from mevlip.inference.batching import Batch, plan
+from mevlip.inference.batching import plan
 from mevlip.inference.engine import Answer, Counters, ImageLoader, give_up
 from mevlip.predictor import Predictor
 from mevlip.routing.policy import RoutedQuestion
@@ -111,14 +111,13 @@ def run_folder(
         with clock("route"):
             waiting = [question for question in questions if question.position not in answers]
             routed = predictor.route(waiting, settings, counters)
-        deaths = {position: journal.deaths.get(key, 0) for position, key in keys.items()}
-        lost = [item for item in routed if deaths[item.question.position] > 1]
-        answers |= {item.question.position: give_up(item, _DEADLY, asked=True) for item in lost}
-        batches = _plan(routed, deaths, settings.batch_size)
+        new, once, often = _by_deaths(routed, [journal.deaths.get(keys[item.question.position], 0) for item in routed])
+        answers |= {item.question.position: give_up(item, _DEADLY, asked=True) for item in often}
+        batches = [*plan(new, settings.batch_size), *plan(once, 1)]
         if batches and limit.left > 0:
             with clock("load"):
                 engine = predictor.engine(settings, _loader(store, perturbation), counters)
-            with clock("answer"), Progress("answering", len(routed) - len(lost), "questions", quiet) as progress:
+            with clock("answer"), Progress("answering", len(new) + len(once), "questions", quiet) as progress:
                 for batch in in_time(batches, limit):
                     journal.asking(keys[item.question.position] for item in batch.items)
                     made = engine.answer(batch)
@@ -144,14 +143,14 @@ def run_folder(
     return report
 
 
-def _plan(routed: Sequence[RoutedQuestion], deaths: Mapping[int, int], batch_size: int) -> list[Batch]:
-    """Lays out all questions but those that the program died on twice; those that it died on once come last, alone."""
-    by_deaths: dict[int, list[RoutedQuestion]] = {0: [], 1: []}
-    for item in routed:
-        by_deaths.get(deaths[item.question.position], []).append(item)
-    if by_deaths[1]:
-        logger.warning("an earlier run died while it asked %d questions; each is asked alone now", len(by_deaths[1]))
-    return [*plan(by_deaths[0], batch_size), *plan(by_deaths[1], 1)]
+def _by_deaths(routed: Sequence[RoutedQuestion], deaths: Sequence[int]) -> tuple[list[RoutedQuestion], ...]:
+    """Questions that the program never died on, that it died on once, to be asked last and alone, and more often."""
+    new, once, often = (
+        [item for item, number in zip(routed, deaths, strict=True) if min(number, 2) == wanted] for wanted in range(3)
+    )
+    if once:
+        logger.warning("an earlier run died while it asked %d questions; each is asked alone now", len(once))
+    return new, once, often
 
 
 def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> dict[str, Any]:

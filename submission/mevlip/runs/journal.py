@@ -29,10 +29,11 @@ from mevlip.flare.images import ImageError
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Answer
+from mevlip.runs.output import OWN_PREFIX
 
 logger = logging.getLogger(__name__)
 
-_PREFIX, _SUFFIX = ".mevlip-journal-", ".jsonl"
+_PREFIX, _SUFFIX = f"{OWN_PREFIX}journal-", ".jsonl"
 _LONGEST_LINE = 1 << 24  # bytes; an answer of the longest token budget takes a thousandth of it
 _ANSWER = TypeAdapter(Answer)
 _DEATHS = TypeAdapter(dict[str, int])
@@ -146,7 +147,8 @@ class _Content:
     """What a journal file holds.
 
     Attributes:
-        identity: What its answers depend on; None where there is no such file or its first line is damaged.
+        identity: What its answers depend on; None if the file does not exist or its
+            first line is damaged.
         done: Finished answers by question key.
         deaths: How often the program died on a question, the last run included.
         damaged: Lines that could not be used.
@@ -208,16 +210,18 @@ def _entry(line: bytes, salt: str) -> list[Any]:
         ValueError: The line is torn, or is not what was written.
     """
     found, _, text = line.decode().rstrip("\n").partition(" ")
-    if not line.endswith(b"\n") or len(found) != len(_checksum("", "")):
+    if not line.endswith(b"\n"):
         raise ValueError("torn")
+    entry = json.loads(text)
     if not salt:  # the first line holds its own
-        entry = json.loads(text)
-        if not isinstance(entry, list) or entry[:1] != ["run"] or len(entry) != 2 or not isinstance(entry[1], dict):
-            raise ValueError("no header")
-        salt = _digest(json.dumps(entry[1], sort_keys=True))
+        match entry:
+            case ["run", dict(identity)]:
+                salt = _digest(json.dumps(identity, sort_keys=True))
+            case _:
+                raise ValueError("no header")
     if found != _checksum(salt, text):
         raise ValueError("altered")
-    return list(json.loads(text))
+    return list(entry)
 
 
 def _digest(text: str) -> str:

@@ -15,7 +15,9 @@ from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.files import real_path, writing
 from mevlip.flare.questions import PREDICTIONS_NAME
 
-LOCK_NAME = ".mevlip-lock"
+OWN_PREFIX = ".mevlip-"
+"""How the names of a run's own files in the output folder begin; predictions.json is the result."""
+LOCK_NAME = f"{OWN_PREFIX}lock"
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ def output_folder(folder: Path) -> Iterator[None]:
         with writing(f"The output folder {folder}", _REMEDY):
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(_locked(folder))
-            for draft in (*folder.glob(f".{PREDICTIONS_NAME}.*.tmp"), *folder.glob(".mevlip-journal-*.tmp")):
+            for draft in (*folder.glob(f".{PREDICTIONS_NAME}.*.tmp"), *folder.glob(f"{OWN_PREFIX}*.tmp")):
                 draft.unlink(missing_ok=True)
         yield
 
@@ -80,7 +82,7 @@ def check_destination(path: Path, option: str, input_root: Path, output: Path) -
     """
     remedy = f"Name another file for {option}."
     real, source, target = map(real_path, (path, input_root, output))
-    if real.parent == target and (real.name == PREDICTIONS_NAME or real.name.startswith(".mevlip-")):
+    if real.parent == target and (real.name == PREDICTIONS_NAME or real.name.startswith(OWN_PREFIX)):
         raise EnvironmentProblem(f"{path} is the run's own file", remedy)
     if real.is_relative_to(source) and not (target != source and real.is_relative_to(target)):
         raise EnvironmentProblem(f"{path} lies in the input folder", remedy)

@@ -14,7 +14,7 @@ import torch
 
 from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
-from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.core.errors import ModelFailure
 from mevlip.inference.completion import Completion
 from mevlip.inference.decoding import Grammars
@@ -25,9 +25,8 @@ from mevlip.runs.report import RunReport
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.demo.scenes import draw_scene
 from mevlip_training.demo.wordings import DATASETS, DemoDataset
-from tests.conftest import DEMO, EXAMPLES, answer_folder
+from tests.conftest import EXAMPLES, answer_folder
 
-CPU = torch.device("cpu")
 TOKENS = 60
 UNDECIDED = "?"
 """Stands for the text of tokens that a grammar leaves undecided."""
@@ -67,16 +66,6 @@ def walk(
 @pytest.fixture(scope="module")
 def letters() -> Grammars:
     return Grammars(Letters(), TOKENS, [END])
-
-
-@pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return open_checkpoint(DEMO)
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> VisionLanguageModel:
-    return VisionLanguageModel.load(checkpoint, CPU)
 
 
 def test_letters_are_known_after_one_token(letters: Grammars) -> None:

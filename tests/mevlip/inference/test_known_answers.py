@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.checkpoints.probes import TOLERANCE, Probe
 from mevlip.core.errors import CheckpointError
 from mevlip.inference.model import VisionLanguageModel
@@ -18,18 +18,6 @@ from mevlip.predictor import load_model
 from mevlip.tasks import GENERALIST, NO_ADAPTER, adapter_names
 from tests.altered_checkpoints import scaled
 from tests.conftest import DEMO
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return open_checkpoint(DEMO)
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> VisionLanguageModel:
-    return VisionLanguageModel.load(checkpoint, CPU)
 
 
 @contextmanager

@@ -26,16 +26,6 @@ PICTURE = Image.linear_gradient("L").convert("RGB")
 Tensors = dict[str, torch.Tensor]
 
 
-@pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return open_checkpoint(DEMO)
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> VisionLanguageModel:
-    return VisionLanguageModel.load(checkpoint, CPU)
-
-
 def prompt(text: str, images: int = 1) -> Prompt:
     return Prompt(text, "", images)
 

@@ -1,4 +1,7 @@
-"""Lines as reports, answers, logs and tables of this field have them, without anything that identifies a patient."""
+"""Lines as reports, answers, logs and tables of this field have them, without anything that identifies a patient.
+
+`XXXX` and `___` are what public report collections put in place of names, dates and numbers.
+"""
 
 from __future__ import annotations
 
@@ -81,10 +84,10 @@ Accuracy 95.3 % [94.1, 96.4], p = 0.0012.
 Scores rose from 0.61 to 0.734 (20 %).
 Published between 1990 and 2020; FLARE 2025 Task 5.
 seed 2025, 1000 resamples
-BUSI_00012.png
-imagesTr/BUSI_00000.png
+BUSI_31415.png
+imagesTr/BUSI_31415.png
 imagesVal/bone_marrow_00079.jpg
-IU-XRay_CXR3030_IM-1405-0
+IU-XRay_CXR9271_IM-8182-0
 cell_00001.png, cell_00002.png
 ISIC_0024306.jpg
 patient64541/study1/view1_frontal.jpg

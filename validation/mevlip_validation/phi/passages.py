@@ -78,7 +78,7 @@ def lines(text: str, place: str = "", label: str = "") -> Iterator[Passage]:
 
     Args:
         text: The text.
-        place: Where it stands; a line's number is added where it has several, or where there is no place.
+        place: Where the text stands. Line numbers are added if it has several lines, or if this is empty.
         label: What it is called there.
     """
     header: list[str] = []
