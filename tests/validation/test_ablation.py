@@ -12,7 +12,7 @@ from mevlip.flare.questions import json_files
 from mevlip.predictor import Loads, Predictor
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, read_folders, render
-from mevlip_validation.cli import ablate as ablate_command
+from mevlip_validation.cli.ablate import ablate as ablate_command
 from mevlip_validation.matching import Row
 from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from mevlip.core.errors import EnvironmentProblem, ExitCode, OutputError
-from mevlip_validation.cli import scan_phi
+from mevlip_validation.cli.scan_phi import scan_phi
 from tests.conftest import EXAMPLES
 
 REPORT = "Patient: Jane Doe\nMRN: 1234567, seen on 2021-03-04\n"

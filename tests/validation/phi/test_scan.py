@@ -19,7 +19,7 @@ from PIL import Image
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 
-from mevlip_validation.cli import score
+from mevlip_validation.cli.score import score
 from mevlip_validation.phi import scan as scanning
 from mevlip_validation.phi.dicom import ATTRIBUTES
 from mevlip_validation.phi.identifiers import Kind, mask

@@ -1,0 +1,1 @@
+"""Commands of the validation package, one file each; pyproject.toml announces them."""
