@@ -95,7 +95,7 @@ NOTES: Mapping[Year, str] = {
     ),
     "2026": (
         "Official tables as their READMEs give them, pooled by task, closest to board2026; not reproduced here. The "
-        "sets have different names; that they hold the same questions is not known. Codabench shows one composite number of "
+        "sets have different names; that they hold the same questions is not known. Codabench shows one number of "
         "unknown formula: .4027 for the untuned MedGemma baseline, .48 for the leader when it was read."
     ),
 }
