@@ -26,7 +26,7 @@ _MOST_SHOWN = 20  # answers that could not be read
 @click.option("--out", required=True, type=OUTPUT_FILE, metavar="FILE", help="The rewritten predictions file.")
 @settings_options(PredictorSettings, ["checkpoint"])
 def format_command(predictions: Path, input_folder: Path, out: Path, checkpoint: str | None) -> None:
-    """Rewrite anybody's PREDICTIONS so that all evaluators read them.
+    """Rewrite any PREDICTIONS so that all evaluators read them.
 
     Each Answer is read as the predictor reads its model's text, and written in the one form that every public
     evaluator reads; rows come in the order of the input. A table says for each evaluator how many answers it reads
