@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,20 @@ QUESTIONS = {
 }
 
 
-def make_row(task: TaskType, prediction: str | None, target: str, dataset: str = "one", image: str = "a.png") -> Row:
-    """A row of a data set without files."""
+def make_row(task: TaskType, prediction: Any, target: Any, dataset: str = "one", image: str = "a.png") -> Row:
+    """A row of a data set without files; a prediction of None is absent."""
     question = QUESTIONS.get(task, "How much?")
-    return Row(dataset, task, "X-ray", (image,), question, target, prediction, f"{dataset}[0]", Path())
+    return Row(
+        dataset,
+        task,
+        "X-ray",
+        (image,),
+        question,
+        target,
+        () if prediction is None else (prediction,),
+        f"{dataset}[0]",
+        Path(),
+    )
 
 
 def scoring_of(task: TaskType, protocol: str, measure: int = 0) -> Scoring:
@@ -32,8 +43,11 @@ def scoring_of(task: TaskType, protocol: str, measure: int = 0) -> Scoring:
 
 
 def scores_of(task: TaskType, rows: list[Row]) -> dict[str, float]:
-    """What each protocol makes of rows of a task, by its first measure."""
-    return {one.protocol: score_of(one.statistic(rows), len(rows)) for one in scorings(task, metrics_of(task).main)}
+    """What each protocol makes of rows of a task, by its first measure; board2026 reads as flare25 does."""
+    found = {one.protocol: score_of(one.statistic(rows), len(rows)) for one in scorings(task, metrics_of(task).main)}
+    board = found.pop("board2026", None)
+    assert board is None or board == found["flare25"] or isnan(board) == isnan(found["flare25"])
+    return found
 
 
 def make_explanation(answer: str, task: TaskType, adapter: str, **known: Any) -> Explanation:

@@ -42,13 +42,17 @@ def test_missing_repeated_and_surplus_rows_are_told_apart() -> None:
     matched = match(truths(ONE, TWO), [{**ONE, "Answer": "A"}, {**ONE, "Answer": "B"}, record("Another?")])
     assert (matched.missing, matched.duplicates, matched.surplus) == (("f[1]",), ("[1]",), ("[2]",))
     assert said(matched) == ["A", None]
-    assert matched.rows[0].duplicate_predictions == ("B",)
+    assert matched.rows[0].answers == ("A", "B")
 
 
 def test_equal_questions_of_the_truth_are_answered_in_order() -> None:
     matched = match(truths(ONE, ONE), [{**ONE, "Answer": text} for text in ("A", "B", "C")])
     assert said(matched) == ["A", "B"]
-    assert [row.duplicate_predictions for row in matched.rows] == [(), ("C",)]
+    assert matched.duplicates == ("[2]",)
+    assert [(row.answers, row.turn, row.is_last) for row in matched.rows] == [
+        (("A", "B", "C"), 0, False),
+        (("A", "B", "C"), 1, True),
+    ]
 
 
 def test_by_position_the_texts_do_not_matter() -> None:

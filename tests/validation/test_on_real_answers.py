@@ -43,7 +43,9 @@ def perfect(truths: list[Truth]) -> tuple[Row, ...]:
 def main_scores(rows: list[Row] | tuple[Row, ...], task: TaskType) -> dict[str, float]:
     mine = [row for row in rows if row.task is task]
     found = score(mine, resamples=1)
-    return {one.scoring.protocol: one.estimate.value for one in found if one.measure == found[0].measure}
+    main = {one.scoring.protocol: one.estimate.value for one in found if one.measure == found[0].measure}
+    main.pop("board2026", None)  # reads as flare25 does
+    return main
 
 
 def of_task(rows: tuple[Row, ...], task: TaskType) -> list[Row]:
@@ -81,7 +83,7 @@ def test_the_constant_counter_errs_as_arithmetic_says(perfect: tuple[Row, ...]) 
 def test_a_dropped_row_is_free_in_2025_and_wrong_elsewhere(perfect: tuple[Row, ...]) -> None:
     for task in (TaskType.CLASSIFICATION, TaskType.DETECTION, TaskType.COUNTING):
         rows = of_task(perfect, task)
-        rows[0] = replace(rows[0], prediction=None)
+        rows[0] = replace(rows[0], answers=())
         found = main_scores(rows, task)
         best = 1 if TASKS[task].direction == "higher" else 0
         assert found["flare25"] == best
@@ -90,24 +92,24 @@ def test_a_dropped_row_is_free_in_2025_and_wrong_elsewhere(perfect: tuple[Row, .
 
 def test_a_repeated_row_counts_by_its_last_answer_in_2025_only(perfect: tuple[Row, ...]) -> None:
     rows = of_task(perfect, TaskType.CLASSIFICATION)
-    rows[0] = replace(rows[0], duplicate_predictions=("no such option",))
+    rows[0] = replace(rows[0], answers=(*rows[0].answers, "no such option"))
     found = main_scores(rows, TaskType.CLASSIFICATION)
     assert found["flare25"] < 1 and found["flare26"] == found["macro"] == 1
 
 
 def test_a_full_stop_costs_all_but_those_who_read_what_is_meant(perfect: tuple[Row, ...]) -> None:
     rows = of_task(perfect, TaskType.CLASSIFICATION)
-    stopped = [replace(row, prediction=f"{row.prediction}.") for row in rows]
+    stopped = [replace(row, answers=(f"{row.prediction}.",)) for row in rows]
     assert main_scores(stopped, TaskType.CLASSIFICATION) == {"flare25": 0, "flare26": 0, "macro": 1}
-    numbers = [replace(row, prediction=f"{row.prediction}.") for row in of_task(perfect, TaskType.COUNTING)]
+    numbers = [replace(row, answers=(f"{row.prediction}.",)) for row in of_task(perfect, TaskType.COUNTING)]
     assert main_scores(numbers, TaskType.COUNTING) == {"flare25": 0, "flare26": 0, "macro": 0}
-    words = [replace(row, prediction=f"{row.prediction} cells") for row in of_task(perfect, TaskType.COUNTING)]
+    words = [replace(row, answers=(f"{row.prediction} cells",)) for row in of_task(perfect, TaskType.COUNTING)]
     assert main_scores(words, TaskType.COUNTING) == {"flare25": math.inf, "flare26": 0, "macro": 0}
 
 
 def test_a_flat_box_costs_2025_only(perfect: tuple[Row, ...]) -> None:
     rows = [row for row in of_task(perfect, TaskType.DETECTION) if len(json.loads(row.target)) == 1]
-    flat = [replace(row, prediction=json.dumps(json.loads(row.target)[0])) for row in rows]
+    flat = [replace(row, answers=(json.dumps(json.loads(row.target)[0]),)) for row in rows]
     assert main_scores(flat, TaskType.DETECTION) == {"flare25": 0, "flare26": 1, "macro": 1}
     one = [flat[0], *rows[1:]]
     # The flat row holds four items that match nothing, beside the true box that is not found.

@@ -31,8 +31,8 @@ def constant_rows(rows: Sequence[Row], known: Iterable[Row]) -> list[Row]:
     return [
         replace(
             row,
-            prediction=constants.get((row.dataset, row.task), TASKS[row.task].fallback),
-            duplicate_predictions=(),
+            answers=(constants.get((row.dataset, row.task), TASKS[row.task].fallback),),
+            turn=0,
             explanation=None,
             judgments={},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 
 Numbers = tuple[float, ...]
 Instances = dict[str, list[Numbers]]
@@ -11,14 +12,19 @@ Labeled = tuple[str, Numbers]
 
 
 def iou(first: Numbers, second: Numbers) -> float:
-    """Shared area over joint area, 0 to 1; 0 where either is not a box."""
+    """Shared area over joint area, 0 to 1; 0 where either is not a box, or where numbers are too great to tell."""
     if len(first) != 4 or len(second) != 4:
         return 0.0
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    joint = _area(first) + _area(second) - shared
-    return shared / joint if joint > 0 else 0.0
+    if not (width > 0 and height > 0):
+        return 0.0
+    try:
+        shared = width * height
+        share = shared / (_area(first) + _area(second) - shared)
+    except (OverflowError, ZeroDivisionError):
+        return 0.0
+    return 0.0 if isnan(share) else share
 
 
 def match_by_target(target: Sequence[Numbers], predicted: Sequence[Numbers], threshold: float) -> int:
@@ -35,7 +41,7 @@ def match_by_target(target: Sequence[Numbers], predicted: Sequence[Numbers], thr
 def match_by_overlap(
     target: Sequence[Labeled], predicted: Sequence[Labeled], threshold: float, strictly: bool = False
 ) -> int:
-    """Matches where the greatest overlap comes first, from the threshold on.
+    """Matches where the greatest overlap comes first, from the threshold on; of equal overlaps the first boxes'.
 
     Args:
         target: True boxes with labels.

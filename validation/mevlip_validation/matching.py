@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,11 +36,12 @@ class Row:
         modality: Its Modality field.
         images: Its image names.
         question: Its text.
-        target: The true answer, as text.
-        prediction: The predicted answer, as text; None where there is none.
+        truth: The true Answer, as it stands in the file.
+        answers: Every predicted Answer to these images and this question, as they stand in the file, in its order.
         place: File and record number of the truth.
         folder: Folder of the question file, below which the images lie.
-        duplicate_predictions: Further answers to the same question, of which FLARE 2025's evaluator takes the last.
+        turn: Which of the answers is this row's own: equal questions are answered in order.
+        is_last: Whether no later truth has these images and this question; FLARE 2025's evaluator knows the last only.
         explanation: How the answer came about, as `mevlip predict --explanations` writes it; None where not known.
         judgments: Scores by model-based scorers, by the scorer's name.
     """
@@ -50,11 +51,12 @@ class Row:
     modality: str
     images: tuple[str, ...]
     question: str
-    target: str
-    prediction: str | None
+    truth: Any
+    answers: tuple[Any, ...]
     place: str
     folder: Path
-    duplicate_predictions: tuple[str, ...] = ()
+    turn: int = 0
+    is_last: bool = True
     explanation: Explanation | None = None
     judgments: Mapping[str, float] = field(default_factory=dict)
 
@@ -62,6 +64,21 @@ class Row:
     def cluster(self) -> tuple[str, str]:
         """Questions about one image are not independent; they are resampled together."""
         return self.dataset, self.images[0] if self.images else self.place
+
+    @cached_property
+    def target(self) -> str:
+        """The true answer as text."""
+        return as_text(self.truth)
+
+    @cached_property
+    def prediction(self) -> str | None:
+        """The predicted answer as text; None where there is none."""
+        return as_text(self.answers[self.turn]) if self.turn < len(self.answers) else None
+
+    @property
+    def answer(self) -> Any:
+        """The row's own answer as it stands in the file; None where there is none."""
+        return self.answers[self.turn] if self.turn < len(self.answers) else None
 
     @cached_property
     def spec(self) -> QuestionSpec:
@@ -149,7 +166,7 @@ def truths_of(folder: AnsweredFolder) -> tuple[Truth, ...]:
     for problem in folder.problems:
         logger.warning("%s", problem)
     truths = tuple(Truth(row.where, row.question.folder, {**row.truth, "Answer": row.answer}) for row in folder.rows)
-    answered = [truth for truth in truths if _as_text(truth.record.get("Answer")).strip()]
+    answered = [truth for truth in truths if as_text(truth.record.get("Answer")).strip()]
     if not any(parse_task_type(truth.record.get("TaskType")) for truth in answered):
         known = " with a known TaskType" if answered else ""
         raise InputError(f"{folder.root} has no answered questions{known}", _NO_TRUTH)
@@ -202,18 +219,26 @@ def match(
         answered: list[object] = list(range(len(predictions)))
     else:
         questions, answered = [_key(truth.record) for truth in truths], [_key(record) for record in predictions]
-    answers, surplus = _assign(questions, answered)
-    rows, missing, duplicates, unscored = [], [], [], []
-    for truth, mine in zip(truths, answers, strict=True):
-        duplicates += mine[1:]
+    found = _group(answered)
+    last = {key: index for index, key in enumerate(questions)}
+    turns: Counter[object] = Counter()
+    rows: list[Row] = []
+    missing, duplicates, unscored = list[str](), list[int](), list[str]()
+    for number, (truth, key) in enumerate(zip(truths, questions, strict=True)):
+        places, turn = found.get(key, ()), turns[key]
+        turns[key] += 1
+        is_last = last[key] == number
+        duplicates += places[turn + 1 :] if is_last else ()
         task = parse_task_type(truth.record.get("TaskType"))
-        if task is None or not _as_text(truth.record.get("Answer")).strip():
+        if task is None or not as_text(truth.record.get("Answer")).strip():
             unscored.append(truth.place)
             continue
-        if not mine:
+        if turn >= len(places):
             missing.append(truth.place)
-        texts = [_as_text(predictions[index].get("Answer")) for index in mine]
-        rows.append(_row(truth, task, texts, explanations[mine[0]] if explanations and mine else None))
+        answers = tuple(predictions[place].get("Answer") for place in places)
+        explanation = explanations[places[turn]] if explanations and turn < len(places) else None
+        rows.append(_row(truth, task, answers, turn, is_last, explanation))
+    surplus = [place for key, places in found.items() if key not in last for place in places]
     return Matched(tuple(rows), tuple(missing), _places(duplicates), _places(surplus), tuple(unscored))
 
 
@@ -230,24 +255,17 @@ def _check_explanations(explanations: Sequence[Explanation], predictions: Sequen
             )
 
 
-def _assign(questions: Sequence[object], answered: Sequence[object]) -> tuple[list[list[int]], list[int]]:
-    """Finds each question's answers by their places, and the answers that belong to no question.
-
-    Equal questions get equal answers in order; what is left over of them goes to the last.
-    """
-    waiting: dict[object, list[int]] = defaultdict(list)
-    for index, key in enumerate(answered):
-        waiting[key].append(index)
-    last = {key: index for index, key in enumerate(questions)}
-    found = []
-    for index, key in enumerate(questions):
-        mine = waiting[key]
-        found.append(mine[:] if last[key] == index else mine[:1])
-        del mine[: len(found[-1])]
-    return found, [index for mine in waiting.values() for index in mine]
+def _group(keys: Sequence[object]) -> dict[object, list[int]]:
+    """The places of each key."""
+    found: dict[object, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        found[key].append(place)
+    return dict(found)
 
 
-def _row(truth: Truth, task: TaskType, predictions: Sequence[str], explanation: Explanation | None) -> Row:
+def _row(
+    truth: Truth, task: TaskType, answers: tuple[Any, ...], turn: int, is_last: bool, explanation: Explanation | None
+) -> Row:
     record = truth.record
     return Row(
         dataset=visible(truth.folder.name),
@@ -255,11 +273,12 @@ def _row(truth: Truth, task: TaskType, predictions: Sequence[str], explanation: 
         modality=str(record.get("Modality", "")),
         images=_names(record.get("ImageName")),
         question=str(record.get("Question")),
-        target=_as_text(record.get("Answer")),
-        prediction=predictions[0] if predictions else None,
-        duplicate_predictions=tuple(predictions[1:]),
+        truth=record.get("Answer"),
+        answers=answers,
         place=truth.place,
         folder=truth.folder,
+        turn=turn,
+        is_last=is_last,
         explanation=explanation,
     )
 
@@ -288,6 +307,9 @@ def _places(indices: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"[{index}]" for index in sorted(indices))
 
 
-def _as_text(answer: Any) -> str:
-    """An Answer field as the evaluators read it: text as it is, other JSON as text."""
-    return answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer)
+def as_text(answer: Any) -> str:
+    """An Answer field as text: text as it is, null as none, other JSON values as JSON."""
+    try:
+        return answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer)
+    except RecursionError:  # lists in lists without end
+        return ""

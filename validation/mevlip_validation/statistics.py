@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import nan
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -66,25 +67,31 @@ class MicroF1:
         found: Predicted items that are true.
         predicted: Items predicted.
         true: True items.
+        counted: Whether the question counts at all.
+        of_nothing: The score of questions that count but have no items.
     """
 
     found: tuple[int, ...]
     predicted: tuple[int, ...]
     true: tuple[int, ...]
+    counted: tuple[bool, ...]
+    of_nothing: float = nan
 
     @classmethod
-    def of(cls, counts: Iterable[tuple[int, int, int]]) -> Self:
-        """From found, predicted and true items of each question, at least one."""
-        found, predicted, true = zip(*counts, strict=True)
-        return cls(found, predicted, true)
+    def of(cls, counts: Iterable[tuple[int, int, int] | None], of_nothing: float = nan) -> Self:
+        """From found, predicted and true items of each question, at least one; None leaves a question out."""
+        known = list(counts)
+        found, predicted, true = zip(*(count or (0, 0, 0) for count in known), strict=True)
+        return cls(found, predicted, true, tuple(count is not None for count in known), of_nothing)
 
     def scores(self, weights: Weights) -> Scores:
         """See `Statistic`."""
-        found, predicted, true = (
-            weights @ np.array(part, dtype=float) for part in (self.found, self.predicted, self.true)
+        found, predicted, true, counted = (
+            weights @ np.array(part, dtype=float) for part in (self.found, self.predicted, self.true, self.counted)
         )
+        without = np.where(counted > 0, self.of_nothing, np.nan)
         with np.errstate(invalid="ignore"):
-            return np.where(predicted + true > 0, 2 * found / (predicted + true), np.nan)
+            return np.where(predicted + true > 0, 2 * found / (predicted + true), without)
 
 
 @dataclass(frozen=True)

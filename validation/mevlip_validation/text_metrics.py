@@ -30,7 +30,8 @@ _SPREAD = 6.0
 
 Grams = list[Counter[tuple[str, ...]]]
 
-_NO_LABEL = frozenset({"", "none", "n/a", "na", "null", "no finding", "no findings"})
+NO_LABEL = frozenset({"", "none", "n/a", "na", "null", "no finding", "no findings", "[]"})
+"""What flare26 takes for no label."""
 
 
 def fold(text: str) -> str:
@@ -41,7 +42,7 @@ def fold(text: str) -> str:
 def split_labels(text: str) -> frozenset[str]:
     """Labels of a text: split at semicolons, line breaks and bars where there is one, else at commas."""
     parts = re.split(r"[;\n|]", text) if re.search(r"[;\n|]", text) else text.split(",")
-    return frozenset(label for part in parts if (label := fold(part)) not in _NO_LABEL)
+    return frozenset(label for part in parts if (label := fold(part)) not in NO_LABEL)
 
 
 def package_version(package: str) -> str:

@@ -24,7 +24,7 @@ READERS: dict[str, Reader] = {one.name: one.reader for one in protocols() if one
 
 
 def test_the_protocols_have_a_fixed_order() -> None:
-    assert [one.name for one in protocols()] == ["flare25", "flare26", "macro", "qwen25", "qwen3"]
+    assert [one.name for one in protocols()] == ["flare25", "flare26", "board2026", "macro", "qwen25", "qwen3"]
     assert set(READERS) == set(NAMES)
 
 

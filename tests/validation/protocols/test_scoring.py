@@ -41,10 +41,10 @@ BOX, HALF = "[[0, 0, 10, 10]]", "[[0, 0, 10, 5]]"
         (DET, "[0, 0, 10, 10]", BOX, 0, 1),
         (DET, "[[0, 0, 10, 10], [20, 20, 30, 30]]", "[[0, 0, 10, 10], [20, 20, 30, 30]]", 1, 1),
         (DET, "[[0.0, 0.0, 10.0, 10.0]]", BOX, 1, 1),
-        (DET, f"```json\n{BOX}\n```", BOX, math.nan, 1),
+        (DET, f"```json\n{BOX}\n```", BOX, 0, 1),
         (DET, HALF, BOX, 0, 1),
         (INST, f'{{"1": {HALF}}}', f'{{"1": {BOX}}}', 1, 1),
-        (INST, f'{{"1": {BOX}, "2": [[1, 2', f'{{"1": {BOX}}}', math.nan, 1),
+        (INST, f'{{"1": {BOX}, "2": [[1, 2', f'{{"1": {BOX}}}', 0, 1),
         (INST, BOX, f'{{"1": {BOX}}}', 0, 1),
         (COUNT, "12 cells", "10", math.inf, 2),
         (COUNT, "many", "10", math.inf, 10),
@@ -79,16 +79,16 @@ def test_the_truth_against_itself_is_perfect(task: TaskType, truth: str, best: s
 
 
 def test_of_several_answers_2025_takes_the_last_and_2026_the_first() -> None:
-    row = replace(make_row(CLS, "B", "B"), duplicate_predictions=("A",))
+    row = replace(make_row(CLS, "B", "B"), answers=("B", "A"))
     assert scores_of(CLS, [row]) == {"flare25": 0, "flare26": 1, "macro": 1}
 
 
 def test_the_last_of_three_answers_counts_in_2025() -> None:
-    row = replace(make_row(CLS, "A", "B"), duplicate_predictions=("C", "B"))
+    row = replace(make_row(CLS, "A", "B"), answers=("A", "C", "B"))
     assert scores_of(CLS, [row]) == {"flare25": 1, "flare26": 0, "macro": 0}
-    labels = replace(make_row(MULTI, "Dental Caries", "Dental Caries"), duplicate_predictions=("x", "Pulp Diseases"))
+    labels = replace(make_row(MULTI, "", "Dental Caries"), answers=("Dental Caries", "x", "Pulp Diseases"))
     assert scores_of(MULTI, [labels]) == {"flare25": 0, "flare26": 1, "macro": 1}
-    count = replace(make_row(COUNT, "many", "10"), duplicate_predictions=("7 cells", "8"))
+    count = replace(make_row(COUNT, "many", "10"), answers=("many", "7 cells", "8"))
     assert scores_of(COUNT, [count])["flare25"] == 2
 
 
@@ -144,8 +144,8 @@ def test_signatures_name_what_was_computed() -> None:
         mine = [one.signature for measure in metrics_of(task).measures for one in scorings(task, measure)]
         assert len(set(mine)) == len(mine), "two measures of one task need two names"
         every += mine
-    assert "flare25/f1@iou>0.5,greedy-by-truth,micro|1" in every
-    assert "flare26/f1@iou>=0.5,identity-if-both,greedy-by-overlap,micro,with-instances|1" in every
+    assert "flare25/f1@iou>0.5,greedy-by-truth,micro|2" in every
+    assert "flare26/f1@iou>=0.5,identity-if-both,greedy-by-overlap,micro,with-instances|2" in every
 
 
 def test_matching_rules_on_boxes_worked_by_hand() -> None:

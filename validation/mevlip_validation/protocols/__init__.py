@@ -16,7 +16,7 @@ from mevlip_validation.protocols.base import Formula, Protocol, Reader, Scoring
 
 __all__ = ["Formula", "Protocol", "Reader", "Scoring", "protocols", "scoring_protocols", "scorings"]
 
-_ORDER = ("flare25", "flare26", "macro", "qwen25", "qwen3")
+_ORDER = ("flare25", "flare26", "board2026", "macro", "qwen25", "qwen3")
 """The order of those that come with the package; others follow by name."""
 _SHARED = ("base", "misreadings")
 

@@ -13,8 +13,6 @@ from mevlip_validation.metrics.base import Measure
 from mevlip_validation.statistics import Statistic
 
 Rows = Sequence[Row]
-VERSION = 1
-"""Raised whenever a protocol gives another score for the same files."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,14 @@ class Reader:
     Attributes:
         choice: What a classification answer is compared as.
         labels: The labels of a multi-label answer, as they are compared.
-        boxes: The boxes of a detection answer; a box that is not four numbers stays as it is and matches nothing.
+        boxes: The boxes of a detection answer; one that is not four numbers is empty and matches nothing.
         instances: Boxes by identity; the empty identity holds boxes that are matched whatever they are.
         count: A count.
         measurement: A measurement.
     """
 
     choice: Callable[[str], str]
-    labels: Callable[[str], frozenset[str]]
+    labels: Callable[[str], frozenset[str] | None]
     boxes: Callable[[str], list[Numbers] | None]
     instances: Callable[[str], Instances | None]
     count: Callable[[str], float | None]
@@ -64,12 +62,14 @@ class Scoring:
 
     Attributes:
         protocol: The protocol's name.
+        version: The protocol's version.
         how: The measure with its conditions.
         statistic: Turns rows into contributions, one per row.
         tasks: The tasks whose rows are pooled.
     """
 
     protocol: str
+    version: int
     how: str
     statistic: Callable[[Rows], Statistic] = field(compare=False)
     tasks: frozenset[TaskType]
@@ -77,7 +77,7 @@ class Scoring:
     @property
     def signature(self) -> str:
         """What was computed, in one word: scores of equal signatures can be compared."""
-        return f"{self.protocol}/{self.how}|{VERSION}"
+        return f"{self.protocol}/{self.how}|{self.version}"
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ class Protocol:
         scorers: How it scores each task that it knows; empty for an evaluator of which only the reading is known.
         default_scorer: How it scores every other task; None where it does not.
         judges: The model-based scorers of reports that belong to it.
+        version: Raised whenever it gives another score for the same files.
+        note: What a reader of its scores should know; empty where the evaluator is public.
         exceptions: Kinds of answers that it cannot read as meant, however they are written, with the reason; the
             kinds are those of `protocols.misreadings`.
     """
@@ -101,6 +103,8 @@ class Protocol:
     scorers: Mapping[TaskType, Scorer] = field(default_factory=dict)
     default_scorer: Scorer | None = None
     judges: tuple[str, ...] = ()
+    version: int = 1
+    note: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -117,7 +121,15 @@ class Protocol:
             formula = scorer(measure) if scorer else None
         if formula is None:
             return None
-        return Scoring(self.name, formula.how, formula.statistic, formula.pooled_with | {task})
+        return Scoring(self.name, self.version, formula.how, formula.statistic, formula.pooled_with | {task})
+
+
+def text_of(value: Any) -> str:
+    """An Answer field as Python prints it; nothing for null, and for lists in lists without end."""
+    try:
+        return "" if value is None else str(value)
+    except RecursionError:
+        return ""
 
 
 def as_box(item: Any) -> Numbers:

@@ -36,12 +36,13 @@ def _as_meant(reader: Reader, answer: TypedAnswer, text: str) -> bool:
         case Choice(value=value):
             return reader.choice(text) in (value, value.upper(), value.lower())
         case LabelSet(labels=labels):
-            return {label.lower() for label in reader.labels(text)} == {label.lower() for label in labels}
+            return {label.lower() for label in reader.labels(text) or ()} == {label.lower() for label in labels}
         case Boxes(boxes=boxes):
             return reader.boxes(text) == [tuple(map(float, box)) for box in boxes]
         case InstanceBoxes(instances=instances):
-            meant = {name: [tuple(map(float, box)) for box in boxes] for name, boxes in instances if boxes}
-            return {name: boxes for name, boxes in (reader.instances(text) or {}).items() if boxes} == meant
+            # flare26 takes identities in any case for the same.
+            meant = {name.lower(): [tuple(map(float, box)) for box in boxes] for name, boxes in instances if boxes}
+            return {name.lower(): boxes for name, boxes in (reader.instances(text) or {}).items() if boxes} == meant
         case Count(value=number):
             return reader.count(text) == number
         case Measurement(value=number):
