@@ -3,6 +3,11 @@
 A comparison is one small file under one protocol: the scores of all its tasks must be the same. What the evaluator
 itself does not score (it stops with an error, or chance decides) is counted by its reason and not compared. Files that
 are scored differently are shrunk, and the smallest shown. Status 1 with differences.
+
+This package departs from the evaluators on purpose in two things, and is compared with what they give without them:
+a question whose true answer is empty is reported and not scored, where FLARE 2025's evaluator scores it as a class,
+as false alarms or as an infinite error; and where FLARE 2026's has one number for detection and instance detection,
+which is this package's of detection, there is one of the instances alone beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +27,9 @@ from typing import Any
 import click
 
 from benchmarks.evaluators import Undefined, flare25, flare26
-from benchmarks.evaluators.generate import MIXED, SPELLINGS, Case, draw
+from benchmarks.evaluators.generate import MIXED, SPELLINGS, Case, Record, draw
 from mevlip.core.tables import table
-from mevlip.tasks import parse_task_type
+from mevlip.tasks import TaskType, parse_task_type
 from mevlip_validation.bootstrap import score_of
 from mevlip_validation.matching import Truth, match
 from mevlip_validation.metrics import metrics_of
@@ -45,7 +50,7 @@ class Difference:
     Attributes:
         protocol: The protocol.
         case: The file.
-        oracle: The evaluator's score by TaskType; NaN where it gives none.
+        oracle: The evaluator's score by task; NaN where it gives none.
         package: This package's, or the error that it raised.
     """
 
@@ -106,22 +111,37 @@ def difference(protocol: str, case: Case) -> Difference | None:
         Undefined: The evaluator gives no score.
     """
     truth = [record for _, record in case.truth]
-    spellings = dict.fromkeys(record["TaskType"] for record in truth)
-    scores = ORACLES[protocol](truth, case.predictions)
-    oracle = {spelling: scores.get(spelling, math.nan) for spelling in spellings}
+    tasks = {task for record in truth if (task := parse_task_type(record["TaskType"]))}
+    if protocol == "flare25":
+        truth = _answered(truth)
+    elif TaskType.DETECTION in tasks:
+        tasks -= {TaskType.INSTANCE_DETECTION}
+    known = {parse_task_type(name): value for name, value in ORACLES[protocol](truth, case.predictions).items()}
+    oracle = {str(task): known.get(task, math.nan) for task in sorted(tasks)}
     try:
-        package = {spelling: _package_score(protocol, spelling, case) for spelling in spellings}
+        package = {str(task): _package_score(protocol, task, case) for task in sorted(tasks)}
     except Exception as error:  # noqa: BLE001 - whatever it is, the evaluator gives a score
         return Difference(protocol, case, oracle, f"{type(error).__name__}: {error}")
-    is_same = all(_same(oracle[spelling], package[spelling]) for spelling in spellings)
+    is_same = all(_same(oracle[task], package[task]) for task in oracle)
     return None if is_same else Difference(protocol, case, oracle, package)
 
 
-def _package_score(protocol: str, spelling: str, case: Case) -> float:
+def _answered(truth: Sequence[Record]) -> list[Record]:
+    """The truth without those questions whose last true answer is empty."""
+    last = {_question(record): record["Answer"] for record in truth}
+    return [record for record in truth if _has_text(last[_question(record)])]
+
+
+def _has_text(answer: Any) -> bool:
+    return answer is not None and not (isinstance(answer, str) and not answer.strip())
+
+
+def _question(record: Record) -> str:
+    return json.dumps([record["ImageName"], record["Question"]])
+
+
+def _package_score(protocol: str, task: TaskType, case: Case) -> float:
     truths = [Truth(f"{folder}[{place}]", Path(folder), record) for place, (folder, record) in enumerate(case.truth)]
-    task = parse_task_type(spelling)
-    if task is None:
-        raise LookupError(f"{spelling} is not a task of this package")
     (scoring,) = (one for one in scorings(task, metrics_of(task).main) if one.protocol == protocol)
     rows = [row for row in match(truths, case.predictions).rows if row.task in scoring.tasks]
     return score_of(scoring.statistic(rows), len(rows)) if rows else math.nan

@@ -414,6 +414,7 @@ def _double(text: str, rng: Rng) -> str:
     return text[:place] + text[place : place + 1] + text[place:]
 
 
+_BLANKS = "\n\r\t\v\x00\x1c\x85\u00a0\u2028\u200b\ufeff"
 _SLIPS: tuple[Callable[[str, Rng], str], ...] = (
     _change,
     _change,
@@ -423,6 +424,10 @@ _SLIPS: tuple[Callable[[str, Rng], str], ...] = (
     lambda text, _: f"```\n{text}\n```",
     lambda text, _: f"```json\n{text}```",
     lambda text, _: f"  {text} ",
+    lambda text, rng: rng.choice(_BLANKS) + text,
+    lambda text, rng: text + rng.choice(_BLANKS),
+    lambda text, rng: text.replace(" ", rng.choice(_BLANKS)),
+    lambda text, rng: text.replace("e", rng.choice("\u0130\u00df\ufb01\u212a\u0378"), 1),
     lambda text, _: f"{text}.",
     lambda text, _: f"The answer is {text}",
     lambda text, _: text.replace("'", '"') if "'" in text else text.replace('"', "'"),

@@ -296,7 +296,18 @@ def test_a_difference_is_shrunk_to_what_makes_it(monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_the_two_departures_are_compared_with_what_evaluators_give_without_them() -> None:
+    truth = [("one", record("counting", 1, "4")), ("two", record("counting", 2, " "))]
+    predictions = (record("", 1, "5"), record("", 2, "6"))
+    assert flare25.score([one for _, one in truth], predictions) == {"counting": math.inf}
+    assert fuzz.difference("flare25", Case("counting", tuple(truth), predictions)) is None
+    hidden = (("one", record("counting", 2, "5")), *truth)
+    assert fuzz.difference("flare25", Case("counting", hidden, predictions)) is None
+    pooled = (("one", record("Detection", 1, BOXES)), ("one", record("instance_detection", 2, ONE)))
+    assert fuzz.difference("flare26", Case(MIXED, pooled, (record("", 1, BOXES),))) is None
+
+
 def test_this_package_scores_small_files_as_the_public_evaluators_do() -> None:
-    tally = fuzz.compare(4000, 2026)
-    assert sum(tally.equal.values()) > 3000
+    tally = fuzz.compare(3000, 2026)
+    assert sum(tally.equal.values()) > 2500
     assert not tally.different, "\n".join([fuzz.render(tally, 0), *map(str, fuzz.smallest(tally))])
