@@ -19,11 +19,11 @@ from mevlip.core.text import visible
 from mevlip.flare.ground_truth import AnsweredFolder, read_answered
 from mevlip.runs.explanations import Explanation
 from mevlip.tasks import TASKS, TaskType, parse_task_type
+from mevlip_validation.mismatches import Record, check_positions, explain
 
 logger = logging.getLogger(__name__)
 
 By = Literal["question", "position"]
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class Matched:
         duplicates: Predictions beyond the truths with the same image and question; the first ones count.
         surplus: Predictions that answer no truth.
         unscored: Truths without an answer or of no known task.
+        hints: What keeps missing and surplus ones apart, where it is little.
     """
 
     rows: tuple[Row, ...]
@@ -113,6 +114,7 @@ class Matched:
     duplicates: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
     unscored: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -207,14 +209,16 @@ def match(
         predictions: Predicted records.
         explanations: How each of them came about, in the same order; None where that is not known.
         by: `question` compares image names and question, as the public evaluators do, and takes equal ones in order;
-            `position` matches by position, for files whose questions or image names were changed.
+            `position` matches by position, for files whose questions were changed.
 
     Raises:
         InputError: The explanations belong to other predictions.
+        OutputError: By position, records of other questions stand beside each other.
     """
     if explanations is not None:
         _check_explanations(explanations, predictions)
     if by == "position":
+        check_positions([(truth.place, truth.record) for truth in truths], predictions)
         questions: list[object] = list(range(len(truths)))
         answered: list[object] = list(range(len(predictions)))
     else:
@@ -223,7 +227,7 @@ def match(
     last = {key: index for index, key in enumerate(questions)}
     turns: Counter[object] = Counter()
     rows: list[Row] = []
-    missing, duplicates, unscored = list[str](), list[int](), list[str]()
+    missing, duplicates, unscored = list[Truth](), list[int](), list[str]()
     for number, (truth, key) in enumerate(zip(truths, questions, strict=True)):
         places, turn = found.get(key, ()), turns[key]
         turns[key] += 1
@@ -234,12 +238,19 @@ def match(
             unscored.append(truth.place)
             continue
         if turn >= len(places):
-            missing.append(truth.place)
+            missing.append(truth)
         answers = tuple(predictions[place].get("Answer") for place in places)
         explanation = explanations[places[turn]] if explanations and turn < len(places) else None
         rows.append(_row(truth, task, answers, turn, is_last, explanation))
     surplus = [place for key, places in found.items() if key not in last for place in places]
-    return Matched(tuple(rows), tuple(missing), _places(duplicates), _places(surplus), tuple(unscored))
+    return Matched(
+        tuple(rows),
+        tuple(truth.place for truth in missing),
+        _places(duplicates),
+        _places(surplus),
+        tuple(unscored),
+        explain((truth.record for truth in missing), (predictions[place] for place in surplus)),
+    )
 
 
 def _check_explanations(explanations: Sequence[Explanation], predictions: Sequence[Record]) -> None:

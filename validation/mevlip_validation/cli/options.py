@@ -35,13 +35,16 @@ def matched_rows(
     """Rows of a predictions file; reports what cannot be matched.
 
     Raises:
+        InputError: No record has an Answer.
         OutputError: Rows are missing, repeated or surplus, and that is not allowed.
     """
     from mevlip.core.errors import OutputError
     from mevlip.runs.explanations import read_explanations
     from mevlip_validation.matching import match, read_records, read_truth
+    from mevlip_validation.mismatches import check_answers
 
     records = read_records(predictions)
+    check_answers(records, str(predictions))
     explanations = read_explanations(explanations_file) if explanations_file else None
     matched = match(read_truth(truth), records, explanations, by)
     if matched.unscored:
@@ -53,7 +56,9 @@ def matched_rows(
         "predictions repeat a question (the last counts in flare25, else the first)": matched.duplicates,
         "predictions answer no question of the truth": matched.surplus,
     }
-    found = "; ".join(f"{_counted(places)} {what}" for what, places in mismatches.items() if places)
+    found = "; ".join(
+        [*(f"{_counted(places)} {what}" for what, places in mismatches.items() if places), *matched.hints]
+    )
     if found and not allow_partial:
         raise OutputError(
             f"{predictions} does not match {truth}: {found}", "Fix it, or score the rest with --allow-partial."
