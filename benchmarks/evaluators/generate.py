@@ -53,6 +53,8 @@ def draw(seed: int, number: int) -> Case:
                 lambda task=task: _near(task, _TARGETS[task](rng), rng),
             )
         )()
+        if task in _TIED and rng.random() < 0.08:
+            target, answer = _TIED[task](rng)
         if odd_truth and rng.random() < 0.4:
             target = _near(task, target, rng)
         truth.append((rng.choice(("one", "two")), {**record, "Answer": target}))
@@ -85,7 +87,7 @@ def _record(task: str, place: int, rng: Rng) -> Record:
 
 
 def _choice(rng: Rng) -> Any:
-    return rng.choice(("A", "B", "C", "Luminal b", "Her2-enriched"))
+    return rng.choice(("A", "B", "C", "A", "B", "Luminal b", "Her2-enriched", "None"))
 
 
 _LABELS = ("Caries", "pulpitis", "Deep Caries, treated", "Bone  Resorption", "X")
@@ -129,6 +131,27 @@ def _measurement(rng: Rng) -> Any:
     return rng.choice(("34.7", "0.5", "-2.25", "12", "100.0", "1e3"))
 
 
+def _tied_boxes(rng: Rng) -> tuple[list[Any], list[Any]]:
+    """True and predicted boxes in a row, every second one true, so that neighbors overlap equally."""
+    width, step = rng.choice(((10, 2), (30, 10)))
+    row = [[place * step, 0, place * step + width, 10] for place in range(rng.choice((3, 4, 5)))]
+    wanted, given = row[1::2], row[::2]
+    rng.shuffle(wanted)
+    rng.shuffle(given)
+    return wanted, given
+
+
+def _tied_detection(rng: Rng) -> tuple[Any, Any]:
+    wanted, given = _tied_boxes(rng)
+    return json.dumps(wanted), json.dumps(given)
+
+
+def _tied_instances(rng: Rng) -> tuple[Any, Any]:
+    wanted, given = _tied_boxes(rng)
+    return json.dumps({"1": wanted}), json.dumps({"1": given})
+
+
+_TIED = {"detection": _tied_detection, "instance detection": _tied_instances}
 _TARGETS: dict[str, Callable[[Rng], Any]] = {
     "classification": _choice,
     "multi-label classification": _labels,
@@ -257,7 +280,7 @@ def _near_number(answer: Any, rng: Rng) -> Any:
             lambda: f"[{number}]",
             lambda: f'["{number} mm"]',
             lambda: f"[{number}, 3]",
-            lambda: json.dumps({rng.choice(("count", "value", "number", "prediction", "a")): answer}),
+            lambda: json.dumps({"top1": 1, rng.choice(("count", "value", "number", "prediction", "a")): answer}),
             lambda: f"{number:g}-{number + 2:g}",
             lambda: f"{number + 1:g}",
             lambda: f"({number:g})",
@@ -304,6 +327,7 @@ def _near_instances(answer: Any, rng: Rng) -> Any:
     except (ValueError, AttributeError, TypeError):
         found = {"1": [_corners(rng)]}
     name = rng.choice(list(found) or ["2"])
+    label = rng.choice(("label", "class", "category", "name"))
     return rng.choice(
         (
             lambda: found,
@@ -318,7 +342,7 @@ def _near_instances(answer: Any, rng: Rng) -> Any:
             lambda: "{" + ", ".join(f'"{name}": {[_corners(rng)]}' for _ in range(2)) + "}",
             lambda: f"```json\n{json.dumps(found)}\n```",
             lambda: json.dumps([box for boxes in found.values() for box in boxes]),
-            lambda: json.dumps([{"label": key, "bbox": box} for key, boxes in found.items() for box in boxes]),
+            lambda: json.dumps([{label: key, "bbox": box} for key, boxes in found.items() for box in boxes]),
             lambda: json.dumps({key: [_as_object(box, rng) for box in boxes] for key, boxes in found.items()}),
             lambda: json.dumps(found)[: -rng.randint(1, 4)],
             lambda: json.dumps({"x": found}),
