@@ -27,7 +27,7 @@ def answer_zero(rows: list[dict[str, Any]]) -> None:
 
 def forget_the_questions(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        row |= {"Question": "x", "ImageName": []}
+        row |= {"Question": "x"}
 
 
 def drop_three(rows: list[dict[str, Any]]) -> None:
@@ -95,6 +95,31 @@ def test_a_partial_file_is_scored_when_asked_and_the_loss_shown(predictions: Cal
     assert cells[4] == cells[10] == "1.000" and float(cells[7]) < 1 and float(cells[13]) < 1, (
         "free in flare25's reading"
     )
+
+
+def test_the_board_of_a_year_is_shown_first(predictions: Callable[..., Path], tmp_path: Path) -> None:
+    done = run_mevlip(
+        "score",
+        predictions(),
+        "--truth",
+        EXAMPLES,
+        "--resamples",
+        20,
+        "--like-board",
+        "2026",
+        "--json",
+        tmp_path / "s.json",
+    )
+    assert done.returncode == 0, done.stderr
+    header, *_ = done.stdout.splitlines()
+    assert header.split()[:4] == ["task", "questions", "measure", "board2026"]
+    assert "Detection alone 1.000, Instance detection alone 1.000" in done.stdout
+    assert "platform's scorer is not public" in done.stdout
+    assert lines(done.stdout)["Hexapus"][-4:] == [".8585", ".5310", ".9733", "18.53"]
+    datasets = json.loads((tmp_path / "s.json").read_text())["datasets"]
+    [one] = datasets["tooth_findings"]
+    assert (one["protocol"], one["value"], one["questions"]) == ("board2026", 1, 3)
+    assert "chromosomes" not in " ".join(datasets), "instances are not scored there"
 
 
 def test_by_position_altered_questions_are_found(predictions: Callable[..., Path]) -> None:

@@ -96,7 +96,7 @@ def test_json_holds_no_infinity_and_every_signature() -> None:
     content = as_json(Matched(tuple(rows), missing=("x[1]",)), score(rows))
     first = content["scores"][0]
     assert (first["value"], first["low"]) == ("inf", None)
-    assert first["signature"] == "flare25/mae@bare-number,unreadable=inf,pooled|1"
+    assert first["signature"] == "flare25/mae@bare-number,unreadable=inf,pooled|2"
     assert content["missing"] == ["x[1]"]
 
 
@@ -111,5 +111,6 @@ def test_the_comparison_table_has_a_row_for_each_protocol() -> None:
     assert [row[2] for row in compare_rows(compare(answers(0.5, 1), answers(0.9, 2)))] == [
         "flare25",
         "flare26",
+        "board2026",
         "macro",
     ]

@@ -23,15 +23,18 @@ NOT_RUN = "not run"
 NONE = "-"
 
 
-def score_rows(scores: Sequence[Score], main_only: bool = True) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def score_rows(
+    scores: Sequence[Score], main_only: bool = True, first: str = ""
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows of the score table: one row for each task's measure, one column for each protocol.
 
     Args:
         scores: The scores.
         main_only: Whether to leave out all but the task's first measure and the judgments that are always named.
+        first: The protocol whose column comes first.
     """
     others = list(dict.fromkeys(name for one in scores for name in one.others))
-    names = [protocol.name for protocol in scoring_protocols()]
+    names = sorted((protocol.name for protocol in scoring_protocols()), key=lambda name: name != first)
     header = ("task", "questions", "measure", *names, *(cell for other in others for cell in (other, "gain")))
     rows = []
     for task in dict.fromkeys(one.task for one in scores):
@@ -49,9 +52,29 @@ def score_rows(scores: Sequence[Score], main_only: bool = True) -> tuple[tuple[s
     return header, rows
 
 
-def render_scores(scores: Sequence[Score]) -> str:
-    """The score table for the terminal."""
-    return table(*score_rows(scores))
+def render_scores(scores: Sequence[Score], first: str = "") -> str:
+    """The score table for the terminal, and what stands behind scores of several tasks together."""
+    return "\n".join([table(*score_rows(scores, first=first)), *part_lines(scores)])
+
+
+def part_lines(scores: Sequence[Score]) -> list[str]:
+    """A line for each first measure of several tasks together: what each of them scores alone."""
+    return [
+        f"{one.scoring.protocol} scores {TASKS[one.task].title} together with other tasks: "
+        + ", ".join(f"{TASKS[task].title} alone {number(value)}" for task, value in one.parts.items())
+        for one in scores
+        if one.is_main and one.parts
+    ]
+
+
+def render_datasets(found: Mapping[str, Sequence[Score]]) -> str:
+    """Scores of data sets for the terminal."""
+    rows = [
+        (name, TASKS[one.task].title, str(one.questions), one.measure.name, show(one.estimate))
+        for name, scores in found.items()
+        for one in scores
+    ]
+    return table(("data set", "task", "questions", "measure", "score"), rows)
 
 
 def render_signatures(scores: Sequence[Score]) -> str:
@@ -102,6 +125,7 @@ def scores_as_json(scores: Sequence[Score]) -> list[dict[str, Any]]:
             **_plain_estimate(one.estimate),
             "others": {name: _plain(value) for name, value in one.others.items()},
             "gains": {name: _plain(value) for name, value in one.gains.items()},
+            "parts": {task.value: _plain(value) for task, value in one.parts.items()},
         }
         for one in scores
     ]

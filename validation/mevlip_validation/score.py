@@ -27,6 +27,7 @@ class Score:
         questions: Number of rows.
         estimate: The score and its interval.
         others: What the other answers score, by name: `constant`, `blank images`, ...
+        parts: Where tasks are scored together, what each of them scores alone.
     """
 
     task: TaskType
@@ -35,6 +36,7 @@ class Score:
     questions: int
     estimate: Estimate
     others: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[TaskType, float] = field(default_factory=dict)
 
     @property
     def is_main(self) -> bool:
@@ -99,8 +101,42 @@ def score(
             name: score_of(scoring.statistic([answers[index] for index in chosen]), len(chosen))
             for name, answers in (others or {}).items()
         }
-        found.append(Score(task, measure, scoring, len(mine), bootstrap.estimate(scoring.statistic(mine)), beside))
+        estimate = bootstrap.estimate(scoring.statistic(mine))
+        found.append(Score(task, measure, scoring, len(mine), estimate, beside, _parts(scoring, mine)))
     return found
+
+
+def score_datasets(rows: Rows, protocol: str, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, list[Score]]:
+    """Scores each data set alone by its tasks' first measures, as one protocol computes them.
+
+    Args:
+        rows: Truth and predictions.
+        protocol: The protocol's name.
+        resamples: Number of bootstrap resamples.
+        seed: Random seed.
+
+    Returns:
+        The scores by data set, without tasks that the protocol does not score.
+    """
+    found: dict[str, list[Score]] = {}
+    for name in dict.fromkeys(row.dataset for row in rows):
+        own = [row for row in rows if row.dataset == name]
+        for task, measure, scoring, chosen in _applicable(own):
+            if scoring.protocol == protocol and measure == metrics_of(task).main:
+                mine = [own[index] for index in chosen]
+                bootstrap = Bootstrap([row.cluster for row in mine], resamples, seed)
+                estimate = bootstrap.estimate(scoring.statistic(mine))
+                found.setdefault(name, []).append(Score(task, measure, scoring, len(mine), estimate))
+    return found
+
+
+def _parts(scoring: Scoring, rows: Rows) -> dict[TaskType, float]:
+    """What each of several tasks that are scored together scores alone."""
+    present = [task for task in TASKS if any(row.task is task for row in rows)]
+    if len(present) < 2:
+        return {}
+    groups = {task: [row for row in rows if row.task is task] for task in present}
+    return {task: score_of(scoring.statistic(group), len(group)) for task, group in groups.items()}
 
 
 def compare(first: Rows, second: Rows, resamples: int = RESAMPLES, seed: int = SEED) -> list[Comparison]:

@@ -16,6 +16,7 @@ from mevlip_validation.defaults import SEED
 
 if TYPE_CHECKING:
     from mevlip_validation.matching import By, Row
+    from mevlip_validation.published import Year
 
 
 @click.command()
@@ -53,6 +54,12 @@ if TYPE_CHECKING:
 )
 @resamples_option
 @seed_option(SEED)
+@click.option(
+    "--like-board",
+    "year",
+    type=click.Choice(["2025", "2026"]),
+    help="Show that year's board first, with its data sets and what others have published.",
+)
 @click.option("--signatures", is_flag=True, help="Also print the exact definition of each score.")
 @json_option
 @click.option("--csv", "csv_file", type=OUTPUT_FILE, metavar="FILE", help="Write one line for each question.")
@@ -68,6 +75,7 @@ def score(
     judges: tuple[str, ...],
     resamples: int,
     seed: int,
+    year: Year | None,
     signatures: bool,
     json_file: Path | None,
     csv_file: Path | None,
@@ -83,11 +91,15 @@ def score(
     Example: mevlip score build/demo/predictions.json --truth examples/inputs
     """
     logs.only_warnings()
+    from mevlip.core.tables import table
     from mevlip_validation import output
     from mevlip_validation.analysis import evaluate_questions
     from mevlip_validation.baselines import CONSTANT, constant_rows
     from mevlip_validation.judges import judge_reports
+    from mevlip_validation.protocols import protocols
+    from mevlip_validation.published import BOARDS, NOTES, published_table
     from mevlip_validation.score import score as score_rows
+    from mevlip_validation.score import score_datasets
 
     matched = matched_rows(predictions, truth, allow_partial, by, explanations_file)
     scorers = {}
@@ -99,15 +111,23 @@ def score(
     for name, file in map(_named, against):
         others[name] = matched_rows(Path(file), truth, True, by, None).rows
     scores = score_rows(matched.rows, others, resamples, seed)
-    click.echo(output.render_scores(scores))
+    board = BOARDS[year] if year else ""
+    click.echo(output.render_scores(scores, first=board))
     source = f"{train}" if train else "the ground truth itself (optimistic; pass --train)"
     click.echo(f"Gains are under the macro protocol; constants come from {source}.")
     for name, scorer in scorers.items():
         click.echo(f"{name} by {scorer}")
+    datasets = score_datasets(matched.rows, board, resamples, seed) if year else {}
+    if year:
+        note = next(one.note for one in protocols() if one.name == board)
+        click.echo(f"\nData sets, as {board} scores them{f' ({note})' if note else ''}:")
+        click.echo(output.render_datasets(datasets))
+        click.echo(f"\nPublished for {year}, as printed:\n{table(*published_table(year))}\n{NOTES[year]}")
     if signatures:
         click.echo(output.render_signatures(scores))
     if json_file:
-        output.write_json({**output.as_json(matched, scores), "scorers": scorers}, json_file)
+        each = {name: output.scores_as_json(found) for name, found in datasets.items()}
+        output.write_json({**output.as_json(matched, scores), "datasets": each, "scorers": scorers}, json_file)
     results = evaluate_questions(matched.rows)
     if csv_file:
         output.write_questions(results, csv_file)

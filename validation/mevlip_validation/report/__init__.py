@@ -18,8 +18,8 @@ from mevlip_validation import analysis
 from mevlip_validation.analysis import Correctness, QuestionResult
 from mevlip_validation.matching import Matched
 from mevlip_validation.output import number, score_rows
+from mevlip_validation.published import NOTES, PUBLISHED, published_table
 from mevlip_validation.report.gallery import gallery
-from mevlip_validation.report.published import TABLE_3
 from mevlip_validation.score import Score
 
 _HERE = Path(__file__).parent
@@ -83,7 +83,7 @@ def write_report(
         signatures=[(TASKS[one.task].title, one.measure.name, one.scoring.signature) for one in scores],
         scorers=scorers,
         charts=draw_charts(scores, results),
-        published=TABLE_3,
+        published=[(year, published_table(year), NOTES[year]) for year in PUBLISHED],
         slices=_slices(results),
         confusions=_confusions(results),
         routing=_routing(results),

@@ -1,0 +1,110 @@
+"""Scores that others have published, as printed, to stand beside one's own. None of them was reproduced here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mevlip.tasks import TASKS, TaskType
+
+Year = Literal["2025", "2026"]
+
+BOARDS: Mapping[Year, str] = {"2025": "flare25", "2026": "board2026"}
+"""The protocol that comes closest to each year's board."""
+
+CLS, MULTI, DET, INST = (
+    TaskType.CLASSIFICATION,
+    TaskType.MULTI_LABEL,
+    TaskType.DETECTION,
+    TaskType.INSTANCE_DETECTION,
+)
+COUNT, MEASURE, REPORT = TaskType.COUNTING, TaskType.REGRESSION, TaskType.REPORT
+
+
+@dataclass(frozen=True)
+class Published:
+    """The scores of one system on one set.
+
+    Attributes:
+        system: Its name.
+        data: The set, as its authors call it.
+        scores: Each task's score as printed; tasks without one are absent.
+    """
+
+    system: str
+    data: str
+    scores: Mapping[TaskType, str]
+
+    def value(self, task: TaskType) -> float | None:
+        """The score of a task as a number; None where none was published."""
+        return float(self.scores[task]) if task in self.scores else None
+
+
+PUBLISHED: Mapping[Year, Sequence[Published]] = {
+    "2025": (
+        Published(
+            "Qwen2.5-VL-7B", "public validation",
+            {CLS: "0.36", MULTI: "0.36", DET: "0.64", COUNT: "243.6", REPORT: "0.76"},
+        ),
+        Published(
+            "MedGemma-4B", "public validation",
+            {CLS: "0.56", MULTI: "0.55", DET: "0.12", COUNT: "265.7", REPORT: "0.74"},
+        ),
+        Published(
+            "InternVL3-8B", "public validation",
+            {CLS: "0.52", MULTI: "0.46", DET: "0.37", COUNT: "301.4", REPORT: "0.75"},
+        ),
+        Published(
+            "InternVL3-8B with classifier", "public validation",
+            {CLS: "0.53", MULTI: "0.46", DET: "0.26", COUNT: "251.6", REPORT: "0.71"},
+        ),
+        Published(
+            "Qwen2.5-VL-7B", "hidden validation",
+            {CLS: "0.51", MULTI: "0.53", DET: "0.71", INST: "0.00", MEASURE: "15.70"},
+        ),
+        Published(
+            "MedGemma-4B", "hidden validation",
+            {CLS: "0.68", MULTI: "0.56", DET: "0.73", INST: "0.00", MEASURE: "15.35"},
+        ),
+        Published(
+            "InternVL3-8B", "hidden validation",
+            {CLS: "0.71", MULTI: "0.56", DET: "0.82", INST: "0.00", MEASURE: "18.67"},
+        ),
+        Published(
+            "InternVL3-8B with classifier", "hidden validation",
+            {CLS: "0.74", MULTI: "0.57", DET: "0.82", INST: "0.00", MEASURE: "11.84"},
+        ),
+    ),
+    "2026": (
+        Published(
+            "Hexapus", "official hidden validation",
+            {CLS: ".8585", MULTI: ".5310", DET: ".9733", MEASURE: "18.53"},
+        ),
+        Published(
+            "LIST-SEU", "official testing set",
+            {CLS: ".8507", MULTI: ".4809", DET: ".7917", MEASURE: "17.3954"},
+        ),
+    ),
+}  # fmt: skip
+
+NOTES: Mapping[Year, str] = {
+    "2025": (
+        "ME-VLIP paper, Table 3: computed by its authors with their own evaluator, which is closest to flare25; "
+        "reports by GREEN. Not reproduced here."
+    ),
+    "2026": (
+        "Official tables as their READMEs give them, pooled by task, closest to board2026; not reproduced here. The "
+        "sets have different names; that they hold the same questions is not known. Codabench shows one number of "
+        "unknown formula: .4027 for the untuned MedGemma baseline, .48 for the leader when it was read."
+    ),
+}
+"""Where they come from and what to know of them."""
+
+
+def published_table(year: Year) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of what was published for a year: one row for each system and set, one column for each task."""
+    rows = PUBLISHED[year]
+    tasks = [task for task in TASKS if any(task in row.scores for row in rows)]
+    header = ("system", "set", *(TASKS[task].title for task in tasks))
+    return header, [(row.system, row.data, *(row.scores.get(task, "-") for task in tasks)) for row in rows]
