@@ -343,6 +343,7 @@ def _near_instances(answer: Any, rng: Rng) -> Any:
             lambda: f"```json\n{json.dumps(found)}\n```",
             lambda: json.dumps([box for boxes in found.values() for box in boxes]),
             lambda: json.dumps([{label: key, "bbox": box} for key, boxes in found.items() for box in boxes]),
+            lambda: json.dumps([{label: rng.choice((key, "9")), "bbox": box} for key in found for box in found[key]]),
             lambda: json.dumps({key: [_as_object(box, rng) for box in boxes] for key, boxes in found.items()}),
             lambda: json.dumps(found)[: -rng.randint(1, 4)],
             lambda: json.dumps({"x": found}),
