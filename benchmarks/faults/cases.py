@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.faults.bench import PATIENCE, ROOT, Bench, Promise
+from benchmarks.faults.bench import BATCH_SIZE, PATIENCE, ROOT, Bench, Promise
 from mevlip.core.errors import ExitCode
 from mevlip.core.progress import Progress
 from mevlip.inference.completion import OutOfMemory
@@ -49,12 +49,11 @@ def killed(bench: Bench) -> Iterator[Promise]:
 def terminated(bench: Bench) -> Iterator[Promise]:
     """SIGTERM and SIGINT in the middle of a run."""
     promise = Promise("SIGTERM and Ctrl-C end with status 130 and lose no answer")
+    batches = len(_rows(bench.expected)) // BATCH_SIZE  # at least
     for number, sent in enumerate((signal.SIGTERM, signal.SIGINT) * max(bench.kills // 40, 1)):
         output = bench.output()
-        pid = bench.start(output)
-        time.sleep(bench.seconds * (0.2 + 0.6 * random.Random(number).random()))
-        os.kill(pid, sent)
-        status = bench.wait(pid)
+        at = random.Random(number).randrange(batches)
+        status = bench.run(output, functools.partial(_signal_at_batch, at, sent))
         promise.check(status == ExitCode.INTERRUPTED, f"{sent.name}: status {status}")
         bench.resumes(promise, output, sent.name)
     yield promise
@@ -116,7 +115,7 @@ def journal(bench: Bench) -> Iterator[Promise]:
     """Journals that were cut off, overwritten and edited."""
     promise = Promise("a torn or edited journal costs the damaged lines only, and no altered answer is believed")
     output = bench.output()
-    bench.run(output, functools.partial(_kill_at_batch, len(_rows(bench.expected)) // 3))
+    bench.run(output, functools.partial(_signal_at_batch, len(_rows(bench.expected)) // 3, signal.SIGKILL))
     [path] = journals(output)
     content = path.read_bytes()
     source = random.Random(0)
@@ -211,12 +210,12 @@ def _kill_at(position: int) -> None:
     patch.object(Engine, "answer", kill).start()
 
 
-def _kill_at_batch(number: int) -> None:
+def _signal_at_batch(number: int, sent: signal.Signals) -> None:
     calls, answer = itertools.count(), Engine.answer
 
     def kill(self: Engine, batch: Any) -> Any:
         if next(calls) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), sent)
         return answer(self, batch)
 
     patch.object(Engine, "answer", kill).start()

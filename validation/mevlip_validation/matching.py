@@ -222,7 +222,7 @@ def match(
         questions: list[object] = list(range(len(truths)))
         answered: list[object] = list(range(len(predictions)))
     else:
-        questions, answered = [_key(truth.record) for truth in truths], [_key(record) for record in predictions]
+        questions, answered = [row_key(truth.record) for truth in truths], [row_key(record) for record in predictions]
     found = _group(answered)
     last = {key: index for index, key in enumerate(questions)}
     turns: Counter[object] = Counter()
@@ -305,7 +305,7 @@ def _parse(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...])
     return None
 
 
-def _key(record: Record) -> tuple[str, str]:
+def row_key(record: Record) -> tuple[str, str]:
     """Image names and question, by which the public evaluators find a row."""
     return json.dumps(record.get("ImageName")), str(record.get("Question"))
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mevlip.answers import STAGES
 from mevlip.core.files import write_text_atomically
 from mevlip.core.tables import table, write_csv
 from mevlip.tasks import TASKS
 from mevlip_validation.analysis import QuestionResult
 from mevlip_validation.bootstrap import Estimate
+from mevlip_validation.conventions import Convention, Reading
 from mevlip_validation.matching import Matched
 from mevlip_validation.metrics import metrics_of
 from mevlip_validation.protocols import scoring_protocols, scorings
@@ -90,6 +93,27 @@ def compare_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
          show(one.gain, signed=True), one.verdict)
         for one in comparisons
     ]  # fmt: skip
+
+
+def reading_rows(readings: Sequence[Reading]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of how the answers of each task were read, and how many were rewritten."""
+    rows = []
+    for task in (task for task in TASKS if any(one.task is task for one in readings)):
+        mine = [one for one in readings if one.task is task]
+        stages = Counter(one.parsed.stage for one in mine)
+        changed = sum(one.given != one.parsed.text for one in mine)
+        rows.append((TASKS[task].title, str(len(mine)), *(str(stages[stage]) for stage in STAGES), str(changed)))
+    return ("task", "answers", *STAGES, "rewritten"), rows
+
+
+def convention_rows(found: Sequence[Convention]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of the answers that an evaluator does not read as meant, before or after rewriting."""
+    rows: list[tuple[str, ...]] = []
+    for one in found:
+        numbers = tuple(map(str, (one.answers, one.as_given, one.as_formatted)))
+        for reason, (number, first) in one.reasons.items():
+            rows.append((one.evaluator, TASKS[one.task].title, *numbers, f"{number}, first {first}: {reason}"))
+    return ("evaluator", "task", "answers", "read as meant", "once rewritten", "not as meant"), rows
 
 
 def show(value: Estimate, signed: bool = False) -> str:

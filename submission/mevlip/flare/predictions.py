@@ -152,27 +152,26 @@ def _shown(value: Any) -> str:
     return visible(json.dumps(value), _SHOWN)
 
 
-def write_predictions(rows: Sequence[Record], questions: Sequence[Question], folder: Path) -> Path:
-    """Writes predictions.json atomically: the file appears complete and checked, or not at all.
+def write_predictions(rows: Sequence[Record], questions: Sequence[Question], file: Path) -> None:
+    """Writes a predictions file atomically: it appears complete and checked, or not at all.
 
     Args:
         rows: The answered records, in output order.
         questions: The questions they answer.
-        folder: The output folder.
+        file: The file, such as predictions.json in the output folder.
 
     Raises:
         OutputError: The rows, read back from the disk, break the schema or do not match the questions.
         EnvironmentProblem: The folder cannot be written.
     """
-    final = folder / PREDICTIONS_NAME
-    with atomic_file(final, "Free space on the disk or make the output folder writable.") as draft:
-        with draft.open("w", encoding="ascii") as file:
+    with atomic_file(file, "Free space on the disk or make the output folder writable.") as draft:
+        with draft.open("w", encoding="ascii") as writer:
             # Escaped to ASCII: a lone surrogate in a record, legal in JSON, has no UTF-8 form.
             try:
-                json.dump(rows, file, indent=1, allow_nan=False)
+                json.dump(rows, writer, indent=1, allow_nan=False)
             except ValueError as error:
                 raise OutputError(f"A record has a value that JSON does not have ({error})", _READ_AGAIN) from error
-            file.write("\n")
+            writer.write("\n")
         issues = find_issues(parse_strictly(draft.read_bytes()), questions)
         if issues:
             first = issues[0]
@@ -181,4 +180,3 @@ def write_predictions(rows: Sequence[Record], questions: Sequence[Question], fol
                 f"{len(issues)} faults in the predictions; first: {place}: {first.message}, got {first.value}",
                 "This is a fault of the program: please report it; the answers are kept in the journal beside it.",
             )
-    return final

@@ -14,7 +14,7 @@ from mevlip.core import interrupts
 from mevlip.core.progress import Progress
 from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered, write_predictions
-from mevlip.flare.questions import InputFolder, Question, read_input_folder
+from mevlip.flare.questions import PREDICTIONS_NAME, InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import plan
 from mevlip.inference.engine import Answer, Counters, ImageLoader, give_up
@@ -131,7 +131,8 @@ def run_folder(
             ordered = tuple(answers[question.position] for question in questions)
             _log_failures(questions, ordered)
             rows = [answered(question, answer.text) for question, answer in zip(questions, ordered, strict=True)]
-            path = write_predictions(rows, questions, settings.output)
+            path = settings.output / PREDICTIONS_NAME
+            write_predictions(rows, questions, path)
             explanations = tuple(map(explain, questions, ordered))
             if settings.explanations:
                 write_explanations(settings.explanations, explanations)

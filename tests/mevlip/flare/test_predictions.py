@@ -83,29 +83,32 @@ def test_any_json_gives_a_list_of_faults(content: Any) -> None:
 
 
 def test_writing_is_atomic_and_leaves_nothing_else(tmp_path: Path) -> None:
-    path = write_predictions(rows(), ASKED, tmp_path)
-    assert json.loads(path.read_text()) == rows()
+    write_predictions(rows(), ASKED, tmp_path / "predictions.json")
+    assert json.loads((tmp_path / "predictions.json").read_text()) == rows()
     assert [p.name for p in tmp_path.iterdir()] == ["predictions.json"]
 
 
 def test_invalid_rows_are_not_written_over_good_ones(tmp_path: Path) -> None:
-    good = write_predictions(rows(), ASKED, tmp_path).read_bytes()
+    path = tmp_path / "predictions.json"
+    write_predictions(rows(), ASKED, path)
+    good = path.read_bytes()
     broken = rows()
     broken[2]["Answer"] = ""
     with pytest.raises(OutputError, match=r"row 2, field Answer"):
-        write_predictions(broken, ASKED, tmp_path)
-    assert (tmp_path / "predictions.json").read_bytes() == good
+        write_predictions(broken, ASKED, path)
+    assert path.read_bytes() == good
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentProblem, match="cannot be written"):
-        write_predictions(rows(), ASKED, tmp_path / "file")
+        write_predictions(rows(), ASKED, tmp_path / "file/predictions.json")
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_any_fields_survive_the_round_trip(tmp_path_factory: pytest.TempPathFactory, fields: dict[str, Any]) -> None:
     asked = questions({**record(), **fields})
-    path = write_predictions([answered(asked[0], "A")], asked, tmp_path_factory.getbasetemp())
+    path = tmp_path_factory.getbasetemp() / "predictions.json"
+    write_predictions([answered(asked[0], "A")], asked, path)
     assert json.loads(path.read_bytes()) == [{**asked[0].record, "Answer": "A"}]

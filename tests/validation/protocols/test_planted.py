@@ -34,10 +34,14 @@ def nothing(text):
     return None
 
 
+def length(text):
+    return str(len(text))
+
+
 PROTOCOL = Protocol(
     "lengths",
     "a test",
-    Reader(len, nothing, nothing, nothing, nothing, nothing),
+    Reader(length, nothing, nothing, nothing, nothing, nothing),
     scorers={TaskType.CLASSIFICATION: score_lengths},
 )
 '''

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mevlip.answers import TypedAnswer
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
 from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
+from mevlip_validation.box_matching import Numbers
 from mevlip_validation.protocols import Protocol, Reader, protocols
 
 
@@ -27,22 +28,34 @@ def misreadings(answer: TypedAnswer, evaluators: Iterable[Protocol]) -> Iterator
     """
     text = answer.format()
     for protocol in evaluators:
-        if protocol.reader and not _as_meant(protocol.reader, answer, text):
-            yield protocol.name, _kind(protocol, answer)
+        if protocol.reader and not reads_as_meant(protocol.reader, answer, text):
+            yield protocol.name, kind_of(protocol, answer)
 
 
-def _as_meant(reader: Reader, answer: TypedAnswer, text: str) -> bool:
+def reads_as_meant(reader: Reader, answer: TypedAnswer, text: str) -> bool:
+    """Whether an evaluator's reading of a text is the answer that the text means.
+
+    Args:
+        reader: How the evaluator reads.
+        answer: What is meant.
+        text: The Answer, as it stands in a file.
+    """
     match answer:
         case Choice(value=value):
-            return reader.choice(text) in (value, value.upper(), value.lower())
+            read = reader.choice(text)
+            return read.lower() == value.lower() and read == reader.choice(answer.format())
         case LabelSet(labels=labels):
-            return {label.lower() for label in reader.labels(text) or ()} == {label.lower() for label in labels}
+            found = reader.labels(text) or frozenset()
+            return {one.lower() for one in found} == {one.lower() for one in labels} and found == (
+                reader.labels(answer.format())
+            )
         case Boxes(boxes=boxes):
-            return reader.boxes(text) == [tuple(map(float, box)) for box in boxes]
+            return _near(reader.boxes(text) or [], boxes)
         case InstanceBoxes(instances=instances):
             # flare26 takes identities in any case for the same.
-            meant = {name.lower(): [tuple(map(float, box)) for box in boxes] for name, boxes in instances if boxes}
-            return {name.lower(): boxes for name, boxes in (reader.instances(text) or {}).items() if boxes} == meant
+            meant = {name.lower(): boxes for name, boxes in instances if boxes}
+            each = {name.lower(): boxes for name, boxes in (reader.instances(text) or {}).items() if boxes}
+            return each.keys() == meant.keys() and all(_near(each[name], boxes) for name, boxes in meant.items())
         case Count(value=number):
             return reader.count(text) == number
         case Measurement(value=number):
@@ -50,7 +63,8 @@ def _as_meant(reader: Reader, answer: TypedAnswer, text: str) -> bool:
     return True  # a report is not parsed
 
 
-def _kind(protocol: Protocol, answer: TypedAnswer) -> str:
+def kind_of(protocol: Protocol, answer: TypedAnswer) -> str:
+    """Which of a protocol's exceptions an answer is; empty where it is none."""
     kinds = []
     match answer:
         case Choice(value=value) if len(value) > 1:
@@ -65,3 +79,11 @@ def _kind(protocol: Protocol, answer: TypedAnswer) -> str:
         case Boxes(boxes=boxes) if len(boxes) > 1:
             kinds = ["several boxes"]
     return next((kind for kind in kinds if kind in protocol.exceptions), "")
+
+
+def _near(read: Sequence[Numbers], meant: Sequence[Numbers]) -> bool:
+    """Whether boxes are the same but for fractions of a pixel."""
+    return len(read) == len(meant) and all(
+        len(one) == len(other) and all(abs(a - b) < 1 for a, b in zip(one, other, strict=True))
+        for one, other in zip(read, meant, strict=True)
+    )
