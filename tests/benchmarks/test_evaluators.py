@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sklearn.metrics import balanced_accuracy_score, mean_absolute_error
 
 from benchmarks.evaluators import Undefined, flare25, flare26
@@ -294,6 +295,18 @@ def test_a_difference_is_shrunk_to_what_makes_it(monkeypatch: pytest.MonkeyPatch
     assert str(small).startswith(
         "flare25: {'classification': 7.0} by the oracle, {'classification': nan} by this package"
     )
+
+
+def test_the_status_is_1_with_a_difference_and_the_smallest_file_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(fuzz.main, ["--comparisons", "60", "--seed", "1"])
+    assert done.exit_code == 0, done.output
+    assert "60 comparisons" in done.output and ", 0 different" in done.output
+    monkeypatch.setitem(
+        fuzz.ORACLES, "flare25", lambda truth, _: dict.fromkeys((one["TaskType"] for one in truth), 7.0)
+    )
+    done = CliRunner().invoke(fuzz.main, ["--comparisons", "60", "--seed", "1"])
+    assert done.exit_code == 1
+    assert "7.0} by the oracle" in done.output and "predictions\n    none" in done.output
 
 
 def test_the_two_departures_are_compared_with_what_evaluators_give_without_them() -> None:
