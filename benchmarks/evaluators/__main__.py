@@ -13,7 +13,6 @@ which is this package's of detection, there is one of the instances alone beside
 from __future__ import annotations
 
 import json
-import logging
 import math
 import sys
 import time
@@ -254,7 +253,6 @@ def _kind(found: Difference) -> str:
 @click.option("--seed", type=int, default=SEED, show_default=True, help="Random seed.")
 def main(comparisons: int, seed: int) -> None:
     """Compares this package's scores of random small files with those of independent oracles."""
-    logging.disable(logging.WARNING)
     start = time.perf_counter()
     tally = compare(comparisons, seed)
     click.echo(render(tally, time.perf_counter() - start))
