@@ -4,22 +4,23 @@ A comparison is one small file under one protocol: the scores of all its tasks m
 itself does not score (it stops with an error, or chance decides) is counted by its reason and not compared. Files that
 are scored differently are shrunk, and the smallest shown. Status 1 with differences.
 
-This package departs from the evaluators on purpose in two things, and is compared with what they give without them:
+This package departs from the evaluators on purpose in three things, and is compared with what they give without them:
 a question whose true answer is empty is reported and not scored, where FLARE 2025's evaluator scores it as a class,
 as false alarms or as an infinite error; and where FLARE 2026's has one number for detection and instance detection,
-which is this package's of detection, there is one of the instances alone beside it.
+which is this package's of detection, there is one of the instances alone beside it; and where a predicted NaN makes
+FLARE 2026's mean error NaN, here it is infinite, since NaN looks as if nothing were scored.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf, isclose, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,13 @@ def difference(protocol: str, case: Case) -> Difference | None:
     elif TaskType.DETECTION in tasks:
         tasks -= {TaskType.INSTANCE_DETECTION}
     known = {parse_task_type(name): value for name, value in ORACLES[protocol](truth, case.predictions).items()}
-    oracle = {str(task): known.get(task, math.nan) for task in sorted(tasks)}
+    oracle = {str(task): known.get(task, nan) for task in sorted(tasks)}
     try:
         package = {str(task): _package_score(protocol, task, case) for task in sorted(tasks)}
     except Exception as error:  # noqa: BLE001 - whatever it is, the evaluator gives a score
         return Difference(protocol, case, oracle, f"{type(error).__name__}: {error}")
+    if protocol == "flare26":  # a mean with a predicted NaN
+        oracle = {task: inf if isnan(value) and package[task] == inf else value for task, value in oracle.items()}
     is_same = all(_same(oracle[task], package[task]) for task in oracle)
     return None if is_same else Difference(protocol, case, oracle, package)
 
@@ -143,11 +146,11 @@ def _package_score(protocol: str, task: TaskType, case: Case) -> float:
     truths = [Truth(f"{folder}[{place}]", Path(folder), record) for place, (folder, record) in enumerate(case.truth)]
     (scoring,) = (one for one in scorings(task, metrics_of(task).main) if one.protocol == protocol)
     rows = [row for row in match(truths, case.predictions).rows if row.task in scoring.tasks]
-    return score_of(scoring.statistic(rows), len(rows)) if rows else math.nan
+    return score_of(scoring.statistic(rows), len(rows)) if rows else nan
 
 
 def _same(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=_NEAR, abs_tol=_NEAR) or (math.isnan(one) and math.isnan(other))
+    return isclose(one, other, rel_tol=_NEAR, abs_tol=_NEAR) or (isnan(one) and isnan(other))
 
 
 def shrink(found: Difference) -> Difference:

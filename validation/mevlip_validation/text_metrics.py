@@ -41,6 +41,7 @@ def fold(text: str) -> str:
 
 def split_labels(text: str) -> frozenset[str]:
     """Labels of a text: split at semicolons, line breaks and bars where there is one, else at commas."""
+    text = text.strip()
     parts = re.split(r"[;\n|]", text) if re.search(r"[;\n|]", text) else text.split(",")
     return frozenset(label for part in parts if (label := fold(part)) not in NO_LABEL)
 

@@ -169,6 +169,7 @@ def test_2026_numbers(said: Any, value: float) -> None:
         (["A", "b"], 1),
         ("a|b", 1),
         ("a\nb", 1),
+        ("\na, b", 1),
         ("a; b, c", 2 / 4),
         ("[]", 0),
         ("none; a; b", 1),
@@ -228,6 +229,10 @@ def test_2026_of_equal_overlaps_the_last_boxes_are_matched_first() -> None:
     truth, said = "[[14, 0, 24, 9], [10, 0, 20, 9]]", "[[8, 0, 18, 9], [12, 0, 22, 9]]"
     assert scored("flare26", DET, (said, truth)) == 0.5, "the last two take each other; the first two do not meet"
     assert scored("macro", DET, (said, truth)) == 1
+
+
+def test_2026_a_predicted_nan_makes_the_error_infinite() -> None:
+    assert scored("flare26", COUNT, ("5", "5"), (math.nan, "5")) == math.inf
 
 
 @pytest.mark.parametrize(("said", "equal"), [("luminal  B ", True), (3.0, False), ("[]", False)])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from math import nan
+from math import inf, isnan, nan
 from typing import Any
 
 from mevlip.tasks import TaskType
@@ -119,7 +119,9 @@ def score_numbers(measure: Measure) -> Formula:
             target = _number(row.truth)
         except _UNREADABLE:
             return nan
-        return abs(target - read_number(row.answer))
+        error = abs(target - read_number(row.answer))
+        # The evaluator's mean becomes NaN, which looks as if nothing were scored.
+        return inf if isnan(error) and not isnan(target) else error
 
     def statistic(rows: Rows) -> Aggregate:
         return Aggregate(tuple(map(error, rows)), measure.aggregation)
