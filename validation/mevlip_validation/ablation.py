@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mevlip.core.tables import table
@@ -21,6 +21,7 @@ from mevlip_validation.defaults import RESAMPLES, SEED
 from mevlip_validation.matching import Row, Truth, match, read_truth, truths_of
 from mevlip_validation.output import NONE, number, show
 from mevlip_validation.perturbations import BLANK_IMAGES, QUESTION_ONLY
+from mevlip_validation.rewordings import REWORDINGS, Rewording
 from mevlip_validation.score import Comparison, Score, compare, score
 
 
@@ -39,19 +40,21 @@ class System:
     perturbation: Perturbation | None = None
 
 
+ROUTED = "TS by router"
+"""The system as it is packed."""
 SYSTEMS = (
     System("base", "none"),
     System("generalist", "generalist"),
-    System("TS by router", "router"),
+    System(ROUTED, "router"),
     System("TS declared", "declared"),
     System(BLANK_IMAGES.name, "router", BLANK_IMAGES),
     System(QUESTION_ONLY.name, "router", QUESTION_ONLY),
 )
 PAIRS = (
     ("base", "generalist"),
-    ("generalist", "TS by router"),
-    ("TS by router", "TS declared"),
-    (BLANK_IMAGES.name, "TS by router"),
+    ("generalist", ROUTED),
+    (ROUTED, "TS declared"),
+    (BLANK_IMAGES.name, ROUTED),
 )
 """Systems to compare: whether the second is better than the first."""
 
@@ -114,6 +117,43 @@ def answer_all(
         texts = (answer.text for answer in report.answers)
         predictions = [answered(*pair) for pair in zip(folder.questions, texts, strict=True)]
         found[system.name] = list(match(truths, predictions, report.explanations).rows)
+    return found
+
+
+def answer_reworded(
+    predictor: Predictor,
+    settings: RunSettings,
+    folder: InputFolder,
+    truths: Sequence[Truth],
+    rewordings: Sequence[Rewording] = REWORDINGS,
+    quiet: bool = False,
+) -> dict[str, list[Row]]:
+    """Has the routed system answer the same questions in other words.
+
+    Args:
+        predictor: The loaded checkpoint.
+        settings: Input, output folder and batch size.
+        folder: The input folder, read.
+        truths: The true answers.
+        rewordings: The ways of putting questions.
+        quiet: Whether to show no progress.
+
+    Returns:
+        For each rewording the rows of the questions that it applies to, with answers restored to the original ones.
+    """
+    found: dict[str, list[Row]] = {}
+    for rewording in rewordings:
+        changed = [(question, made) for question in folder.questions if (made := rewording.change(question))]
+        if not changed:
+            continue
+        asked = tuple(replace(made.question, position=place) for place, (_, made) in enumerate(changed))
+        own = settings.model_copy(update={"output": settings.output / rewording.name.replace(" ", "-")})
+        report = run_folder(predictor, own, quiet, replace(folder, questions=asked))
+        predictions = [
+            answered(question, made.restore(answer.text))
+            for (question, made), answer in zip(changed, report.answers, strict=True)
+        ]
+        found[rewording.name] = [row for row in match(truths, predictions).rows if row.prediction is not None]
     return found
 
 

@@ -20,6 +20,7 @@ from mevlip_validation.conventions import Convention, Reading
 from mevlip_validation.matching import Matched
 from mevlip_validation.metrics import metrics_of
 from mevlip_validation.protocols import scoring_protocols, scorings
+from mevlip_validation.rewordings import Stability
 from mevlip_validation.score import Comparison, Score
 
 NOT_RUN = "not run"
@@ -114,6 +115,20 @@ def convention_rows(found: Sequence[Convention]) -> tuple[tuple[str, ...], list[
         for reason, (number, first) in one.reasons.items():
             rows.append((one.evaluator, TASKS[one.task].title, *numbers, f"{number}, first {first}: {reason}"))
     return ("evaluator", "task", "answers", "read as meant", "once rewritten", "not as meant"), rows
+
+
+def stability_rows(found: Sequence[Stability]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of how many answers survive other words, by data set."""
+    rows: list[tuple[str, ...]] = [(one.rewording, one.dataset, str(one.questions), show(one.same)) for one in found]
+    return ("questions with", "data set", "questions", "same answer"), rows
+
+
+def stability_as_json(found: Sequence[Stability]) -> list[dict[str, Any]]:
+    """One object for each rewording and data set."""
+    return [
+        {"rewording": one.rewording, "dataset": one.dataset, "questions": one.questions, **_plain_estimate(one.same)}
+        for one in found
+    ]
 
 
 def show(value: Estimate, signed: bool = False) -> str:

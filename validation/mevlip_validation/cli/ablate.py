@@ -19,6 +19,7 @@ from mevlip_validation.defaults import SEED
 @train_option
 @settings_options(PredictorSettings)
 @settings_options(AnswerSettings, ["batch_size"])
+@click.option("--consistency", is_flag=True, help="Also ask with shuffled options and in other words.")
 @resamples_option
 @seed_option(SEED)
 @json_option
@@ -37,6 +38,7 @@ def ablate(
     checkpoint: str | None,
     device: Any,
     batch_size: int,
+    consistency: bool,
     resamples: int,
     seed: int,
     json_file: Path | None,
@@ -47,14 +49,17 @@ def ablate(
 
     INPUT is answered by the base alone, the generalist, the router and the declared tasks, with one loaded model.
 
-    Two controls show what the images contribute: blank images, and questions without images.
+    Two controls show what the images contribute: blank images, and questions without images. With --consistency,
+    a table says how many answers survive another order of the options, and other words of the question.
 
     \b
     Example: mevlip ablate examples/inputs --truth examples/inputs
     """
+    from mevlip.core.tables import table
     from mevlip.predictor import Predictor
     from mevlip.settings import RunSettings
     from mevlip_validation import ablation, output
+    from mevlip_validation.rewordings import Stability, stability
 
     predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
     settings = RunSettings(input=input_folder, output=out, batch_size=batch_size)
@@ -62,7 +67,21 @@ def ablate(
     answers = ablation.answer_all(predictor, settings, folder, truths, quiet=quiet)
     found = ablation.ablate(answers, known_rows(train), resamples, seed)
     click.echo(ablation.render(found))
+    stable: list[Stability] = []
+    if consistency:
+        reworded = ablation.answer_reworded(predictor, settings, folder, truths, quiet=quiet)
+        original = answers[ablation.ROUTED]
+        for name, rows in reworded.items():
+            stable += stability(name, original, rows, resamples, seed)
+        click.echo("\n" + table(*output.stability_rows(stable)))
     if json_file:
         content = {name: output.scores_as_json(scores) for name, scores in found.scores.items()}
         pairs = {f"{second} over {first}": one for (first, second), one in found.comparisons.items()}
-        output.write_json({"systems": content, "comparisons": output.comparisons_as_json(pairs)}, json_file)
+        output.write_json(
+            {
+                "systems": content,
+                "comparisons": output.comparisons_as_json(pairs),
+                "consistency": output.stability_as_json(stable),
+            },
+            json_file,
+        )
