@@ -71,7 +71,6 @@ words = st.text("abcdefg ", min_size=1, max_size=9).map(str.strip).filter(bool)
 
 
 @given(st.lists(words, min_size=2, max_size=8, unique=True))
-)
 def test_any_options_are_another_order_of_themselves(texts: list[str]) -> None:
     text = "Which? " + ", ".join(f"{letter}: {words}" for letter, words in zip("ABCDEFGH", texts, strict=False))
     made = shuffle_options(asked(text))
