@@ -19,7 +19,7 @@ from mevlip_validation.bootstrap import Estimate
 from mevlip_validation.conventions import Convention, Reading
 from mevlip_validation.matching import Matched
 from mevlip_validation.metrics import metrics_of
-from mevlip_validation.protocols import scoring_protocols, scorings
+from mevlip_validation.protocols import scorings, shown_protocols
 from mevlip_validation.rewordings import Stability
 from mevlip_validation.score import Comparison, Score
 
@@ -38,7 +38,7 @@ def score_rows(
         first: The protocol whose column comes first.
     """
     others = list(dict.fromkeys(name for one in scores for name in one.others))
-    names = sorted((protocol.name for protocol in scoring_protocols()), key=lambda name: name != first)
+    names = shown_protocols(first)
     header = ("task", "questions", "measure", *names, *(cell for other in others for cell in (other, "gain")))
     rows = []
     for task in dict.fromkeys(one.task for one in scores):

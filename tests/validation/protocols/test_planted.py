@@ -67,8 +67,8 @@ def test_a_fourth_protocol_is_one_more_column(folder: Path) -> None:
     (folder / "lengths.py").write_text(PLANTED)
     assert "lengths" not in before
     header, cells = score_rows(score(rows))
-    assert header[3:8] == ("flare25", "flare26", "board2026", "macro", "lengths")
-    assert [row[7].split()[0] for row in cells] == ["0.500", "-"], "it knows classification only"
+    assert header[3:7] == ("flare25", "flare26", "macro", "lengths")
+    assert [row[6].split()[0] for row in cells] == ["0.500", "-"], "it knows classification only"
     assert "lengths" in render_scores(score(rows)).splitlines()[0]
     [mine] = [one for one in score(rows) if one.scoring.protocol == "lengths"]
     assert mine.scoring.signature == "lengths/same-length,pooled|1"

@@ -14,7 +14,7 @@ from mevlip.tasks import TaskType
 from mevlip_validation.metrics.base import Measure
 from mevlip_validation.protocols.base import Formula, Protocol, Reader, Scoring
 
-__all__ = ["Formula", "Protocol", "Reader", "Scoring", "protocols", "scoring_protocols", "scorings"]
+__all__ = ["Formula", "Protocol", "Reader", "Scoring", "protocols", "scoring_protocols", "scorings", "shown_protocols"]
 
 _ORDER = ("flare25", "flare26", "board2026", "macro", "qwen25", "qwen3")
 """The order of those that come with the package; others follow by name."""
@@ -42,6 +42,12 @@ def protocols() -> tuple[Protocol, ...]:
 def scoring_protocols() -> list[Protocol]:
     """The protocols that score, which are the columns of the score table."""
     return [protocol for protocol in protocols() if protocol.scores]
+
+
+def shown_protocols(first: str = "") -> list[str]:
+    """Names of the protocols that tables show, one of them first if it is named."""
+    names = [protocol.name for protocol in scoring_protocols() if not protocol.repeats or protocol.name == first]
+    return sorted(names, key=lambda name: name != first)
 
 
 def scorings(task: TaskType, measure: Measure) -> list[Scoring]:

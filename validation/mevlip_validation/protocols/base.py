@@ -92,6 +92,7 @@ class Protocol:
         default_scorer: How it scores every other task; None where it does not.
         judges: The model-based scorers of reports that belong to it.
         version: Raised whenever it gives another score for the same files.
+        repeats: The protocol whose reading it repeats, so that tables show it on request only; empty for all others.
         note: What a reader of its scores should know; empty where the evaluator is public.
         exceptions: Kinds of answers that it cannot read as meant, however they are written, with the reason; the
             kinds are those of `protocols.misreadings`.
@@ -104,6 +105,7 @@ class Protocol:
     default_scorer: Scorer | None = None
     judges: tuple[str, ...] = ()
     version: int = 1
+    repeats: str = ""
     note: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
 

@@ -21,5 +21,6 @@ PROTOCOL = Protocol(
         TaskType.DETECTION: score_boxes,
         TaskType.REGRESSION: score_numbers,
     },
+    repeats="flare25",
     note="as one participant published it; the platform's scorer is not public",
 )
