@@ -225,6 +225,11 @@ def test_2026_nothing_found_where_nothing_is_to_find_is_right() -> None:
     assert scored("flare25", DET, ("[]", "[]")) == 0
 
 
+def test_2026_a_truth_that_cannot_be_read_is_left_out() -> None:
+    assert scored("flare26", DET, (BOX, BOX), (BOX, "unclear")) == 1
+    assert scored("flare26", COUNT, ("5", "4"), ("5", "unclear")) == 1
+
+
 def test_2026_of_equal_overlaps_the_last_boxes_are_matched_first() -> None:
     truth, said = "[[14, 0, 24, 9], [10, 0, 20, 9]]", "[[8, 0, 18, 9], [12, 0, 22, 9]]"
     assert scored("flare26", DET, (said, truth)) == 0.5, "the last two take each other; the first two do not meet"

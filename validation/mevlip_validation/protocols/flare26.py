@@ -135,8 +135,12 @@ def _box_f1(threshold: float) -> tuple[str, Callable[[Rows], MicroF1]]:
     Of equal overlaps the last boxes' comes first. Nothing found where there is nothing to find is right.
     """
 
-    def count(row: Row) -> tuple[int, int, int]:
-        target, predicted = read_labeled(row.truth)[::-1], read_labeled(row.answer)[::-1]
+    def count(row: Row) -> tuple[int, int, int] | None:
+        try:
+            target = _boxes(row.truth)[::-1]
+        except _UNREADABLE:
+            return None
+        predicted = read_labeled(row.answer)[::-1]
         return match_by_overlap(target, predicted, threshold), len(predicted), len(target)
 
     how = f"f1@iou>={threshold},identity-if-both,greedy-by-overlap,micro"
