@@ -30,6 +30,7 @@ PLACES = {
     "checkpoints/me-vlip": DEMO,
     "A.json": "build/demo/predictions.json",
     "B.json": "build/demo/predictions.json",
+    "theirs.json": "build/demo/predictions.json",
     "generalist/predictions.json": "build/demo/predictions.json",
     "routed/predictions.json": "build/demo/predictions.json",
     "examples/inputs": EXAMPLES,
@@ -40,8 +41,8 @@ PLACES = {
 
 RUN = {
     ("data", "check"), ("data", "stats"), ("data", "split"), ("data", "prepare"), ("score",), ("compare",), ("tasks",),
-    ("predictions", "check"), ("predictions", "show"), ("predictions", "zip"), ("checkpoint", "check"),
-    ("scan-phi",),
+    ("predictions", "check"), ("predictions", "format"), ("predictions", "show"), ("predictions", "zip"),
+    ("checkpoint", "check"), ("scan-phi",),
 }  # fmt: skip
 """Commands whose examples are run here; those of others load a model, train, fetch, or need a container engine."""
 
