@@ -3,7 +3,7 @@
 The demo checkpoint's router and model are loaded once; each run is a fork of this process, under a limit of memory, so
 that it can be killed, starved and disturbed without waiting for another start. After each fault the same run is started
 again, and its predictions.json is compared, byte for byte, with that of a run that nothing disturbed. Docs:
-docs/reliability.md. Takes about twenty minutes on two cores with 200 kills.
+docs/reliability.md.
 
 Faults that a kernel makes are real: SIGKILL, SIGTERM, a full and a read-only file system (as root, in tmpfs mounts of a
 namespace of its own; without that right these are left out and said to be). An input/output error and running out of
