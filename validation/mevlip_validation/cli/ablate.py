@@ -54,7 +54,7 @@ def ablate(
     """
     from mevlip.predictor import Predictor
     from mevlip.settings import RunSettings
-    from mevlip_validation import ablation, output
+    from mevlip_validation import ablation, comparison_output, output
 
     predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
     settings = RunSettings(input=input_folder, output=out, batch_size=batch_size)
@@ -64,5 +64,8 @@ def ablate(
     click.echo(ablation.render(found))
     if json_file:
         content = {name: output.scores_as_json(scores) for name, scores in found.scores.items()}
-        pairs = {f"{second} over {first}": one for (first, second), one in found.comparisons.items()}
-        output.write_json({"systems": content, "comparisons": output.comparisons_as_json(pairs)}, json_file)
+        pairs = {
+            f"{second} over {first}": comparison_output.comparisons_as_json(comparisons)
+            for (first, second), comparisons in found.comparisons.items()
+        }
+        output.write_json({"systems": content, "comparisons": pairs}, json_file)

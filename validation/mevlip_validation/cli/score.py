@@ -99,7 +99,7 @@ def score(
     for name, file in map(_named, against):
         others[name] = matched_rows(Path(file), truth, True, by, None).rows
     scores = score_rows(matched.rows, others, resamples, seed)
-    click.echo(output.render_scores(scores))
+    click.echo("\n".join([output.render_scores(scores), *output.render_heavy_rows(scores)]))
     source = f"{train}" if train else "the ground truth itself (optimistic; pass --train)"
     click.echo(f"Gains are under the macro protocol; constants come from {source}.")
     for name, scorer in scorers.items():
