@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from mevlip.tasks import Direction
 from mevlip_validation.statistics import (
     Aggregate,
     Aggregation,
@@ -56,7 +57,7 @@ class AnswerModel:
     draw: Callable[[Generator, Floats], list[list[Row]]]
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Direction:
         """Whether more or less is better."""
         return "lower" if self.scale == "error" else "higher"
 
@@ -147,6 +148,7 @@ def answer_models() -> list[AnswerModel]:
     """Every measure, with answers as they are met."""
     three = balanced_accuracy("balanced accuracy, classes .6 .3 .1", (0.6, 0.3, 0.1), (0.9, 0.7, 0.5))
     skewed = errors("mean error, lognormal", 3 * math.exp(0.5), lambda rng, hard: 3 * np.exp(hard))
+    outliers = skewed.truth * (1 - OUTLIER_SHARE) + OUTLIER * OUTLIER_SHARE
     return [
         balanced_accuracy("balanced accuracy, classes .6 .4", (0.6, 0.4), (0.8, 0.7)),
         three,
@@ -154,15 +156,15 @@ def answer_models() -> list[AnswerModel]:
         micro_f1(),
         mean_of_rows(),
         skewed,
-        errors("mean error, 8 of 10 are 0", _beyond(0.8), lambda rng, hard: np.ceil(np.maximum(hard - _at(0.8), 0) * 5)),
-        errors("mean error, 1 of 700 is 2,085", 3 * math.exp(0.5) * (1 - OUTLIER_SHARE) + OUTLIER * OUTLIER_SHARE, _with_outliers),
+        errors("mean error, 8 of 10 are 0", _beyond(0.8), _mostly_right),
+        errors("mean error, 1 of 700 is 2,085", outliers, _with_outliers),
         errors("median error, lognormal", 3.0, lambda rng, hard: 3 * np.exp(hard), "median"),
         errors("root mean square error, normal", 1.0, lambda rng, hard: np.abs(hard), "rms"),
         errors("root mean square error, lognormal", 3 * math.e, lambda rng, hard: 3 * np.exp(hard), "rms"),
         macro("macro balanced accuracy, classes .6 .3 .1", three),
         macro("macro F1 of rows", mean_of_rows()),
         macro("macro mean error, lognormal", skewed),
-    ]  # fmt: skip
+    ]
 
 
 def _of_pairs(rows: Sequence[Row]) -> Statistic:
@@ -172,6 +174,10 @@ def _of_pairs(rows: Sequence[Row]) -> Statistic:
 
 def _with_outliers(rng: Generator, hard: Floats) -> Floats:
     return np.where(rng.random(hard.shape) < OUTLIER_SHARE, OUTLIER, 3 * np.exp(hard))
+
+
+def _mostly_right(rng: Generator, hard: Floats) -> Floats:
+    return np.ceil(np.maximum(hard - _at(0.8), 0) * 5)
 
 
 def _fifths(hard: Floats) -> NDArray[np.int64]:
@@ -184,6 +190,6 @@ def _at(share: float) -> float:
 
 
 def _beyond(share: float) -> float:
-    """The mean of the whole numbers that `errors` above makes of what is beyond a quantile."""
+    """The mean of `_mostly_right`: the sum of the chances of more than 0, 1, 2, ..."""
     normal = NormalDist()
     return sum(1 - normal.cdf(_at(share) + step / 5) for step in range(60))

@@ -111,9 +111,7 @@ def _contests(systems: int, questions: int, per_image: int, rng: np.random.Gener
     images = max(2, questions // per_image)
     bootstrap = Bootstrap(np.repeat(np.arange(images), per_image).tolist(), seed=int(rng.integers(2**32)))
     for task, model in zip(TASKS, models[1:], strict=False):
-        measure = Measure(
-            model.name, "lower" if model.scale == "error" else "higher", "", model.statistic, scale=model.scale
-        )
+        measure = Measure(model.name, model.direction, "", model.statistic, scale=model.scale)
         scoring = Scoring("equal systems", "", model.statistic, frozenset({task}))
         rows = model.draw(rng, difficulties(rng, images, per_image, systems))
         yield Contest.of(task, measure, scoring, None, {f"{place}": own for place, own in enumerate(rows)}, bootstrap)

@@ -110,9 +110,12 @@ def applicable(rows: Rows) -> Iterator[tuple[TaskType, Measure, Scoring, list[in
     """Every scoring that has something to count, with the places of its rows."""
     present = {row.task for row in rows}
     judged = {name for row in rows for name in row.judgments}
+    places: dict[frozenset[TaskType], list[int]] = {}
     for task in (task for task in TASKS if task in present):
         for measure in metrics_of(task).measures:
             if measure.is_judgment and measure.name not in judged:
                 continue
             for scoring in scorings(task, measure):
-                yield task, measure, scoring, [index for index, row in enumerate(rows) if row.task in scoring.tasks]
+                if scoring.tasks not in places:
+                    places[scoring.tasks] = [index for index, row in enumerate(rows) if row.task in scoring.tasks]
+                yield task, measure, scoring, places[scoring.tasks]
