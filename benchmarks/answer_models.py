@@ -81,8 +81,8 @@ def balanced_accuracy(name: str, shares: Sequence[float], recalls: Sequence[floa
     reach = np.array([NormalDist().inv_cdf(recall) for recall in recalls])
 
     def draw(rng: Generator, hard: Floats) -> list[list[Row]]:
-        classes = rng.choice(len(shares), p=shares, size=hard.shape[1])
-        return [list(zip(map(str, classes), (own < reach[classes]).tolist(), strict=True)) for own in hard]
+        classes = np.asarray(rng.choice(len(shares), p=shares, size=hard.shape[1]))
+        return [list(zip(map(str, classes.tolist()), (own < reach[classes]).tolist(), strict=True)) for own in hard]
 
     return AnswerModel(name, "share", float(np.mean(recalls)), _of_pairs, draw)
 
@@ -91,7 +91,7 @@ def micro_f1() -> AnswerModel:
     """A skewed number of true boxes, of which half are found, and three false ones for each ten true ones."""
 
     def draw(rng: Generator, hard: Floats) -> list[list[Row]]:
-        true = 1 + rng.negative_binomial(0.7, 0.2, size=hard.shape[1])
+        true = np.asarray(rng.negative_binomial(0.7, 0.2, size=hard.shape[1])) + 1
         found = rng.binomial(true, 0.2 + 0.15 * _fifths(hard))
         predicted = found + rng.poisson(0.3 * true, size=hard.shape)
         return [
@@ -105,7 +105,7 @@ def mean_of_rows() -> AnswerModel:
     """Each row's own F1: 0, 0.25, ... 1, equally often."""
 
     def draw(rng: Generator, hard: Floats) -> list[list[Row]]:
-        return (_fifths(hard) / 4).tolist()
+        return [own.tolist() for own in _fifths(hard) / 4]
 
     return AnswerModel("mean F1 of rows", "share", 0.5, lambda rows: Aggregate(tuple(rows)), draw)
 
@@ -177,7 +177,7 @@ def _with_outliers(rng: Generator, hard: Floats) -> Floats:
 
 
 def _mostly_right(rng: Generator, hard: Floats) -> Floats:
-    return np.ceil(np.maximum(hard - _at(0.8), 0) * 5)
+    return np.asarray(np.ceil(np.maximum(hard - _at(0.8), 0) * 5))
 
 
 def _fifths(hard: Floats) -> NDArray[np.int64]:

@@ -34,14 +34,14 @@ def render(found: SystemsComparison, power: bool = False) -> str:
     """
     parts = [table(*gain_table(found)), _summary(found)] if len(found.systems) == 2 else _many(found)
     parts.append(
-        f"win, lose: p below {ALPHA} after Holm's correction over all tasks and pairs of a protocol, and the interval "
-        "(of one comparison alone) excludes 0; else tie."
+        f"win, lose, beats: p below {ALPHA} after Holm's correction over all tasks and pairs of a protocol,\n"
+        "and the interval (of one comparison alone) excludes 0; else tie."
     )
     if power:
         parts += [
             table(*power_table(found)),
             f"found: the smallest gain that the present questions show with {POWER:.0%} power, at {ALPHA:.0%}, without "
-            "correction; needed: questions to show the present gain, at as many per image.",
+            "correction;\nneeded: questions to show the present gain, at as many per image.",
         ]
     return "\n\n".join(parts)
 

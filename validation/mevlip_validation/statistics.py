@@ -204,7 +204,8 @@ class MacroAverage:
         for part, members in zip(self.parts, self.members, strict=True):
             if isinstance(part, ErrorStatistic):
                 score = part.scores(np.ones((1, len(members))))[0]
-                found[list(members)] = part.burdens() * np.nan_to_num(score, nan=0.0, posinf=np.inf)
+                with np.errstate(invalid="ignore"):  # nothing of an infinite score
+                    found[list(members)] = part.burdens() * np.nan_to_num(score, nan=0.0, posinf=np.inf)
         endless = np.isinf(found)
         parts = endless.astype(float) if endless.any() else np.nan_to_num(found)
         return np.asarray(parts / (parts.sum() or 1))
