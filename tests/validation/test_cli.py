@@ -169,7 +169,8 @@ def test_two_files_are_compared(predictions: Callable[..., Path], tmp_path: Path
     verdicts = {line.split("  ")[0]: line.split()[-1] for line in done.stdout.splitlines() if " macro " in line}
     assert verdicts["Classification"] == "win"
     assert "predictions against worse by task and data set: 18 wins, 0 ties, 0 losses." in done.stdout
-    assert "Classification  predictions over worse" in done.stdout.split("found  questions  needed")[1]
+    power = lines(done.stdout.split("found  questions  needed")[1])["Classification"]
+    assert power[1:4] == ["predictions", "over", "worse"] and power[-2] == "27"
     content = json.loads((tmp_path / "c.json").read_text())
     assert content["systems"] == {"worse": str(worse), "predictions": str(tmp_path / "predictions.json")}
     flipped = len(list(csv.DictReader((tmp_path / "f.csv").open())))
