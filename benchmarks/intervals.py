@@ -1,7 +1,8 @@
 """How often 95 % intervals hold the true score, and how often equal systems differ: `python -m benchmarks.intervals`.
 
 Prints the share of samples whose interval holds the true score, by measure, number of questions and questions per
-image: for plain percentiles, for BCa, and for the interval that scores have. Then the share of tables in which
+image: for plain percentiles, for BCa, and for the interval that scores have. Then how often two equal systems differ,
+by p-values of the bootstrap and of swaps and by the interval of the gain; and the share of tables in which
 `mevlip compare` finds a difference between systems that are equal. `--quick` draws fewer samples.
 """
 
@@ -18,9 +19,11 @@ from mevlip.core.tables import table
 from mevlip.tasks import TASKS
 from mevlip_validation.bootstrap import Bootstrap, score_of
 from mevlip_validation.comparison import Contest, compare_pairs
-from mevlip_validation.intervals import estimate, percentile_bounds
+from mevlip_validation.defaults import RESAMPLES
+from mevlip_validation.intervals import difference, estimate, percentile_bounds
 from mevlip_validation.metrics import Measure
 from mevlip_validation.protocols import Scoring
+from mevlip_validation.significance import ALPHA, swap_p_value
 from mevlip_validation.statistics import Scores, Statistic
 
 QUESTIONS = (30, 100, 300, 1000)
@@ -30,6 +33,7 @@ QUICK_SAMPLES, QUICK_TABLES = 40, 20
 _GROUPS = 200  # of images that the jackknife leaves out together
 _NORMAL = NormalDist()
 METHODS = ("percentile", "BCa", "chosen")
+TESTS = ("bootstrap", "t interval", "swaps")
 
 
 def coverage(model: AnswerModel, questions: int, per_image: int, samples: int, seed: int = 0) -> dict[str, float]:
@@ -84,6 +88,34 @@ def bca_bounds(statistic: Statistic, bootstrap: Bootstrap, scores: Scores) -> tu
     return float(low), float(high)
 
 
+def false_differences(
+    model: AnswerModel, questions: int, per_image: int, samples: int, seed: int = 0
+) -> dict[str, float]:
+    """The share of pairs of equal systems with a p-value below .05, by kind of p-value.
+
+    Args:
+        model: How answers come about.
+        questions: Number of questions.
+        per_image: Questions per image.
+        samples: Number of pairs.
+        seed: Random seed.
+    """
+    rng = np.random.default_rng([seed, questions, per_image, 2])
+    images = max(2, questions // per_image)
+    bootstrap = Bootstrap(np.repeat(np.arange(images), per_image).tolist())
+    found = np.zeros(len(TESTS))
+    for number in range(samples):
+        rows = model.draw(rng, difficulties(rng, images, per_image, 2))
+        one, other = map(model.statistic, rows)
+        gain = score_of(other, len(rows[1])) - score_of(one, len(rows[0]))
+        gains = bootstrap.scores(other) - bootstrap.scores(one)
+        tails = min((gains <= 0).sum(), (gains >= 0).sum())
+        interval = difference(gain, gains, images)
+        swapped = swap_p_value(model.statistic([*rows[0], *rows[1]]), bootstrap.member, gain, RESAMPLES, number)
+        found += [2 * (tails + 1) / (RESAMPLES + 1) < ALPHA, not interval.low <= 0 <= interval.high, swapped < ALPHA]
+    return dict(zip(TESTS, (found / samples).tolist(), strict=True))
+
+
 def false_verdicts(systems: int, questions: int, per_image: int, tables: int, seed: int = 0) -> float:
     """The share of tables with at least one win or loss, of systems that are equal.
 
@@ -130,6 +162,19 @@ def coverage_table(samples: int, sizes: Sequence[int] = QUESTIONS) -> str:
     return table(("measure", "per image", *(f"n = {questions:,}" for questions in sizes)), rows)
 
 
+def difference_table(samples: int, sizes: Sequence[int] = QUESTIONS[:2]) -> str:
+    """A row for each measure and number of questions per image: false differences of each kind by size."""
+    rows = []
+    for model in answer_models():
+        for per_image in PER_IMAGE:
+            found = [false_differences(model, questions, per_image, samples) for questions in sizes]
+            rows.append(
+                (model.name, str(per_image), *(" ".join(f"{one[name]:.2f}" for name in TESTS) for one in found))
+            )
+            print(rows[-1], file=sys.stderr, flush=True)
+    return table(("measure", "per image", *(f"n = {questions:,}" for questions in sizes)), rows)
+
+
 def verdict_table(tables: int) -> str:
     """The share of tables with a false verdict, by number of systems and questions."""
     rows = []
@@ -145,4 +190,6 @@ if __name__ == "__main__":
     quick = "--quick" in sys.argv
     print(f"Coverage of 95 % intervals: {', '.join(METHODS)}")
     print(coverage_table(QUICK_SAMPLES if quick else SAMPLES))
+    print(f"Equal systems that differ, without correction: {', '.join(TESTS)}")
+    print(difference_table(QUICK_SAMPLES if quick else SAMPLES))
     print(verdict_table(QUICK_TABLES if quick else TABLES))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.answer_models import answer_models, difficulties
-from benchmarks.intervals import bca_bounds, coverage, coverage_table, false_verdicts
+from benchmarks.intervals import bca_bounds, coverage, coverage_table, false_differences, false_verdicts
 from mevlip_validation.bootstrap import Bootstrap, score_of
 from mevlip_validation.statistics import Aggregate
 
@@ -43,6 +43,12 @@ def test_intervals_hold_the_true_score(name: str) -> None:
 def test_skewed_errors_of_few_questions_are_held_more_often_than_by_percentiles() -> None:
     found = coverage(MODELS["mean error, lognormal"], 30, 6, 100)
     assert found["chosen"] > found["percentile"] + 0.05 and found["chosen"] >= 0.85
+
+
+@pytest.mark.slow
+def test_swaps_find_fewer_false_differences_than_the_bootstrap() -> None:
+    found = false_differences(MODELS["mean error, 1 of 700 is 2,085"], 100, 6, 80)
+    assert found["swaps"] <= 0.12 and found["swaps"] < found["bootstrap"]
 
 
 @pytest.mark.slow
