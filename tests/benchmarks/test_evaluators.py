@@ -23,7 +23,15 @@ Rows = list[tuple[Any, Any]]
 """True and predicted answers, each pair to a question of its own."""
 Table = dict[str, list[tuple[str, Rows, float]]]
 
-MISSING = object()
+
+class Missing:
+    """Stands for an answer that was not predicted."""
+
+    def __repr__(self) -> str:
+        return "no answer"
+
+
+MISSING = Missing()
 BOX = "[0, 0, 10, 10]"
 BOXES, HALF = f"[{BOX}]", "[[0, 0, 10, 5]]"
 ONE = f'{{"1": {BOXES}}}'

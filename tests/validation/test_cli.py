@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from mevlip.runs.explanations import write_explanations
 from mevlip.tasks import TaskType
+from mevlip_validation.cli.compare import compare as compare_command
 from tests.conftest import EXAMPLES, run_mevlip
 from tests.validation.rows import make_explanation
 
@@ -181,13 +183,48 @@ def test_gains_over_other_predictions_stand_beside(predictions: Callable[..., Pa
     assert bad.returncode == 2 and "is not NAME=VALUE" in bad.stderr
 
 
-def test_files_are_compared_with_the_first(predictions: Callable[..., Path], tmp_path: Path) -> None:
+def test_two_files_are_compared(predictions: Callable[..., Path], tmp_path: Path) -> None:
     worse = predictions(answer_zero, "worse.json")
     done = run_mevlip(
-        "compare", worse, predictions(), "--truth", EXAMPLES, "--resamples", 50, "--json", tmp_path / "c.json"
-    )
+        "compare", worse, predictions(), "--truth", EXAMPLES, "--resamples", 50, "--power",
+        "--json", tmp_path / "c.json", "--csv", tmp_path / "f.csv",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:6] == ["task", "measure", "protocol", "worse", "predictions", "gain"]
     verdicts = {line.split("  ")[0]: line.split()[-1] for line in done.stdout.splitlines() if " macro " in line}
-    assert verdicts["Classification"] == verdicts["Detection"] == "win"
-    assert list(json.loads((tmp_path / "c.json").read_text())) == [str(tmp_path / "predictions.json")]
+    assert verdicts["Classification"] == "win"
+    assert "predictions against worse by task and data set: 18 wins, 0 ties, 0 losses." in done.stdout
+    power = lines(done.stdout.split("found  questions  needed")[1])["Classification"]
+    assert power[1:4] == ["predictions", "over", "worse"] and power[-2] == "27"
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert content["systems"] == {"worse": str(worse), "predictions": str(tmp_path / "predictions.json")}
+    flipped = len(list(csv.DictReader((tmp_path / "f.csv").open())))
+    assert flipped == len(content["flipped"]) >= 48
+    assert f"Flipped questions: {flipped} right only under predictions, 0 only under worse" in done.stdout
     assert run_mevlip("compare", worse, "--truth", EXAMPLES).returncode == 2
+
+
+def test_five_files_are_compared_on_two_screens(predictions: Callable[..., Path], tmp_path: Path) -> None:
+    def forget(some: int) -> Alter:
+        def alter(rows: list[dict[str, Any]]) -> None:
+            answer_zero(rows[::some] if some else [])
+
+        return alter
+
+    files = [str(predictions(forget(some), f"every{some}.json")) for some in (0, 5, 3, 2, 1)]
+    done = CliRunner().invoke(
+        compare_command,
+        [*files, "--truth", str(EXAMPLES), "--resamples", "60", "--power", "--json", str(tmp_path / "c.json")],
+    )
+    assert done.exit_code == 0, done.output
+    shown = done.output.splitlines()
+    assert len(shown) <= 100 and max(map(len, shown)) <= 130
+    assert "a every0  b every5  c every3  d every2  e every1" in done.output
+    assert next(line for line in shown if line.startswith("every1")).split() == ["every1", *["0/0/18"] * 4, "-"]
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert len(content["pairs"]) == 10 * len(content["rankings"]) and len(content["tallies"]) == 20
+    for one in [*content["rankings"], *content["datasets"]]:
+        assert one["systems"]["every0"]["rank"] == 1
+    macro = next(one for one in content["rankings"] if (one["task"], one["protocol"]) == ("classification", "macro"))
+    assert [own["rank"] for own in macro["systems"].values()] == [1, 2, 3, 4, 5]
+    assert sum(macro["systems"]["every3"]["share_of_each_rank"]) == pytest.approx(1)

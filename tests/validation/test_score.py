@@ -9,8 +9,8 @@ import pytest
 from mevlip.tasks import TaskType
 from mevlip_validation.baselines import CONSTANT, constant_rows
 from mevlip_validation.matching import Matched, Row
-from mevlip_validation.output import as_json, compare_rows, number, render_scores, score_rows
-from mevlip_validation.score import compare, score
+from mevlip_validation.output import as_json, number, render_heavy_rows, render_scores, score_rows
+from mevlip_validation.score import score
 from tests.validation.rows import make_row
 
 
@@ -23,41 +23,6 @@ def answers(right: float, seed: int, count: int = 60) -> list[Row]:
         replace(make_row(TaskType.CLASSIFICATION, s, t, image=f"{i}.png"), place=f"f[{i}]")
         for i, (s, t) in enumerate(zip(said, truth, strict=True))
     ]
-
-
-def test_a_planted_difference_is_found() -> None:
-    verdicts = {one.verdict for one in compare(answers(0.5, 1), answers(0.95, 2))}
-    assert verdicts == {"win"}
-    assert {one.verdict for one in compare(answers(0.95, 2), answers(0.5, 1))} == {"lose"}
-
-
-@pytest.mark.slow
-def test_equal_systems_tie_in_nearly_every_draw() -> None:
-    ties = [compare(answers(0.7, 2 * seed), answers(0.7, 2 * seed + 1), 300)[0].verdict == "tie" for seed in range(100)]
-    assert sum(ties) >= 90
-
-
-def test_a_system_ties_with_itself_and_gains_nothing() -> None:
-    rows = answers(0.7, 0)
-    assert {(one.verdict, one.gain.value, one.gain.low) for one in compare(rows, rows)} == {("tie", 0.0, 0.0)}
-
-
-def test_less_error_is_a_gain() -> None:
-    far, near = ([make_row(TaskType.COUNTING, said, "10", image=f"{i}") for i in range(9)] for said in ("30", "11"))
-    [one] = [one for one in compare(far, near) if one.scoring.protocol == "flare26"]
-    assert (one.verdict, one.gain.value) == ("win", 19.0)
-
-
-def test_an_infinite_score_cannot_be_compared() -> None:
-    broken, whole = (
-        [make_row(TaskType.COUNTING, said, "10", image=f"{i}") for i in range(3)] for said in ("many", "11")
-    )
-    assert {one.scoring.protocol: one.verdict for one in compare(broken, whole)}["flare25"] == "not comparable"
-
-
-def test_other_truths_are_refused() -> None:
-    with pytest.raises(ValueError, match="different truths"):
-        compare(answers(1, 0), answers(1, 0)[1:])
 
 
 def test_gains_are_over_what_is_named() -> None:
@@ -101,16 +66,38 @@ def test_json_holds_no_infinity_and_every_signature() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.12345, "0.123"), (12.345, "12.3"), (math.inf, "inf"), (math.nan, "-"), (-0.5, "-0.500")]
+    ("value", "text"),
+    [(0.12345, "0.123"), (12.345, "12.3"), (math.inf, "inf"), (math.nan, "-"), (-0.5, "-0.500"), (-math.inf, "-inf")],
 )
 def test_numbers_for_people(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_the_comparison_table_has_a_row_for_each_protocol() -> None:
-    assert [row[2] for row in compare_rows(compare(answers(0.5, 1), answers(0.9, 2)))] == [
-        "flare25",
-        "flare26",
-        "board2026",
-        "macro",
+def counts(*errors: float) -> list[Row]:
+    return [
+        replace(make_row(TaskType.COUNTING, str(10 + error), "10", image=f"{i}"), place=f"f[{i}]")
+        for i, error in enumerate(errors)
     ]
+
+
+def test_a_row_that_makes_much_of_a_mean_error_is_named() -> None:
+    found = score(counts(*[1] * 30, 2085))
+    heavy = {one.scoring.protocol: one.heavy_row for one in found if one.is_main}
+    assert {one.place for one in heavy.values() if one} == {"f[30]"}
+    assert heavy["macro"] and heavy["macro"].share == pytest.approx(2085 / 2115)
+    [line] = render_heavy_rows(found)
+    assert line == "Counting: one row, f[30], makes 99% (flare25), 99% (flare26), 99% (macro) of the mean error."
+    content = as_json(Matched(()), found)["scores"]
+    assert content[0]["heavy_row"] == {"place": "f[30]", "share": pytest.approx(2085 / 2115)}
+
+
+def test_no_row_is_named_where_errors_are_alike_or_few_or_answers_are_no_numbers() -> None:
+    for rows in (counts(*[1] * 30), counts(1, 30), counts(*[0] * 30), answers(0.9, 1)):
+        assert render_heavy_rows(score(rows)) == []
+
+
+def test_the_row_that_makes_an_error_infinite_is_named() -> None:
+    rows = [replace(row, answers=("many",)) if index == 3 else row for index, row in enumerate(counts(*[1] * 12))]
+    [flare25] = [one for one in score(rows) if one.is_main and one.scoring.protocol == "flare25"]
+    assert math.isinf(flare25.estimate.value) and flare25.heavy_row
+    assert (flare25.heavy_row.place, flare25.heavy_row.share) == ("f[3]", 1.0)

@@ -74,3 +74,18 @@ def test_the_mean_over_groups_leaves_absent_ones_out() -> None:
     statistic = MacroAverage((Aggregate((1.0, 3.0)), Aggregate((10.0,))), ((0, 2), (1,)))
     assert score(statistic, 3) == 6
     assert statistic.scores(np.array([[1.0, 0.0, 1.0]]))[0] == 2
+
+
+def test_burdens_are_shares_of_the_error() -> None:
+    assert Aggregate((1.0, math.nan, 3.0)).burdens().tolist() == [0.25, 0.0, 0.75]
+    assert Aggregate((1.0, 3.0), "rms").burdens().tolist() == [0.1, 0.9]
+    assert Aggregate((1.0, 3.0), "median").burdens().tolist() == Aggregate((0.0, 0.0)).burdens().tolist() == [0.0, 0.0]
+    assert Aggregate((1.0, math.inf)).burdens().tolist() == [0.0, 1.0]
+
+
+def test_burdens_count_by_group_where_groups_do() -> None:
+    """Groups of errors 2 and 6 make a quarter and three quarters of the mean of 4, however many questions they have."""
+    statistic = MacroAverage((Aggregate((1.0, 3.0)), Aggregate((6.0,))), ((0, 2), (1,)))
+    assert statistic.burdens().tolist() == [0.0625, 0.75, 0.1875]
+    endless = MacroAverage((Aggregate((1.0, math.inf)), Aggregate((6.0,))), ((0, 2), (1,)))
+    assert endless.burdens().tolist() == [0.0, 0.0, 1.0]

@@ -17,12 +17,13 @@ from mevlip.runs.folder import run_folder
 from mevlip.settings import RunSettings
 from mevlip.tasks import TASKS
 from mevlip_validation.baselines import CONSTANT, constant_rows
+from mevlip_validation.comparison import Comparison, compare_systems
 from mevlip_validation.defaults import RESAMPLES, SEED
 from mevlip_validation.matching import Row, Truth, match, read_truth, truths_of
 from mevlip_validation.output import NONE, number, show
 from mevlip_validation.perturbations import BLANK_IMAGES, QUESTION_ONLY
 from mevlip_validation.rewordings import REWORDINGS, Rewording
-from mevlip_validation.score import Comparison, Score, compare, score
+from mevlip_validation.score import Score, score
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,8 @@ def ablate(
     constant = {CONSTANT: constant_rows(any_rows, known or any_rows)}
     scores = {name: score(rows, constant, resamples, seed) for name, rows in answers.items()}
     pairs = [pair for pair in PAIRS if set(pair) <= set(answers)]
-    compared = {pair: compare(answers[pair[0]], answers[pair[1]], resamples, seed) for pair in pairs}
-    return Ablation(scores, compared)
+    compared = compare_systems(answers, pairs, resamples, seed).pairs if pairs else ()
+    return Ablation(scores, {pair: [one for one in compared if one.systems == pair] for pair in pairs})
 
 
 def render(ablation: Ablation, protocol: str = "macro") -> str:

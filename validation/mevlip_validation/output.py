@@ -13,15 +13,16 @@ from typing import Any
 from mevlip.answers import STAGES
 from mevlip.core.files import write_text_atomically
 from mevlip.core.tables import table, write_csv
+from mevlip.core.text import visible
 from mevlip.tasks import TASKS
 from mevlip_validation.analysis import QuestionResult
-from mevlip_validation.bootstrap import Estimate
 from mevlip_validation.conventions import Convention, Reading
+from mevlip_validation.intervals import Estimate
 from mevlip_validation.matching import Matched
-from mevlip_validation.metrics import metrics_of
-from mevlip_validation.protocols import scorings, shown_protocols
+from mevlip_validation.metrics import Measure, metrics_of
+from mevlip_validation.protocols import Scoring, scorings, shown_protocols
 from mevlip_validation.rewordings import Stability
-from mevlip_validation.score import Comparison, Score
+from mevlip_validation.score import Score
 
 NOT_RUN = "not run"
 NONE = "-"
@@ -81,19 +82,23 @@ def render_datasets(found: Mapping[str, Sequence[Score]]) -> str:
     return table(("data set", "task", "questions", "measure", "score"), rows)
 
 
+def render_heavy_rows(scores: Sequence[Score]) -> list[str]:
+    """One line for each row on which a task's mean error depends, naming the protocols."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in scores:
+        if one.is_main and one.heavy_row:
+            key = TASKS[one.task].title, one.heavy_row.place
+            found.setdefault(key, []).append(f"{one.heavy_row.share:.0%} ({one.scoring.protocol})")
+    return [
+        f"{task}: one row, {visible(place)}, makes {', '.join(shares)} of the mean error."
+        for (task, place), shares in found.items()
+    ]
+
+
 def render_signatures(scores: Sequence[Score]) -> str:
     """One line for each score that the table shows."""
     main = [one for one in scores if one.is_main or one.measure.in_summary]
     return table(("task", "signature"), [(TASKS[one.task].title, one.scoring.signature) for one in main])
-
-
-def compare_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    """Rows of task, measure, protocol, both scores, the gain with its interval, and the verdict."""
-    return [
-        (TASKS[one.task].title, one.measure.name, one.scoring.protocol, number(one.first), number(one.second),
-         show(one.gain, signed=True), one.verdict)
-        for one in comparisons
-    ]  # fmt: skip
 
 
 def reading_rows(readings: Sequence[Reading]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -126,7 +131,7 @@ def stability_rows(found: Sequence[Stability]) -> tuple[tuple[str, ...], list[tu
 def stability_as_json(found: Sequence[Stability]) -> list[dict[str, Any]]:
     """One object for each rewording and data set."""
     return [
-        {"rewording": one.rewording, "dataset": one.dataset, "questions": one.questions, **_plain_estimate(one.same)}
+        {"rewording": one.rewording, "dataset": one.dataset, "questions": one.questions, **plain_estimate(one.same)}
         for one in found
     ]
 
@@ -145,8 +150,28 @@ def number(value: float, signed: bool = False) -> str:
     if math.isnan(value):
         return NONE
     if math.isinf(value):
-        return "inf"
+        return f"{value:{'+' if signed else ''}}"
     return f"{value:{'+' if signed else ''}.{3 if abs(value) < 10 else 1}f}"
+
+
+def plain_estimate(estimate: Estimate) -> dict[str, float | str | None]:
+    """An estimate as JSON has it."""
+    return {name: plain(value) for name, value in asdict(estimate).items()}
+
+
+def plain(value: float) -> float | str | None:
+    """A number as JSON has it: NaN is null, and infinity the text `inf`."""
+    return None if math.isnan(value) else ("inf" if value > 0 else "-inf") if math.isinf(value) else round(value, 9)
+
+
+def signature_of(measure: Measure, scoring: Scoring) -> dict[str, str]:
+    """What was computed, as JSON has it."""
+    return {
+        "measure": measure.name,
+        "protocol": scoring.protocol,
+        "signature": scoring.signature,
+        "better": measure.direction,
+    }
 
 
 def as_json(matched: Matched, scores: Sequence[Score]) -> dict[str, Any]:
@@ -159,27 +184,17 @@ def scores_as_json(scores: Sequence[Score]) -> list[dict[str, Any]]:
     """One object for each score."""
     return [
         {
-            **_what(one),
+            "task": one.task.value,
+            **signature_of(one.measure, one.scoring),
             "questions": one.questions,
-            **_plain_estimate(one.estimate),
-            "others": {name: _plain(value) for name, value in one.others.items()},
-            "gains": {name: _plain(value) for name, value in one.gains.items()},
-            "parts": {task.value: _plain(value) for task, value in one.parts.items()},
+            **plain_estimate(one.estimate),
+            "heavy_row": _heavy(one),
+            "others": {name: plain(value) for name, value in one.others.items()},
+            "gains": {name: plain(value) for name, value in one.gains.items()},
+            "parts": {task.value: plain(value) for task, value in one.parts.items()},
         }
         for one in scores
     ]
-
-
-def comparisons_as_json(found: Mapping[str, Sequence[Comparison]]) -> dict[str, list[dict[str, Any]]]:
-    """One object for each comparison, by what was compared."""
-    return {
-        name: [
-            {**_what(one), "first": _plain(one.first), "second": _plain(one.second),
-             "gain": _plain_estimate(one.gain), "verdict": one.verdict}
-            for one in comparisons
-        ]
-        for name, comparisons in found.items()
-    }  # fmt: skip
 
 
 def write_json(content: Any, path: Path) -> None:
@@ -221,19 +236,5 @@ def _beside(mine: dict[str, Score], name: str) -> tuple[str, str]:
     return number(reference.others[name]), number(reference.gains[name], signed=True)
 
 
-def _what(one: Score | Comparison) -> dict[str, str]:
-    return {
-        "task": one.task.value,
-        "measure": one.measure.name,
-        "protocol": one.scoring.protocol,
-        "signature": one.scoring.signature,
-        "better": one.measure.direction,
-    }
-
-
-def _plain_estimate(estimate: Estimate) -> dict[str, float | str | None]:
-    return {name: _plain(value) for name, value in asdict(estimate).items()}
-
-
-def _plain(value: float) -> float | str | None:
-    return None if math.isnan(value) else ("inf" if value > 0 else "-inf") if math.isinf(value) else round(value, 9)
+def _heavy(one: Score) -> dict[str, Any] | None:
+    return {"place": one.heavy_row.place, "share": plain(one.heavy_row.share)} if one.heavy_row else None

@@ -15,8 +15,9 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.base import Unparsable
 from mevlip.answers.labels import LabelSet
 from mevlip.flare.questions import Question
-from mevlip_validation.bootstrap import Bootstrap, Estimate
+from mevlip_validation.bootstrap import Bootstrap
 from mevlip_validation.defaults import RESAMPLES, SEED
+from mevlip_validation.intervals import Estimate, estimate
 from mevlip_validation.matching import Row
 from mevlip_validation.statistics import Aggregate
 
@@ -130,7 +131,7 @@ def stability(
         mine = [row for row in changed if row.dataset == dataset]
         same = Aggregate(tuple(float(row.prediction == first[row.place]) for row in mine))
         bootstrap = Bootstrap([row.cluster for row in mine], resamples, seed)
-        found.append(Stability(name, dataset, len(mine), bootstrap.estimate(same)))
+        found.append(Stability(name, dataset, len(mine), estimate(bootstrap, same, "share")))
     return found
 
 

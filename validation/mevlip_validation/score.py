@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, isnan
 
 from mevlip.tasks import TASKS, TaskType
-from mevlip_validation.bootstrap import Bootstrap, Estimate, bounds, score_of
+from mevlip_validation.bootstrap import Bootstrap, score_of
 from mevlip_validation.defaults import RESAMPLES, SEED
+from mevlip_validation.intervals import Estimate, estimate
 from mevlip_validation.matching import Row
 from mevlip_validation.metrics import Measure, metrics_of
 from mevlip_validation.protocols import Scoring, scorings
+from mevlip_validation.statistics import ErrorStatistic, Statistic
 
 Rows = Sequence[Row]
+HEAVY = 0.2
+"""A row that carries more than this share of a mean error is named."""
+_FEWEST = 10  # of fewer rows, one carries much in any case
+
+
+@dataclass(frozen=True)
+class HeavyRow:
+    """A row on which a mean error depends.
+
+    Attributes:
+        place: File and record number of the truth.
+        share: Its share in the error; in the square of a root mean square error.
+    """
+
+    place: str
+    share: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class Score:
         estimate: The score and its interval.
         others: What the other answers score, by name: `constant`, `blank images`, ...
         parts: Where tasks are scored together, what each of them scores alone.
+        heavy_row: The row that carries more than `HEAVY` of a mean error; None where none does.
     """
 
     task: TaskType
@@ -37,6 +55,7 @@ class Score:
     estimate: Estimate
     others: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[TaskType, float] = field(default_factory=dict)
+    heavy_row: HeavyRow | None = None
 
     @property
     def is_main(self) -> bool:
@@ -47,36 +66,6 @@ class Score:
     def gains(self) -> dict[str, float]:
         """By how much the score is better than each of the others; negative where it is worse."""
         return {name: self.measure.gain(self.estimate.value, other) for name, other in self.others.items()}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two systems by one measure under one protocol.
-
-    Attributes:
-        task: The task.
-        measure: The measure.
-        scoring: The protocol, and how it computes the measure.
-        first: The first system's score.
-        second: The second's.
-        gain: By how much the second is better, with the interval of the paired bootstrap.
-    """
-
-    task: TaskType
-    measure: Measure
-    scoring: Scoring
-    first: float
-    second: float
-    gain: Estimate
-
-    @property
-    def verdict(self) -> str:
-        """Whether the second wins, loses, or the interval leaves it open."""
-        if not isfinite(self.first) or not isfinite(self.second):
-            return "not comparable"
-        if isnan(self.gain.low):
-            return "one image only"
-        return "win" if self.gain.low > 0 else "lose" if self.gain.high < 0 else "tie"
 
 
 def score(
@@ -93,16 +82,22 @@ def score(
     Returns:
         One score for each measure and protocol, a task's own measure first; model-based measures only where judged.
     """
-    found = []
-    for task, measure, scoring, chosen in _applicable(rows):
+    found: list[Score] = []
+    bootstraps: dict[frozenset[TaskType], Bootstrap] = {}  # of one task at a time, as each keeps its draws
+    for task, measure, scoring, chosen in applicable(rows):
+        if found and task is not found[-1].task:
+            bootstraps.clear()
         mine = [rows[index] for index in chosen]
-        bootstrap = Bootstrap([row.cluster for row in mine], resamples, seed)
+        if scoring.tasks not in bootstraps:
+            bootstraps[scoring.tasks] = Bootstrap([row.cluster for row in mine], resamples, seed)
+        statistic = scoring.statistic(mine)
         beside = {
             name: score_of(scoring.statistic([answers[index] for index in chosen]), len(chosen))
             for name, answers in (others or {}).items()
         }
-        estimate = bootstrap.estimate(scoring.statistic(mine))
-        found.append(Score(task, measure, scoring, len(mine), estimate, beside, _parts(scoring, mine)))
+        own = estimate(bootstraps[scoring.tasks], statistic, measure.scale)
+        heavy = _heavy_row(mine, measure, statistic)
+        found.append(Score(task, measure, scoring, len(mine), own, beside, _parts(scoring, mine), heavy))
     return found
 
 
@@ -121,12 +116,12 @@ def score_datasets(rows: Rows, protocol: str, resamples: int = RESAMPLES, seed: 
     found: dict[str, list[Score]] = {}
     for name in dict.fromkeys(row.dataset for row in rows):
         own = [row for row in rows if row.dataset == name]
-        for task, measure, scoring, chosen in _applicable(own):
+        for task, measure, scoring, chosen in applicable(own):
             if scoring.protocol == protocol and measure == metrics_of(task).main:
                 mine = [own[index] for index in chosen]
                 bootstrap = Bootstrap([row.cluster for row in mine], resamples, seed)
-                estimate = bootstrap.estimate(scoring.statistic(mine))
-                found.setdefault(name, []).append(Score(task, measure, scoring, len(mine), estimate))
+                value = estimate(bootstrap, scoring.statistic(mine), measure.scale)
+                found.setdefault(name, []).append(Score(task, measure, scoring, len(mine), value))
     return found
 
 
@@ -139,42 +134,24 @@ def _parts(scoring: Scoring, rows: Rows) -> dict[TaskType, float]:
     return {task: score_of(scoring.statistic(group), len(group)) for task, group in groups.items()}
 
 
-def compare(first: Rows, second: Rows, resamples: int = RESAMPLES, seed: int = SEED) -> list[Comparison]:
-    """Compares two systems by each task's first measure, by a paired bootstrap over images.
-
-    Args:
-        first: The system to compare with.
-        second: The other one, on the same truth in the same order.
-        resamples: Number of bootstrap resamples.
-        seed: Random seed.
-
-    Raises:
-        ValueError: The two have different truths.
-    """
-    if [row.place for row in first] != [row.place for row in second]:
-        raise ValueError("the two were matched with different truths")
-    found = []
-    for task, measure, scoring, chosen in _applicable(first):
-        if measure != metrics_of(task).main:
-            continue
-        pair = [[rows[index] for index in chosen] for rows in (first, second)]
-        statistics = [scoring.statistic(rows) for rows in pair]
-        bootstrap = Bootstrap([row.cluster for row in pair[0]], resamples, seed)
-        before, after = (score_of(statistic, len(chosen)) for statistic in statistics)
-        one, other = (bootstrap.scores(statistic) for statistic in statistics)
-        gains = other - one if measure.direction == "higher" else one - other
-        gain = Estimate(measure.gain(after, before), *bounds(gains))
-        found.append(Comparison(task, measure, scoring, before, after, gain))
-    return found
+def _heavy_row(rows: Rows, measure: Measure, statistic: Statistic) -> HeavyRow | None:
+    if measure.scale != "error" or not isinstance(statistic, ErrorStatistic) or len(rows) < _FEWEST:
+        return None
+    burdens = statistic.burdens()
+    most = int(burdens.argmax())
+    return HeavyRow(rows[most].place, float(burdens[most])) if burdens[most] > HEAVY else None
 
 
-def _applicable(rows: Rows) -> Iterator[tuple[TaskType, Measure, Scoring, list[int]]]:
+def applicable(rows: Rows) -> Iterator[tuple[TaskType, Measure, Scoring, list[int]]]:
     """Every scoring that has something to count, with the places of its rows."""
     present = {row.task for row in rows}
     judged = {name for row in rows for name in row.judgments}
+    places: dict[frozenset[TaskType], list[int]] = {}
     for task in (task for task in TASKS if task in present):
         for measure in metrics_of(task).measures:
             if measure.is_judgment and measure.name not in judged:
                 continue
             for scoring in scorings(task, measure):
-                yield task, measure, scoring, [index for index, row in enumerate(rows) if row.task in scoring.tasks]
+                if scoring.tasks not in places:
+                    places[scoring.tasks] = [index for index, row in enumerate(rows) if row.task in scoring.tasks]
+                yield task, measure, scoring, places[scoring.tasks]

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import nan
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Weights = NDArray[np.float64]
 Scores = NDArray[np.float64]
+Clusters = NDArray[np.int64]
 Aggregation = Literal["mean", "median", "rms"]
+Scale = Literal["share", "error", "free"]
+"""What values a score can take: 0 to 1; 0 and more; any."""
 
 
 class Statistic(Protocol):
@@ -24,6 +27,22 @@ class Statistic(Protocol):
 
     def scores(self, weights: Weights) -> Scores:
         """The score of each resample, (resamples,); NaN where nothing counts."""
+
+
+@runtime_checkable
+class ErrorStatistic(Statistic, Protocol):
+    """A mean of errors: known are also its standard error and what each question adds to it."""
+
+    def standard_errors(self, weights: Weights, clusters: Clusters) -> Scores | None:
+        """The standard error of each resample's score, (resamples,); None where there is no formula for it.
+
+        Args:
+            weights: How often each question counts, alike for questions of one cluster.
+            clusters: The number of each question's cluster, (questions,), from 0.
+        """
+
+    def burdens(self) -> Scores:
+        """Each question's share in the score, (questions,), adding up to 1; zeros where nothing has a share."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,8 @@ class Aggregate:
         """See `Statistic`."""
         values = np.array(self.values, dtype=float)
         counted = ~np.isnan(values)
-        weights, values = weights[:, counted], values[counted]
+        if not counted.all():
+            weights, values = weights[:, counted], values[counted]
         if not len(values):
             return np.full(len(weights), np.nan)
         if self.aggregation == "median":
@@ -127,6 +147,30 @@ class Aggregate:
             mean: Scores = (weights @ np.where(endless, 0, powers)) / total
         mean[(weights[:, endless] > 0).any(axis=1)] = np.inf
         return np.asarray(np.sqrt(mean)) if self.aggregation == "rms" else mean
+
+    def standard_errors(self, weights: Weights, clusters: Clusters) -> Scores | None:
+        """See `ErrorStatistic`: the linearized ratio of sums over clusters; for a root, by the delta method."""
+        if self.aggregation == "median":
+            return None
+        counted = ~np.isnan(np.array(self.values, dtype=float))
+        powers = np.where(counted, np.array(self.values) ** (2 if self.aggregation == "rms" else 1), 0)
+        sums, sizes = np.bincount(clusters, powers), np.bincount(clusters, counted)
+        times = weights[:, np.unique(clusters, return_index=True)[1]]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = times @ sizes
+            mean = (times @ sums) / total
+            squares = times @ sums**2 - 2 * mean * (times @ (sums * sizes)) + mean**2 * (times @ sizes**2)
+            error: Scores = np.sqrt(np.maximum(squares, 0)) / total
+            return np.asarray(error / (2 * np.sqrt(mean))) if self.aggregation == "rms" else error
+
+    def burdens(self) -> Scores:
+        """See `ErrorStatistic`; infinite values share the whole burden, and a median is no row's."""
+        values = np.nan_to_num(np.array(self.values, dtype=float), nan=0.0, posinf=np.inf)
+        if self.aggregation == "median":
+            return np.zeros(len(values))
+        endless = np.isinf(values)
+        parts = endless.astype(float) if endless.any() else values ** (2 if self.aggregation == "rms" else 1)
+        return np.asarray(parts / (parts.sum() or 1))
 
 
 @dataclass(frozen=True)
@@ -145,6 +189,33 @@ class MacroAverage:
         """See `Statistic`."""
         each = [part.scores(weights[:, list(members)]) for part, members in zip(self.parts, self.members, strict=True)]
         return _mean_of_known(np.stack(each, axis=1))
+
+    def standard_errors(self, weights: Weights, clusters: Clusters) -> Scores | None:
+        """See `ErrorStatistic`: groups share no cluster, so their squared errors add up; None if a part has none."""
+        squares, known = np.zeros(len(weights)), np.zeros(len(weights))
+        for part, members in zip(self.parts, self.members, strict=True):
+            places = list(members)
+            own = np.unique(clusters[places], return_inverse=True)[1]
+            error = part.standard_errors(weights[:, places], own) if isinstance(part, ErrorStatistic) else None
+            if error is None:
+                return None
+            there = ~np.isnan(error)
+            squares[there] += error[there] ** 2
+            known += there
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sqrt(squares) / known)
+
+    def burdens(self) -> Scores:
+        """See `ErrorStatistic`; each group's burdens count as much as its score."""
+        found = np.zeros(sum(map(len, self.members)))
+        for part, members in zip(self.parts, self.members, strict=True):
+            if isinstance(part, ErrorStatistic):
+                score = part.scores(np.ones((1, len(members))))[0]
+                with np.errstate(invalid="ignore"):  # nothing of an infinite score
+                    found[list(members)] = part.burdens() * np.nan_to_num(score, nan=0.0, posinf=np.inf)
+        endless = np.isinf(found)
+        parts = endless.astype(float) if endless.any() else np.nan_to_num(found)
+        return np.asarray(parts / (parts.sum() or 1))
 
 
 def set_f1(target: frozenset[str], predicted: frozenset[str]) -> float:

@@ -10,9 +10,10 @@ import pytest
 from mevlip.answers.choice import Choice
 from mevlip.tasks import TaskType
 from mevlip_validation import protocols
+from mevlip_validation.comparison import compare_systems
 from mevlip_validation.output import render_scores, score_rows
 from mevlip_validation.protocols.misreadings import misreadings
-from mevlip_validation.score import compare, score
+from mevlip_validation.score import score
 from tests.validation.rows import make_row
 
 PLANTED = '''
@@ -72,13 +73,8 @@ def test_a_fourth_protocol_is_one_more_column(folder: Path) -> None:
     assert "lengths" in render_scores(score(rows)).splitlines()[0]
     [mine] = [one for one in score(rows) if one.scoring.protocol == "lengths"]
     assert mine.scoring.signature == "lengths/same-length,pooled|1"
-    assert [one.scoring.protocol for one in compare(rows[:2], rows[:2])] == [
-        "flare25",
-        "flare26",
-        "board2026",
-        "macro",
-        "lengths",
-    ]
+    compared = compare_systems({"one": rows[:2], "other": rows[:2]})
+    assert [one.scoring.protocol for one in compared.pairs] == ["flare25", "flare26", "macro", "lengths"]
     assert ("lengths", "") in set(misreadings(Choice("A"), protocols.protocols()))
 
 

@@ -58,7 +58,7 @@ def ablate(
     from mevlip.core.tables import table
     from mevlip.predictor import Predictor
     from mevlip.settings import RunSettings
-    from mevlip_validation import ablation, output
+    from mevlip_validation import ablation, comparison_output, output
     from mevlip_validation.rewordings import Stability, stability
 
     predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
@@ -76,12 +76,10 @@ def ablate(
         click.echo("\n" + table(*output.stability_rows(stable)))
     if json_file:
         content = {name: output.scores_as_json(scores) for name, scores in found.scores.items()}
-        pairs = {f"{second} over {first}": one for (first, second), one in found.comparisons.items()}
+        pairs = {
+            f"{second} over {first}": comparison_output.comparisons_as_json(comparisons)
+            for (first, second), comparisons in found.comparisons.items()
+        }
         output.write_json(
-            {
-                "systems": content,
-                "comparisons": output.comparisons_as_json(pairs),
-                "consistency": output.stability_as_json(stable),
-            },
-            json_file,
+            {"systems": content, "comparisons": pairs, "consistency": output.stability_as_json(stable)}, json_file
         )

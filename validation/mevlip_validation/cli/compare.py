@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mevlip.cli.options import INPUT_FILE, json_option, seed_option
+from mevlip.cli.options import INPUT_FILE, OUTPUT_FILE, json_option, seed_option
 from mevlip.core import logs
 from mevlip_validation.cli.options import matched_rows, resamples_option, truth_option
 from mevlip_validation.defaults import SEED
@@ -17,30 +17,38 @@ from mevlip_validation.defaults import SEED
 @truth_option
 @resamples_option
 @seed_option(SEED)
+@click.option("--power", is_flag=True, help="Also print how many questions a difference takes to be seen.")
 @json_option
-def compare(predictions: tuple[Path, ...], truth: Path, resamples: int, seed: int, json_file: Path | None) -> None:
-    """Compare PREDICTIONS files with the first of them.
+@click.option("--csv", "csv_file", type=OUTPUT_FILE, metavar="FILE", help="Write one line for each flipped question.")
+def compare(
+    predictions: tuple[Path, ...],
+    truth: Path,
+    resamples: int,
+    seed: int,
+    power: bool,
+    json_file: Path | None,
+    csv_file: Path | None,
+) -> None:
+    """Compare two or more PREDICTIONS files with each other.
 
-    A paired bootstrap over images says whether a difference is more than chance.
+    Shows ranks and how stable they are, which differences are more than chance, and flipped questions.
+
+    A system is named by its file, or by the file's folder.
 
     \b
     Example: mevlip compare generalist/predictions.json routed/predictions.json --truth examples/inputs
     """
     logs.only_warnings()
-    from mevlip.core.tables import table
-    from mevlip_validation import output
-    from mevlip_validation.score import compare as compare_two
+    from mevlip_validation import comparison_output, output
+    from mevlip_validation.comparison import compare_systems, system_names
 
     if len(predictions) < 2:
         raise click.UsageError("Name at least two predictions files.")
-    first, *others = (matched_rows(path, truth, True, "question", None) for path in predictions)
-    header = ("task", "measure", "protocol", "first", "this", "gain", "verdict")
-    found = {
-        str(path): compare_two(first.rows, other.rows, resamples, seed)
-        for path, other in zip(predictions[1:], others, strict=True)
-    }
-    for path, comparisons in found.items():
-        click.echo(f"{path} against {predictions[0]}:")
-        click.echo(table(header, output.compare_rows(comparisons)))
+    files = dict(zip(system_names(predictions), predictions, strict=True))
+    systems = {name: matched_rows(path, truth, True, "question", None).rows for name, path in files.items()}
+    found = compare_systems(systems, resamples=resamples, seed=seed)
+    click.echo(comparison_output.render(found, power))
     if json_file:
-        output.write_json(output.comparisons_as_json(found), json_file)
+        output.write_json(comparison_output.as_json(found, files), json_file)
+    if csv_file:
+        comparison_output.write_flipped(found, csv_file)

@@ -112,7 +112,7 @@ def score(
         others[name] = matched_rows(Path(file), truth, True, by, None).rows
     scores = score_rows(matched.rows, others, resamples, seed)
     board = BOARDS[year] if year else ""
-    click.echo(output.render_scores(scores, first=board))
+    click.echo("\n".join([output.render_scores(scores, first=board), *output.render_heavy_rows(scores)]))
     source = f"{train}" if train else "the ground truth itself (optimistic; pass --train)"
     click.echo(f"Gains are under the macro protocol; constants come from {source}.")
     for name, scorer in scorers.items():

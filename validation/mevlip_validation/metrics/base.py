@@ -12,7 +12,7 @@ from mevlip.answers import TypedAnswer
 from mevlip.tasks import Direction
 from mevlip_validation.bootstrap import score_of
 from mevlip_validation.matching import Row
-from mevlip_validation.statistics import Aggregation, Statistic
+from mevlip_validation.statistics import Aggregation, Scale, Statistic
 
 Rows = Sequence[Row]
 
@@ -31,6 +31,7 @@ class Measure:
         aggregation: How the values of the rows become one.
         is_judgment: Whether a model gives it, so that it is known only for rows with such a judgment.
         in_summary: Whether the score table shows it although it is not the task's first measure.
+        scale: What values it can take, which decides how its interval is computed.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Measure:
     aggregation: Aggregation = "mean"
     is_judgment: bool = False
     in_summary: bool = False
+    scale: Scale = "share"
 
     def gain(self, score: float, other: float) -> float:
         """By how much a score is better than another; negative where it is worse."""

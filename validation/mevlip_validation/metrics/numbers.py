@@ -67,4 +67,4 @@ def _error_measure(aggregation: Aggregation) -> Measure:
         return Aggregate(tuple(map(error_of, rows)), aggregation)
 
     how = f"{SIGNATURE_NAMES[aggregation]}@meant,unreadable=0"
-    return Measure(_NAMES[aggregation], "lower", how, statistic, aggregation=aggregation)
+    return Measure(_NAMES[aggregation], "lower", how, statistic, aggregation=aggregation, scale="error")

@@ -24,7 +24,9 @@ def _judgment(name: str) -> Measure:
         return Aggregate(tuple(row.judgments.get(name, nan) for row in rows))
 
     how = f"{name.lower()}@judged,failed=left-out,mean"
-    return Measure(name, JUDGES[name], how, statistic, is_judgment=True, in_summary=name in OFFICIAL_JUDGES)
+    return Measure(
+        name, JUDGES[name], how, statistic, is_judgment=True, in_summary=name in OFFICIAL_JUDGES, scale="free"
+    )
 
 
 _ROUGE, _BLEU = (text_metrics.package_version(name) for name in ("rouge-score", "sacrebleu"))
@@ -33,7 +35,7 @@ METRICS = TaskMetrics(
     measures=(
         Measure("ROUGE-L", "higher", f"rouge-l@{_ROUGE},mean-of-rows", text_metrics.rouge_l),
         Measure("BLEU", "higher", f"bleu@{_BLEU},effective-order,corpus", text_metrics.bleu),
-        Measure("CIDEr", "higher", "cider-d@words,df-of-truth,mean-of-rows", text_metrics.cider),
+        Measure("CIDEr", "higher", "cider-d@words,df-of-truth,mean-of-rows", text_metrics.cider, scale="free"),
         Measure("statement F1", "higher", "statement-f1@sentences,nocase,mean-of-rows", text_metrics.statement_f1),
         *map(_judgment, JUDGES),
     ),
