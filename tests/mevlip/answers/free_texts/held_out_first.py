@@ -339,7 +339,7 @@ FIRST: dict[TaskType, tuple[Case, ...]] = {
             "Sure! Here is the report:\n\nThe lungs are clear. No effusion.",
             "The lungs are clear. No effusion.",
         ),
-        Case("heading", HEART, "**Findings:** The heart is of normal size.", "The heart is of normal size."),
+        Case("heading", HEART, "**Findings:**\nThe heart is of normal size.", "The heart is of normal size."),
         Case("refusal", LUNGS, "I'm sorry, but I can't provide a radiology report.", REFUSAL),
         Case("refusal, AI", HEART, "As an AI, I am not able to interpret medical images.", REFUSAL),
         Case(
@@ -356,9 +356,9 @@ FIRST: dict[TaskType, tuple[Case, ...]] = {
         ),
         Case("thinking", HEART, "<think>Big? No.</think>\nNormal heart size.", "Normal heart size."),
         Case("fence", HEART, "```\nNormal heart size.\n```", "Normal heart size."),
-        Case("bold words", LUNGS, "The lungs are **clear**.", "The lungs are clear."),
+        Case("bold words", LUNGS, "The lungs are **clear**.\nNo effusion.", "The lungs are clear. No effusion."),
         Case("only a thought", LUNGS, "<think>The lungs are", FALLBACK),
-        Case("quotes", HEART, '"The heart is not enlarged."', "The heart is not enlarged."),
+        Case("quotes", HEART, '"The heart is\nnot enlarged."', "The heart is not enlarged."),
         Case("tags", HEART, "<answer>The heart is not enlarged.</answer>", "The heart is not enlarged."),
     ),
 }

@@ -184,7 +184,7 @@ SECOND: dict[TaskType, tuple[Case, ...]] = {
         Case("list", HEART, "* Heart size is normal.\n* No effusion.", "Heart size is normal. No effusion."),
         Case("sorry", HEART, "I apologize, but I am unable to analyze medical images.", REFUSAL),
         Case("cannot", HEART, "I cannot write a report without seeing the image.", REFUSAL),
-        Case("italic", LUNGS, "*Both lungs are clear.*", "Both lungs are clear."),
+        Case("italic", LUNGS, "*Both lungs are clear.*\n*No effusion.*", "Both lungs are clear. No effusion."),
         Case("hope", LUNGS, "Both lungs are clear.\n\nI hope this helps!", "Both lungs are clear."),
     ),
 }
