@@ -1,0 +1,93 @@
+"""Which things that a text names it denies: `no sign of X`, `neither X nor Y`, `X and Y are not seen`, `X: no`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+Span = tuple[int, int]
+"""First and last place, the latter exclusive, of something named."""
+
+_NEGATOR = (
+    r"(?:no|not|nor|without|neither|never|cannot|can't|isn't|aren't|wasn't|doesn't|don't|didn't|absence|absent|lacks?|lacking|"
+    r"lack of|negative for|free (?:of|from)|rather than|instead of|exclud\w+|(?:rul(?:es?|ed|ing)|rule) out|den(?:y|ies)|"
+    r"eliminat\w+|less likely|unlikely|unlike|except)"
+)
+_BEFORE = re.compile(
+    rf"\b{_NEGATOR}\b(?! only\b| doubt\b)(?:\s+(?!but\b|only\b|however\b|although\b|while\b|yet\b)[\w'-]+){{0,5}}+[\s\"'(]*+\Z"
+)
+_UNCHECKED = re.compile(r"\[\s?\]\s*+\Z")
+_LINK = re.compile(
+    r"[\s\"')\]]*+(?P<comma>[,/])?\s*+(?P<word>and/or|or|nor|and|&)?\s*+(?:(?:any|an?|the|of|option|options|no|not|either|with)\s++)*+"
+    r"[\s\"'(\[]*+"
+)
+_STATE = (
+    r"(?:not\b(?! only)|n't\b|never\b|absent\b|unlikely\b|excluded\b|ruled out\b|incorrect\b|wrong\b|eliminated\b|impossible\b|"
+    r"out\b|less likely\b|implausible\b|unsupported\b|negative\b|false\b|no longer\b|improbable\b)"
+)
+_AFTER = re.compile(
+    rf"[\s\"')\].*]*?(?:"
+    rf"(?P<verb>is|are|was|were|seems?|appears?|looks?|remains?|has been|have been|be|do|does|did|can|could|may|might)?"
+    rf"(?(verb)(?:\s+be)?(?:\s+(?:also|very|clearly|therefore|thus|both|all|highly|most))?\s*)\s*{_STATE}|"
+    r"(?:do|does|did|is|are|was|were|can|could)n't\b|cannot be (?:seen|confirmed|identified|detected)|"
+    r"would (?!be (?:the |my )?(?:best|correct|most|right|final|likely))|"
+    r"\s*(?:\?|[:=\-\u2013\u2014|>]+\s*[\"'(]?(?:no\b|not\b|none\b|absent\b|false\b|negative\b|excluded\b|unlikely\b|0\b|"
+    r"[\u2717\u2718\u274c\u00d7])))"
+)
+_TWICE = re.compile(
+    r"[\s\"')\]]*+(?:can ?not|can't|could not|is not|are not|not) (?:be )?(?:\w+ )?(?:excluded|ruled out)"
+)
+_AFFIRMED = re.compile(
+    r"[\s\"')\]]*+(?:is|are|was|were|remains?) (?:also |clearly )?(?:present|seen|visible|noted|likely|possible|shown|evident)"
+)
+_REACH = 90
+
+
+def denied(line: str, spans: Sequence[Span]) -> set[int]:
+    """Which of the things named in a line it denies, by their place in `spans`.
+
+    A denial before a list (`no X, Y, or Z`) or after one (`X and Y are not seen`) holds for all of it, where `and`, `or`
+    or `nor` ties it together; before mere commas it holds for the first.
+
+    Args:
+        line: A text in lower case.
+        spans: Where the things stand, in order and apart from each other.
+    """
+    found: set[int] = set()
+    for first, last in _chains(line, spans):
+        places = range(first, last + 1)
+        ties = [_link(line, spans, place)["word"] for place in places[1:]]
+        before = line[max(spans[first][0] - _REACH, 0) : spans[first][0]]
+        after = line[spans[last][1] : spans[last][1] + _REACH]
+        if _UNCHECKED.search(before) or _BEFORE.search(before):
+            found.update(places if any(ties) else [first])
+            if ties and ties[-1] in ("and", "&") and _AFFIRMED.match(after):
+                found.discard(last)
+        for place in places[1:]:
+            if _ends_with_negator(line[spans[place - 1][1] : spans[place][0]]):
+                found.add(place)
+        state = None if _TWICE.match(after) else _AFTER.match(after)
+        if state:
+            alone = ties and ties[-1] in ("and", "&") and re.match(r"\W*(?:is|was|has|does)\b", after)
+            found.update([last] if alone else places)
+    return found
+
+
+def _chains(line: str, spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """First and last of each run of things with nothing but commas, `and`, `or` and articles between them."""
+    chains: list[tuple[int, int]] = []
+    for place in range(len(spans)):
+        if place and _LINK.fullmatch(line, spans[place - 1][1], spans[place][0]):
+            chains[-1] = (chains[-1][0], place)
+        else:
+            chains.append((place, place))
+    return chains
+
+
+def _link(line: str, spans: Sequence[Span], place: int) -> re.Match[str]:
+    found = _LINK.fullmatch(line, spans[place - 1][1], spans[place][0])
+    return found  # type: ignore[return-value]  # a chain is made of links
+
+
+def _ends_with_negator(gap: str) -> bool:
+    return bool(re.search(r"\b(?:no|not|nor)\b", gap))
