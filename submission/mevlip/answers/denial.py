@@ -37,8 +37,8 @@ _AFTER = re.compile(
 _TWICE = re.compile(
     r"[\s\"')\]]*+(?:can ?not|can't|could not|is not|are not|not) (?:be )?(?:\w+ )?(?:excluded|ruled out)"
 )
-_AFFIRMED = re.compile(
-    r"[\s\"')\]]*+(?:is|are|was|were|remains?) (?:also |clearly )?(?:present|seen|visible|noted|likely|possible|shown|evident)"
+_OWN_CLAUSE = re.compile(
+    r"[\s\"')\]]*+(?:(?:is|was|has|remains|shows|appears|seems) (?!not\b|no\b|absent|unlikely|excluded)|(?:are|were) (?:also|clearly) )"
 )
 _REACH = 90
 
@@ -61,7 +61,7 @@ def denied(line: str, spans: Sequence[Span]) -> set[int]:
         after = line[spans[last][1] : spans[last][1] + _REACH]
         if _UNCHECKED.search(before) or _BEFORE.search(before):
             found.update(places if any(ties) else [first])
-            if ties and ties[-1] in ("and", "&") and _AFFIRMED.match(after):
+            if ties and ties[-1] in ("and", "&") and _OWN_CLAUSE.match(after):
                 found.discard(last)
         for place in places[1:]:
             if _ends_with_negator(line[spans[place - 1][1] : spans[place][0]]):
