@@ -14,7 +14,7 @@ from mevlip.answers.refusals import refusal_at, refuses, turn_after
 
 # Digits in groups of three, plain digits, or a fraction; then perhaps an exponent. Chinese words need no blanks.
 _NUMBER = (
-    r"(?<![^\W\u3040-\u30ff\u4e00-\u9fff])(?<![\d.]\.)(?<!\.)[-+\u2212]?"
+    r"(?<![^\W\u3040-\u30ff\u4e00-\u9fff])(?<!\.)[-+\u2212]?"
     r"(?:\d{1,3}(?:[, \u00a0\u2009'\u202f]\d{3}){1,9}+(?:\.\d+)?(?!\d)|\d+(?:[.,]\d+)?|\.\d+)"
     r"(?:\s?(?:[eE]|[x\u00d7*]\s?10\s?\^\s?)[-+]?\d{1,3})?"
 )
@@ -50,7 +50,6 @@ _EXPLICIT = re.compile(
     re.IGNORECASE,
 )
 _ENUMERATED = re.compile(r"(?m)^[ \t]*+(\d{1,2})[.)](?=\s)")
-_ASIDE = re.compile(r"\(\s*\Z")
 _LONGEST_BEFORE = 48
 
 
