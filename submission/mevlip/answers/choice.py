@@ -56,7 +56,7 @@ class Choice(TypedAnswer):
         if not value or value != one_line(value) or len(value) > _LONGEST_FREE_TEXT:
             raise Unparsable("is not one short line")
         if refuses(value):
-            raise Refusal
+            raise Unparsable("refuses to answer")
         return cls(value)
 
     @classmethod

@@ -46,7 +46,7 @@ class LabelSet(TypedAnswer):
         # A lone label that holds the separator itself is one label.
         parts = [text.strip()] if text.strip() in spec.labels else [part.strip() for part in text.split(mark)]
         if not spec.labels and refuses(text):
-            raise Refusal
+            raise Unparsable("refuses to answer")
         if not all(part and part == one_line(part) for part in parts):
             raise Unparsable("has an empty label or one with a line break")
         if spec.labels and not set(parts) <= set(spec.labels):

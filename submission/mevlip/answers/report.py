@@ -61,7 +61,7 @@ class Report(TypedAnswer):
         if is_wrapped(line):
             raise Unparsable("is wrapped in tags or fences")
         if _is_refusal(line):
-            raise Refusal
+            raise Unparsable("begins with a refusal")
         return cls(line)
 
     @classmethod

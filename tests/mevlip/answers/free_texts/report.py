@@ -27,7 +27,7 @@ CASES = (
     Case(
         "but here is",
         HEART,
-        "I'm not a doctor, but here is a description: The heart is normal.",
+        "I'm not a doctor, but here is a description:\nThe heart is normal.",
         "The heart is normal.",
     ),
     Case(
