@@ -179,7 +179,7 @@ def _numbers(said: str, spec: QuestionSpec) -> Iterator[_Number]:
         start, end = match.start(), (span or match).end()
         reached = end
         before, after = said[max(start - _LONGEST_BEFORE, 0) : start], said[end : end + _LONGEST_BEFORE]
-        if _IGNORED.search(before) or _NOT_COUNTED.match(after):
+        if _names(before) or _NOT_COUNTED.match(after):
             continue
         if span and not span[1]:
             before = said[max(span.start() - _LONGEST_BEFORE, 0) : span.start()]
@@ -187,7 +187,18 @@ def _numbers(said: str, spec: QuestionSpec) -> Iterator[_Number]:
         value = sum(map(value_of, bounds)) / len(bounds)
         unit = _MEASURED.match(after)
         fitting = _fits(after, unit, spec, nouns)
-        yield _Number(start, end, value, bool(_STATED.search(before)), fitting, bool(unit) and not fitting)
+        yield _Number(start, end, value, _is_stated(before), fitting, bool(unit) and not fitting)
+
+
+def _names(before: str) -> bool:
+    """Whether the words before a number make it a name, as in `tooth 36`."""
+    return before.rstrip(" \"':#.(\n")[-1:].isalpha() and bool(_IGNORED.search(before))
+
+
+def _is_stated(before: str) -> bool:
+    """Whether the words before a number say that it is the answer."""
+    last = before.rstrip(" ~(\"'*\n")[-1:]
+    return (last.isalpha() or last in tuple("=:\u2248>") or before.rstrip()[-1:] == "~") and bool(_STATED.search(before))
 
 
 def _fits(after: str, unit: re.Match[str] | None, spec: QuestionSpec, nouns: set[str]) -> bool:
