@@ -198,7 +198,9 @@ def _names(before: str) -> bool:
 def _is_stated(before: str) -> bool:
     """Whether the words before a number say that it is the answer."""
     last = before.rstrip(" ~(\"'*\n")[-1:]
-    return (last.isalpha() or last in tuple("=:\u2248>") or before.rstrip()[-1:] == "~") and bool(_STATED.search(before))
+    return (last.isalpha() or last in tuple("=:\u2248>") or before.rstrip()[-1:] == "~") and bool(
+        _STATED.search(before)
+    )
 
 
 def _fits(after: str, unit: re.Match[str] | None, spec: QuestionSpec, nouns: set[str]) -> bool:
