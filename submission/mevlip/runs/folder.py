@@ -157,7 +157,7 @@ def _by_deaths(routed: Sequence[RoutedQuestion], deaths: Sequence[int]) -> tuple
 def _log_corrections(routed: Sequence[RoutedQuestion]) -> None:
     """Logs how often a question's form excluded the task that the router or the record named."""
     for pair, number in corrections((item.corrected_from, item.task) for item in routed).most_common():
-        logger.info("corrected by the question's form: %s, %d questions", pair, number)
+        logger.info("task corrected by the question's form: %s (%d)", pair, number)
 
 
 def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> dict[str, Any]:
