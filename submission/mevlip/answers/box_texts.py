@@ -50,9 +50,40 @@ _NAMED_CORNERS = tuple(
     for names in _CORNERS
 )
 _WRAPPERS = frozenset(
-    "bbox_2d bbox box box_2d boxes bounding_box bounding_boxes bboxes coordinates position location detection detections object objects "
-    "instance instances chromosomes annotation annotations prediction predictions result results answer output image images data items "
-    "regions list".split()
+    [
+        "bbox_2d",
+        "bbox",
+        "box",
+        "box_2d",
+        "boxes",
+        "bounding_box",
+        "bounding_boxes",
+        "bboxes",
+        "coordinates",
+        "position",
+        "location",
+        "detection",
+        "detections",
+        "object",
+        "objects",
+        "instance",
+        "instances",
+        "chromosomes",
+        "annotation",
+        "annotations",
+        "prediction",
+        "predictions",
+        "result",
+        "results",
+        "answer",
+        "output",
+        "image",
+        "images",
+        "data",
+        "items",
+        "regions",
+        "list",
+    ]
 )
 """Keys that say what stands below them, not which one it is."""
 _NAME_KEYS = ("label", "id", "chromosome", "chromosome_id", "chromosome_number", "number", "name", "class")

@@ -12,7 +12,18 @@ from mevlip.answers.conclusions import conclusions
 from mevlip.answers.grammar import Grammar, OneOf
 from mevlip.answers.matching import closest, contained, fold_label, same
 from mevlip.answers.options import (
-    NOTHING, Meaning, leading, lone_letters, meaning_of, named_marks, own_mark, text_after, texts_in, value_of, walked,
+    NOTHING,
+    Meaning,
+    leading,
+    lone_letters,
+    meaning_of,
+    named_marks,
+    named_texts,
+    own_mark,
+    text_after,
+    texts_in,
+    value_of,
+    walked,
 )  # fmt: skip
 from mevlip.answers.question_spec import QuestionSpec
 from mevlip.answers.refusals import refuses
@@ -150,9 +161,8 @@ def _statements(said: str, spec: QuestionSpec) -> list[_Statement]:
 def _first_and_last(said: str, spec: QuestionSpec, concluded: list[_Statement]) -> list[_Statement]:
     found = []
     start = concluded[0].start if concluded else len(said)
-    if meaning := _led(said, spec):
-        if start > 0:
-            found.append(_Statement(0, 1, meaning, final=False))
+    if start > 0 and (meaning := _led(said, spec)):
+        found.append(_Statement(0, 1, meaning, final=False))
     line_start = said.rfind("\n") + 1
     if line_start > (concluded[-1].end if concluded else 0):
         line = said[line_start:]
@@ -201,10 +211,16 @@ def _mentioned(said: str, spec: QuestionSpec) -> Meaning:
     if _is_walk(said, spec):
         left = [mark for mark, rest in walked(said, spec) if not _is_refuted(rest)]
         return Meaning(frozenset(left)) if len(left) == 1 else NOTHING
-    for found in (named_marks(said, spec), lone_letters(said, spec), texts_in(said, spec)):
+    for found in (named_marks(said, spec), lone_letters(said, spec), _texts(said, spec)):
         if found:
             return Meaning(found)
     return NOTHING
+
+
+def _texts(said: str, spec: QuestionSpec) -> frozenset[str]:
+    """Options by their texts; of a single sentence its predicate is enough, as in "the lesion is malignant"."""
+    alone = len(said) <= 200 and not re.search(r"[.!?]\s|\n", said)
+    return named_texts(said, spec) if alone else texts_in(said, spec)
 
 
 def _is_refuted(rest: str) -> bool:

@@ -16,6 +16,9 @@ _NEGATOR = (
 _BEFORE = re.compile(
     rf"\b{_NEGATOR}\b(?! only\b| doubt\b)(?:\s+(?!but\b|only\b|however\b|although\b|while\b|yet\b)[\w'-]+){{0,5}}+[\s\"'(]*+\Z"
 )
+_UNDER = re.compile(
+    r"\b(?:absent|excluded|negative|denied|ruled out|not (?:present|seen|visible|applicable|found|selected))(?: [\w()]+){0,2}:\s*+\Z"
+)
 _UNCHECKED = re.compile(r"\[\s?\]\s*+\Z")
 _LINK = re.compile(
     r"[\s\"')\]]*+(?P<comma>[,/])?\s*+(?P<word>and/or|or|nor|and|&)?\s*+(?:(?:any|an?|the|of|option|options|no|not|either|with)\s++)*+"
@@ -32,7 +35,7 @@ _AFTER = re.compile(
     r"(?:do|does|did|is|are|was|were|can|could)n't\b|cannot be (?:seen|confirmed|identified|detected)|"
     r"would (?!be (?:the |my )?(?:best|correct|most|right|final|likely))|"
     r"\s*(?:\?|[:=\-\u2013\u2014|>]+\s*[\"'(]?(?:no\b|not\b|none\b|absent\b|false\b|negative\b|excluded\b|unlikely\b|0\b|"
-    r"[\u2717\u2718\u274c\u00d7])))"
+    r"[\u2717\u2718\u274c\u00d7])|\s?\((?:no|not (?:present|seen|visible)|none|absent|negative|excluded|unlikely|ruled out)\)))"
 )
 _TWICE = re.compile(
     r"[\s\"')\]]*+(?:can ?not|can't|could not|is not|are not|not) (?:be )?(?:\w+ )?(?:excluded|ruled out)"
@@ -59,7 +62,9 @@ def denied(line: str, spans: Sequence[Span]) -> set[int]:
         ties = [_link(line, spans, place)["word"] for place in places[1:]]
         before = line[max(spans[first][0] - _REACH, 0) : spans[first][0]]
         after = line[spans[last][1] : spans[last][1] + _REACH]
-        if _UNCHECKED.search(before) or _BEFORE.search(before):
+        if _UNDER.search(before):
+            found.update(places)
+        elif _UNCHECKED.search(before) or _BEFORE.search(before):
             found.update(places if any(ties) else [first])
             if ties and ties[-1] in ("and", "&") and _OWN_CLAUSE.match(after):
                 found.discard(last)
@@ -71,6 +76,11 @@ def denied(line: str, spans: Sequence[Span]) -> set[int]:
             alone = ties and ties[-1] in ("and", "&") and re.match(r"\W*(?:is|was|has|does)\b", after)
             found.update([last] if alone else places)
     return found
+
+
+def is_denying_heading(line: str) -> bool:
+    """Whether a line says that what is listed below it is absent."""
+    return bool(_UNDER.search(line[-_REACH:].casefold()))
 
 
 def _chains(line: str, spans: Sequence[Span]) -> list[tuple[int, int]]:

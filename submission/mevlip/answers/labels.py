@@ -10,6 +10,7 @@ from typing import Self
 from mevlip.answers.base import Refusal, TypedAnswer, Unparsable
 from mevlip.answers.clean import plain, unwrap
 from mevlip.answers.conclusions import conclusions, is_summary
+from mevlip.answers.denial import is_denying_heading
 from mevlip.answers.grammar import Grammar, SomeOf
 from mevlip.answers.matching import closest, contained, mentioned, same
 from mevlip.answers.question_spec import QuestionSpec
@@ -134,7 +135,13 @@ def _named(said: str, spec: QuestionSpec) -> list[str]:
     listed = _LISTED.sub("", said).strip("[]{}() \n")
     if letters := _letters(listed, spec):
         return letters
-    return [label for part in _distinct(re.split(r"[;\n|]", listed)) for label in _labels_of(part, spec)]
+    found, denying = [], False
+    for part in _distinct(re.split(r"[;\n|]", listed)):
+        if part.rstrip().endswith(":"):
+            denying = is_denying_heading(part.rstrip())
+        elif not denying:
+            found += _labels_of(part, spec)
+    return found
 
 
 def _letters(part: str, spec: QuestionSpec) -> list[str]:

@@ -38,13 +38,14 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _STATED = re.compile(
-    r"(?:=|\u2248|~|\b(?:is|are|was|were|be|being|equals?|equal to|gives?|makes?|totals?|totall?ing|total of|sum of|count of|number of|"
+    r"(?:=|\u2248|~|\b(?:is|are|was|were|be|being|equals?|equal to|gives?|makes?|(?<!in )totals?|totall?ing|total of|sum of|count of|number of|"
     r"percentage of|value of|average of|estimate of|loss of|counts?|counted|get|got|see|saw|show[ns]?|contains?|has|have|found|approximately|"
-    r"about|around|roughly|almost|nearly|exactly|so|thus|as|at)\b:?|\b(?:results?|estimates?|counts?|total|sum|answer|value|average|mean|"
+    r"about|around|roughly|almost|nearly|exactly|so|thus|as)\b:?|\b(?:results?|estimates?|counts?|(?<!in )total|sum|answer|value|average|mean|"
     r"loss|percentage|percent|number|angle|measurement|abr%?)[\"'%*)\]]*\s*(?::|=|->)|\b\w*(?:count|total|percent|answer|value|result)\w*[\"']\s*:)"
     r"[\s~(\"'*]*+\Z",
     re.IGNORECASE,
 )
+_TOTAL = re.compile(r"\s?(?:[a-z-]+\s){0,2}?(?:in total|in all|altogether)\b", re.IGNORECASE)
 _EXPLICIT = re.compile(
     r"\b(?:approximately|about|around|roughly|estimate[ds]?|guess|answer|total|count|there (?:are|is|seem|appear))\b",
     re.IGNORECASE,
@@ -187,7 +188,9 @@ def _numbers(said: str, spec: QuestionSpec) -> Iterator[_Number]:
         value = sum(map(value_of, bounds)) / len(bounds)
         unit = _MEASURED.match(after)
         fitting = _fits(after, unit, spec, nouns)
-        yield _Number(start, end, value, _is_stated(before), fitting, bool(unit) and not fitting)
+        yield _Number(
+            start, end, value, _is_stated(before) or bool(_TOTAL.match(after)), fitting, bool(unit) and not fitting
+        )
 
 
 def _names(before: str) -> bool:
@@ -255,6 +258,19 @@ _WORD_VALUES = (
         for value, one in enumerate(_ONES[1:10], 1)
         for mark in "- "
     }
-    | {"none": 0, "no": 0, "hundred": 100, "a hundred": 100, "one hundred": 100, "dozen": 12, "a dozen": 12}
+    | {
+        "none": 0,
+        "no": 0,
+        "hundred": 100,
+        "a hundred": 100,
+        "one hundred": 100,
+        "dozen": 12,
+        "a dozen": 12,
+        "half a dozen": 6,
+        "two dozen": 24,
+    }
 )
-_WORD = re.compile(rf"\b(?:{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))})\b", re.IGNORECASE)
+_WORD = re.compile(
+    rf"\b(?:{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))})\b(?! (?:thirds?|hal(?:f|ves)|quarters?|fifths?|tenths?)\b)",
+    re.IGNORECASE,
+)

@@ -31,6 +31,8 @@ _NAMED = re.compile(
 _ALONE = re.compile(r"(?<![\w'-])([A-Z])(?![\w'-])")
 _COPULA = re.compile(r"\b(?:is|are|be|as|with|of|shows?|has|suggests?|indicates?|represents?|an?)\s+(?=\S)")
 _CLAUSE = re.compile(r"[.,;:!?(\n]|\s[-\u2013\u2014]\s|\Z")
+_NEGATED = re.compile(r"\b(?:no|not|never|without|neither|nor|cannot|rather)\b|n't\b", re.IGNORECASE)
+_LONGEST_SENTENCE = 400
 _YES_NO = ("yes", "no")
 _SENTENCE = re.compile(r"[.!?](?=\s|\Z)|\n|\Z")
 
@@ -96,7 +98,7 @@ def leading(part: str, spec: QuestionSpec) -> Meaning | None:
 def text_after(rest: str, spec: QuestionSpec) -> str | None:
     """The option whose text stands behind a mark: as its sentence, or up to a comma or the like."""
     sentence = rest[: _SENTENCE.search(rest).start()].strip(" )]}\"'*")  # type: ignore[union-attr]  # finds the end, too
-    if not sentence or len(sentence) > 400:
+    if not sentence or len(sentence) > _LONGEST_SENTENCE:
         return None
     if label := closest(sentence, spec.labels):
         return value_of(label, spec)
@@ -130,19 +132,23 @@ def lone_letters(part: str, spec: QuestionSpec) -> frozenset[str]:
 
 def named_texts(part: str, spec: QuestionSpec) -> frozenset[str]:
     """Options whose text is all of the part, or its predicate, or stands in it and is not denied."""
+    if label := same(part, spec.labels):
+        return frozenset((value_of(label, spec),))
     line, spans = mentioned(part, spec.labels)
-    bad = denied(line, [(start, end) for start, end, _ in spans])
-    not_meant = {label for place, (_, _, label) in enumerate(spans) if place in bad}
-    if len(part) <= 400:
-        predicates = [part[match.end() :] for match in _COPULA.finditer(part)][:8]
-        sentences = [piece[: _SENTENCE.search(piece).start()] for piece in (part, *predicates)]  # type: ignore[union-attr]
-        for piece in (part, *sentences):
-            label = closest(piece.strip(" )]}\"'*(,"), spec.labels)
-            if label and label not in not_meant:
-                return frozenset((value_of(label, spec),))
-    named = {label for place, (_, _, label) in enumerate(spans) if place not in bad}
     # A bare "no" in a sentence denies something else.
-    return frozenset(value_of(label, spec) for label in named if fold_label(label) not in _YES_NO)
+    spans = [one for one in spans if fold_label(one[2]) not in _YES_NO]
+    if spans:
+        bad = denied(line, [(start, end) for start, end, _ in spans])
+        return frozenset(value_of(label, spec) for place, (_, _, label) in enumerate(spans) if place not in bad)
+    if len(part) > _LONGEST_SENTENCE:
+        return frozenset()
+    positive = _NEGATED.search(part)
+    places = [0, *(match.end() for match in _COPULA.finditer(part, 0, positive.start() if positive else len(part)))][:9]
+    sentences = [part[place : _SENTENCE.search(part, place).start()] for place in places]  # type: ignore[union-attr]
+    for piece in (part, *sentences):
+        if label := closest(piece.strip(" )]}\"'*(,"), spec.labels):
+            return frozenset((value_of(label, spec),))
+    return frozenset()
 
 
 def own_mark(letter: str, spec: QuestionSpec) -> str | None:
