@@ -30,9 +30,10 @@ _CHUNK = 20_000
 
 _NOISE = "aZ09 .,;:()[]{}<>\"'`*|/\\-+%\n\t\u00e9\u4e2d\u2212\u00d7\ufffd\x00\u2028\U0001f600"
 _SENTENCES = (
-    "I think the answer is", "The image shows", "Sure! Here it is:", "Error:", "Not sure, but perhaps", "", "Final answer:",
-    "Therefore, it is", "It is not", "There is no sign of", "I'm sorry, but I cannot determine", "As an AI, I can't see",
-    "However, the answer is", "Wait, actually", "1. First I look.\n2. Then I see", "On tooth 36 and in Figure 2 of grade 3:",
+    "I think the answer is", "The image shows", "Sure! Here it is:", "Error:", "Not sure, but perhaps", "",
+    "Final answer:", "Therefore, it is", "It is not", "There is no sign of", "I'm sorry, but I cannot determine",
+    "As an AI, I can't see", "However, the answer is", "Wait, actually", "1. First I look.\n2. Then I see",
+    "On tooth 36 and in Figure 2 of grade 3:",
 )  # fmt: skip
 Rng = random.Random
 

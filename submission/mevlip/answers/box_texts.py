@@ -27,7 +27,8 @@ _BARE_FOUR = re.compile(rf"(?<![\d.]){_DIGITS}{_GAP}{_DIGITS}{_GAP}{_DIGITS}{_GA
 _TWO_POINTS = re.compile(rf"\({_N},{_N}\)[^()\[\]{{}}\d]{{1,60}}\({_N},{_N}\)")
 _BRACKET = re.compile(r"[()\[\]{}]")
 _KEY = re.compile(
-    r"\b(?:chromosomes?|chrom|chr)[ _#-]*+(?:(?:pair|number|no\.?|id)[ _#:-]*+)?([0-9]{1,2}|[XYxy])(?![\w.])(?=[\"'\s]*+[^\w\s]|\s++[\w(\[])|"
+    r"\b(?:chromosomes?|chrom|chr)[ _#-]*+(?:(?:pair|number|no\.?|id)[ _#:-]*+)?([0-9]{1,2}|"
+    r"[XYxy])(?![\w.])(?=[\"'\s]*+[^\w\s]|\s++[\w(\[])|"
     r"(?:^|[{,\[|]|\]\s|[-*\u2022]\s)[ \t]*+[\"']?([0-9]{1,2}|[XYxy])[\"']?\s*+(?:[:=]|\|)\s*+(?=[\[{(])",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -1,4 +1,4 @@
-"""What a text concludes: the parts of it that state its final answer, shared by all answers that are read from prose."""
+"""What a text concludes: the parts of it that state its final answer, for all answers that are read from prose."""
 
 from __future__ import annotations
 
@@ -7,42 +7,54 @@ from dataclasses import dataclass
 
 _WORDS = r"(?:\s++[^\s.:;,=?!]{1,20}+){0,6}?"
 _IS = (
-    r"(?:\s*+\b(?:is|are|was|were|will be|would be|should be|must be|may be|can be|seems? to be|appears? to be|lautet|ist|es|son|est|sont|\u00e8|e)"
-    r"\b(?!n't| not\b)(?:\s*+[:=])?|[\"')\]]*+\s*+(?:[:=]|->|\u2192)|\s++[-\u2013\u2014](?=\s))"
+    r"(?:\s*+\b(?:is|are|was|were|(?:will|would|should|must|may|can) be|(?:seem|appear)s? to be|"
+    r"lautet|ist|es|son|est|sont|\u00e8|e)\b(?!n't| not\b)(?:\s*+[:=])?|"
+    r"[\"')\]]*+\s*+(?:[:=]|->|\u2192)|\s++[-\u2013\u2014](?=\s))"
 )
-_GOOD = r"(?:final|correct|right|best|most likely|likeliest|most appropriate|most plausible|chosen|selected|my|overall|likely)"
+_GOOD = (
+    r"(?:final|correct|right|best|likely|likeliest|most (?:likely|appropriate|plausible)|chosen|selected|my|overall)"
+)
 _NOUN = (
     r"(?:answers?|diagnos[ie]s|response|decision|verdict|conclusions?|classification|labels?|findings|conditions?|"
-    r"abnormalit(?:y|ies)|prediction|antwort(?:en)?|respuestas?|r\u00e9ponses?|risposte?|risposta|resposta)"
+    r"abnormalit(?:y|ies)|prediction|antwort(?:en)?|respuestas?|r\u00e9ponses?|rispost[ae]|resposta)(?:\(s\))?"
 )
-_PICK = r"(?:options?|choices?|letters?|selections?|match|category|class|type)"
-_FINAL = rf"\bfinal (?:{_NOUN}|{_PICK}|count|value|list|result|number|total|estimate|measurement)(?:\(s\))?(?:{_WORDS}{_IS}|\s*+(?=\n|\Z))"
+_PICK = r"(?:options?|choices?|letters?|selections?|match|category|class|type)(?:\(s\))?"
+_AMOUNT = r"(?:count|value|list|result|number|total|estimate|measurement)"
+_DOES = (
+    r"(?:choose|chose|select|selected|pick|picked|go (?:with|for)|went with|opt for|answer|say|conclude|"
+    r"call (?:it|this)|(?:classify|label) (?:it|this)?(?: as)?)(?: that)?"
+)
+_FINAL = rf"\bfinal (?:{_NOUN}|{_PICK}|{_AMOUNT})(?:{_WORDS}{_IS}|\s*+(?=\n|\Z))"
 _STATED = "|".join(
     (
-        rf"\b(?:{_GOOD} ){{0,3}}{_NOUN}(?:\(s\))?{_WORDS}{_IS}",
-        rf"\b{_GOOD} {_PICK}(?:\(s\))?{_WORDS}{_IS}",
-        r"\b(?:i|we)(?:'d|'ll)?(?: (?:would|will|have|can|must|therefore|thus|finally|also))*+ (?:choose|chose|select|selected|pick|"
-        r"picked|go (?:with|for)|went with|opt for|answer|say|conclude|call (?:it|this)|(?:classify|label) (?:it|this)?(?: as)?)"
-        r"(?: that)?\b",
+        rf"\b(?:{_GOOD} ){{0,3}}{_NOUN}{_WORDS}{_IS}",
+        rf"\b{_GOOD} {_PICK}{_WORDS}{_IS}",
+        rf"\b(?:i|we)(?:'d|'ll)?(?: (?:would|will|have|can|must|therefore|thus|finally|also))*+ {_DOES}\b",
         r"(?<=\n)conclusion[ \t]*+(?=\n)",
         r"(?:->|\u2192|=>)",
         r"\bleav(?:es|ing)\b",
-        r"(?:\u7b54\u6848|\u56de\u7b54|\u9009\u62e9|\u9009|\u7ed3\u8bba)(?:\u5e94\u8be5|\u5e94)?(?:\u662f|\u4e3a|\u70ba)?[:\s]*+",
+        # Chinese: answer, reply, choose, conclusion; then "should be", "is".
+        r"(?:\u7b54\u6848|\u56de\u7b54|\u9009\u62e9|\u9009|\u7ed3\u8bba)"
+        r"(?:\u5e94\u8be5|\u5e94)?(?:\u662f|\u4e3a|\u70ba)?[:\s]*+",
     )
 )
 _SUMMED_UP = (
     r"\b(?:in (?:conclusion|summary|short|the end)|to (?:conclude|summari[sz]e|sum up)|overall|conclusively)\b,?"
 )
-_INFERRED = rf"{_SUMMED_UP}|\b(?:therefore|thus|hence|consequently|accordingly|as a result)\b,?|(?:(?<=[.,;!?]\s)|(?<=\n)|\A)so\b,?"
+_INFERRED = (
+    rf"{_SUMMED_UP}|\b(?:therefore|thus|hence|consequently|accordingly|as a result)\b,?|"
+    r"(?:(?<=[.,;!?]\s)|(?<=\n)|\A)so\b,?"
+)
 _ANNOUNCED = re.compile(rf"(?P<final>{_FINAL})|(?P<stated>{_STATED})|(?P<inferred>{_INFERRED})", re.IGNORECASE)
 _CONFIRMED = re.compile(
     r"\b(?:is|seems|would be|must be|appears to be) (?:therefore |thus |clearly )?(?:the |my )?"
-    r"(?:correct|right|best|most (?:likely|appropriate|plausible|suitable)|final)\b(?: (?:answer|option|choice|match|one|fit|diagnosis))?(?=[\s]*(?:[.,;!\n]|\Z|here|because|since|as\b))",
+    r"(?:correct|right|best|most (?:likely|appropriate|plausible|suitable)|final)\b"
+    r"(?: (?:answer|option|choice|match|one|fit|diagnosis))?(?=\s*+(?:[.,;!]|\Z|here\b|because\b|since\b|as\b))",
     re.IGNORECASE,
 )
 _REVISED = re.compile(
-    r"\b(?:wait|actually|correction|on (?:a )?(?:second|closer) (?:thought|look)|let me (?:re-?check|check again|reconsider|"
-    r"correct)|i (?:made a mistake|was wrong|stand corrected)|scratch that)\b",
+    r"\b(?:wait|actually|correction|on (?:a )?(?:second|closer) (?:thought|look)|scratch that|"
+    r"let me (?:re-?check|check again|reconsider|correct)|i (?:made a mistake|was wrong|stand corrected))\b",
     re.IGNORECASE,
 )
 _END = re.compile(r"[.!?](?=[\s\"')]|\Z)|\n")

@@ -9,39 +9,43 @@ Span = tuple[int, int]
 """First and last place, the latter exclusive, of something named."""
 
 _NEGATOR = (
-    r"(?:no|not|nor|without|neither|never|cannot|can't|isn't|aren't|wasn't|doesn't|don't|didn't|absence|absent|lacks?|lacking|"
-    r"lack of|negative for|free (?:of|from)|rather than|instead of|exclud\w+|(?:rul(?:es?|ed|ing)|rule) out|den(?:y|ies)|"
+    r"(?:no|not|nor|without|neither|never|cannot|can't|isn't|aren't|wasn't|doesn't|don't|didn't|absence|absent|lack|lacks|"
+    r"lacking|negative for|free (?:of|from)|rather than|instead of|exclud\w+|rul(?:e|es|ed|ing) out|den(?:y|ies)|"
     r"eliminat\w+|less likely|unlikely|unlike|except)"
 )
-_BEFORE = re.compile(
-    rf"\b{_NEGATOR}\b(?! only\b| doubt\b)(?:\s+(?!but\b|only\b|however\b|although\b|while\b|yet\b)[\w'-]+){{0,5}}+[\s\"'(]*+\Z"
-)
+_STOP_WORD = r"(?:but|only|however|although|while|yet)\b"
+_BEFORE = re.compile(rf"\b{_NEGATOR}\b(?! only\b| doubt\b)(?:\s+(?!{_STOP_WORD})[\w'-]+){{0,5}}+[\s\"'(]*+\Z")
 _UNDER = re.compile(
-    r"\b(?:absent|excluded|negative|denied|ruled out|not (?:present|seen|visible|applicable|found|selected))(?: [\w()]+){0,2}:\s*+\Z"
+    r"\b(?:absent|excluded|negative|denied|ruled out|not (?:present|seen|visible|applicable|found|selected))"
+    r"(?: [\w()]+){0,2}:\s*+\Z"
 )
 _UNCHECKED = re.compile(r"\[\s?\]\s*+\Z")
 _LINK = re.compile(
-    r"[\s\"')\]]*+(?P<comma>[,/])?\s*+(?P<word>and/or|or|nor|and|&)?\s*+(?:(?:any|an?|the|of|option|options|no|not|either|with)\s++)*+"
-    r"[\s\"'(\[]*+"
+    r"[\s\"')\]]*+[,/]?\s*+(?P<word>and/or|or|nor|and|&)?\s*+"
+    r"(?:(?:any|an?|the|of|option|options|no|not|either|with)\s++)*+[\s\"'(\[]*+"
+)
+_VERB = (
+    r"(?:is|are|was|were|seems?|appears?|looks?|remains?|has been|have been|be|do|does|did|can|could|may|might)(?: be)?"
+    r"(?: (?:also|very|clearly|therefore|thus|both|all|highly|most))?"
 )
 _STATE = (
-    r"(?:not\b(?! only)|n't\b|never\b|absent\b|unlikely\b|excluded\b|ruled out\b|incorrect\b|wrong\b|eliminated\b|impossible\b|"
-    r"out\b|less likely\b|implausible\b|unsupported\b|negative\b|false\b|no longer\b|improbable\b)"
+    r"(?:not\b(?! only)|never|absent|unlikely|excluded|ruled out|incorrect|wrong|eliminated|impossible|out|less likely|"
+    r"implausible|unsupported|negative|false|no longer|improbable)\b"
 )
+_NO = r"(?:no|not|none|absent|false|negative|excluded|unlikely|0)\b"
 _AFTER = re.compile(
-    rf"[\s\"')\].*]*?(?:"
-    rf"(?P<verb>is|are|was|were|seems?|appears?|looks?|remains?|has been|have been|be|do|does|did|can|could|may|might)?"
-    rf"(?(verb)(?:\s+be)?(?:\s+(?:also|very|clearly|therefore|thus|both|all|highly|most))?\s*)\s*{_STATE}|"
+    rf"[\s\"')\]*]*+(?:(?:{_VERB} )?{_STATE}|"
     r"(?:do|does|did|is|are|was|were|can|could)n't\b|cannot be (?:seen|confirmed|identified|detected)|"
     r"would (?!be (?:the |my )?(?:best|correct|most|right|final|likely))|"
-    r"\s*(?:\?|[:=\-\u2013\u2014|>]+\s*[\"'(]?(?:no\b|not\b|none\b|absent\b|false\b|negative\b|excluded\b|unlikely\b|0\b|"
-    r"[\u2717\u2718\u274c\u00d7])|\s?\((?:no|not (?:present|seen|visible)|none|absent|negative|excluded|unlikely|ruled out)\)))"
+    rf"\?|[:=\-\u2013\u2014|>]++\s*+[\"'(]?(?:{_NO}|[\u2717\u2718\u274c\u00d7])|"
+    r"\((?:no|not (?:present|seen|visible)|none|absent|negative|excluded|unlikely|ruled out)\))"
 )
 _TWICE = re.compile(
     r"[\s\"')\]]*+(?:can ?not|can't|could not|is not|are not|not) (?:be )?(?:\w+ )?(?:excluded|ruled out)"
 )
 _OWN_CLAUSE = re.compile(
-    r"[\s\"')\]]*+(?:(?:is|was|has|remains|shows|appears|seems) (?!not\b|no\b|absent|unlikely|excluded)|(?:are|were) (?:also|clearly) )"
+    r"[\s\"')\]]*+(?:(?:is|was|has|remains|shows|appears|seems) (?!not\b|no\b|absent|unlikely|excluded)|"
+    r"(?:are|were) (?:also|clearly) )"
 )
 _REACH = 90
 
@@ -49,8 +53,8 @@ _REACH = 90
 def denied(line: str, spans: Sequence[Span]) -> set[int]:
     """Which of the things named in a line it denies, by their place in `spans`.
 
-    A denial before a list (`no X, Y, or Z`) or after one (`X and Y are not seen`) holds for all of it, where `and`, `or`
-    or `nor` ties it together; before mere commas it holds for the first.
+    A denial before a list (`no X, Y, or Z`) or after one (`X and Y are not seen`) holds for all of it, where `and`,
+    `or` or `nor` ties it together; before mere commas it holds for the first.
 
     Args:
         line: A text in lower case.

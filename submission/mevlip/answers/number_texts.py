@@ -38,11 +38,12 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _STATED = re.compile(
-    r"(?:=|\u2248|~|\b(?:is|are|was|were|be|being|equals?|equal to|gives?|makes?|(?<!in )totals?|totall?ing|total of|sum of|count of|number of|"
-    r"percentage of|value of|average of|estimate of|loss of|counts?|counted|get|got|see|saw|show[ns]?|contains?|has|have|found|approximately|"
-    r"about|around|roughly|almost|nearly|exactly|so|thus|as)\b:?|\b(?:results?|estimates?|counts?|(?<!in )total|sum|answer|value|average|mean|"
-    r"loss|percentage|percent|number|angle|measurement|abr%?)[\"'%*)\]]*\s*(?::|=|->)|\b\w*(?:count|total|percent|answer|value|result)\w*[\"']\s*:)"
-    r"[\s~(\"'*]*+\Z",
+    r"(?:=|\u2248|~|\b(?:is|are|was|were|be|being|equals?|equal to|gives?|makes?|(?<!in )totals?|totall?ing|"
+    r"(?:total|sum|count|number|percentage|value|average|estimate|loss) of|counts?|counted|get|got|see|saw|show[ns]?|"
+    r"contains?|has|have|found|approximately|about|around|roughly|almost|nearly|exactly|so|thus|as)\b:?|"
+    r"\b(?:results?|estimates?|counts?|(?<!in )total|sum|answer|value|average|mean|loss|percentage|percent|number|"
+    r"angle|measurement|abr%?)[\"'%*)\]]*\s*(?::|=|->)|"
+    r"\b\w*(?:count|total|percent|answer|value|result)\w*[\"']\s*:)[\s~(\"'*]*+\Z",
     re.IGNORECASE,
 )
 _TOTAL = re.compile(r"\s?(?:[a-z-]+\s){0,2}?(?:in total|in all|altogether)\b", re.IGNORECASE)
@@ -79,7 +80,8 @@ def find_number(text: str, spec: QuestionSpec) -> float:
 
     The first of: the whole text; the last final conclusion; the last stated number (`there are 23`, `= 23`), one with
     the question's unit before others; the first number with the unit; the first number; the first number word. A text
-    outside of code fences comes before one inside; numbers of list items, figures, teeth, grades and the like never count.
+    outside of code fences comes before one inside; numbers of list items, figures, teeth, grades and the like never
+    count.
 
     Raises:
         Refusal: The text refuses to answer, and states no number all the same.
@@ -168,7 +170,7 @@ def _despite_refusal(prose: str, spec: QuestionSpec) -> float:
 
 
 def _numbers(said: str, spec: QuestionSpec) -> Iterator[_Number]:
-    """The numbers of a text that may be its answer, ranges as one; those that name or enumerate something are left out."""
+    """The numbers of a text that may be its answer, ranges as one; not those that name or enumerate something."""
     enumerated = set(_enumerated(said))
     nouns = _nouns(spec)
     reached = 0
@@ -271,6 +273,7 @@ _WORD_VALUES = (
     }
 )
 _WORD = re.compile(
-    rf"\b(?:{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))})\b(?! (?:thirds?|hal(?:f|ves)|quarters?|fifths?|tenths?)\b)",
+    rf"\b(?:{'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))})\b(?! (?:thirds?|hal(?:f|ves)|quarters?|"
+    rf"fifths?|tenths?)\b)",
     re.IGNORECASE,
 )

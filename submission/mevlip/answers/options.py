@@ -14,7 +14,8 @@ DISAGREE = "letter and text disagree"
 """The note of an answer whose letter is one option's and whose text is another's."""
 
 _LEAD_IN = re.compile(
-    r"[\s\"'*>=:\-\u2013]*+(?:(?:that|it's|it is|this is|this|is|either|clearly|most likely|likely|probably|definitely|option|choice|letter|answer|the|"
+    r"[\s\"'*>=:\-\u2013]*+(?:(?:that|it's|it is|this is|this|is|either|clearly|most likely|likely|probably|"
+    r"definitely|option|choice|letter|answer|the|"
     r"correct|best)\b(?![.:)])\s*+[\"':]*+)*+",
     re.IGNORECASE,
 )
@@ -41,7 +42,7 @@ class Meaning(NamedTuple):
     """What a part of a text means.
 
     Attributes:
-        values: The options meant, by mark where they have marks, else by text; none, one, or several that it leaves open.
+        values: The options meant, by mark where they have marks, else by text; several where it leaves that open.
         note: Why that is remarkable; mostly empty.
     """
 

@@ -13,7 +13,8 @@ _CANNOT = (
 _DEEDS = (
     r"(?:(?:be )?(?:determin|provid|measur|diagnos|interpret|analy[sz]|calculat|locat|evaluat|estimat|describ|writ|"
     r"generat|classif|mak|giv|replac|advis|recogni[sz]|approximat|comput|produc)(?:e|y|ies|ied|ing|ed|en|n)?|"
-    r"be (?:certain|sure|exact|precise|identified|answered|counted|assessed|seen|told)|tell|say|assist|help|answer|count|"
+    r"be (?:certain|sure|exact|precise|identified|answered|counted|assessed|seen|told)|tell|say|assist|help|"
+    r"answer|count|"
     r"offer|confirm|process|draw|do (?:that|this)|guarantee|"
     r"(?:identif(?:y|ied)|detect|assess)(?! any)|"
     r"(?:see|view|access|open|look at)(?: or \w+)? (?:(?:the|this|that|your|any|an?|medical) )*"

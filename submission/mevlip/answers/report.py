@@ -24,7 +24,8 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _TALK = re.compile(
-    r"\s*(?:let me know|i hope|hope this|please note|note that|note:|please consult|disclaimer|feel free|if you (?:have|need)|"
+    r"\s*(?:let me know|i hope|hope this|please note|note that|note:|please consult|disclaimer|feel free|"
+    r"if you (?:have|need)|"
     r"is there anything)",
     re.IGNORECASE,
 )
@@ -66,7 +67,7 @@ class Report(TypedAnswer):
 
     @classmethod
     def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
-        """Accepts any text with a visible character: unwrapped, without Markdown and talk around it, put on one line."""
+        """Accepts any text with a visible character: unwrapped, without Markdown and talk, put on one line."""
         line = one_line(_without_talk(unwrap(text)))
         # What is left may have become a wrapping only now that it stands on one line.
         for _ in range(_MOST_LAYERS):
