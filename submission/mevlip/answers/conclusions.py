@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mevlip.answers.refusals import is_refused
+
 _WORDS = r"(?:\s++[^\s.:;,=?!]{1,20}+){0,6}?"
 _IS = (
     r"(?:\s*+\b(?:is|are|was|were|(?:will|would|should|must|may|can) be|(?:seem|appear)s? to be|"
@@ -27,9 +29,10 @@ _DOES = (
 _FINAL = rf"\bfinal (?:{_NOUN}|{_PICK}|{_AMOUNT})(?:{_WORDS}{_IS}|\s*+(?=\n|\Z))"
 _STATED = "|".join(
     (
-        rf"\b(?:{_GOOD} ){{0,3}}{_NOUN}{_WORDS}{_IS}",
+        rf"(?<!typical )(?<!common )(?<!possible )(?<!usual )\b(?:{_GOOD} ){{0,3}}{_NOUN}{_WORDS}{_IS}",
         rf"\b{_GOOD} {_PICK}{_WORDS}{_IS}",
         rf"\b(?:i|we)(?:'d|'ll)?(?: (?:would|will|have|can|must|therefore|thus|finally|also))*+ {_DOES}\b",
+        r"\b(?:choice|option|letter|selection|pick|final)[\"')\]]*+\s*+[:=](?=\s)",
         r"(?<=\n)conclusion[ \t]*+(?=\n)",
         r"(?:->|\u2192|=>)",
         r"\bleav(?:es|ing)\b",
@@ -91,7 +94,7 @@ def conclusions(said: str) -> list[Conclusion]:
     Args:
         said: A text as `mevlip.answers.clean.plain` gives it.
     """
-    marks = list(_ANNOUNCED.finditer(said))[-_MOST:]
+    marks = [mark for mark in list(_ANNOUNCED.finditer(said))[-_MOST:] if not is_refused(said, mark.start())]
     found = []
     for mark, follower in zip(marks, [*marks[1:], None], strict=False):
         limit = follower.start() if follower else len(said)

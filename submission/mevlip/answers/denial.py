@@ -19,6 +19,9 @@ _UNDER = re.compile(
     r"\b(?:absent|excluded|negative|denied|ruled out|not (?:present|seen|visible|applicable|found|selected))"
     r"(?: [\w()]+){0,2}:\s*+\Z"
 )
+_POSSIBLE = re.compile(
+    r"\b(?:cannot|can't|can not|could not|not|unable to) (?:\w+ )?(?:rule out|exclude)(?:\s+[\w'-]+){0,3}+\s*+\Z"
+)
 _UNCHECKED = re.compile(r"\[\s?\]\s*+\Z")
 _LINK = re.compile(
     r"[\s\"')\]]*+[,/]?\s*+(?P<word>and/or|or|nor|and|&)?\s*+"
@@ -66,6 +69,8 @@ def denied(line: str, spans: Sequence[Span]) -> set[int]:
         ties = [_link(line, spans, place)["word"] for place in places[1:]]
         before = line[max(spans[first][0] - _REACH, 0) : spans[first][0]]
         after = line[spans[last][1] : spans[last][1] + _REACH]
+        if _POSSIBLE.search(before):
+            continue
         if _UNDER.search(before):
             found.update(places)
         elif _UNCHECKED.search(before) or _BEFORE.search(before):

@@ -38,12 +38,18 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _STATED = re.compile(
-    r"(?:=|\u2248|~|\b(?:is|are|was|were|be|being|equals?|equal to|gives?|makes?|(?<!in )totals?|totall?ing|"
-    r"(?:total|sum|count|number|percentage|value|average|estimate|loss) of|counts?|counted|get|got|see|saw|show[ns]?|"
-    r"contains?|has|have|found|approximately|about|around|roughly|almost|nearly|exactly|so|thus|as)\b:?|"
+    r"(?:=|\u2248|~|\b(?:is|are|was|were|be|being|equals?|equal to|giv(?:es?|ing)|mak(?:es?|ing)|yields?|comes? to|"
+    r"altogether|(?<!in )totals?|totall?ing|counts?|counted|get|got|see|saw|show[ns]?|contains?|has|have|"
+    r"(?:total|sum|count|number|percentage|value|average|estimate|loss) of|found|approximately|about|around|roughly|"
+    r"almost|nearly|exactly|so|thus|as)\b:?|\bin (?:all|total),?|"
     r"\b(?:results?|estimates?|counts?|(?<!in )total|sum|answer|value|average|mean|loss|percentage|percent|number|"
     r"angle|measurement|abr%?)[\"'%*)\]]*\s*(?::|=|->)|"
     r"\b\w*(?:count|total|percent|answer|value|result)\w*[\"']\s*:)[\s~(\"'*]*+\Z",
+    re.IGNORECASE,
+)
+_SUMMED = re.compile(
+    r"(?:=|\u2248|\b(?:equals?|giv(?:es?|ing)|mak(?:es?|ing)|yields?|comes? to|altogether|(?:in )?(?:all|total)|"
+    r"totals?|sum|answer|result|average|mean|count|estimate|number)\b[\"'*]*,?(?: (?:is|of))?:?)[\s~(\"'*]*+\Z",
     re.IGNORECASE,
 )
 _TOTAL = re.compile(r"\s?(?:[a-z-]+\s){0,2}?(?:in total|in all|altogether)\b", re.IGNORECASE)
@@ -63,6 +69,7 @@ class _Number(NamedTuple):
         end: Where it ends.
         value: Its value; the middle of a range.
         stated: Whether the words before it say that it is the answer.
+        summed: Whether they say that it is a sum, or the result.
         fitting: Whether it is followed by the question's unit, or by what the question asks to count.
         foreign: Whether it is followed by a unit that the question does not name.
     """
@@ -71,6 +78,7 @@ class _Number(NamedTuple):
     end: int
     value: float
     stated: bool
+    summed: bool
     fitting: bool
     foreign: bool
 
@@ -109,7 +117,7 @@ def _number_in(said: str, spec: QuestionSpec, *, only_certain: bool) -> float | 
         return final
     own = [one for one in numbers if not one.foreign] or numbers
     stated = [one for one in own if one.stated]
-    if chosen := [one for one in stated if one.fitting] or stated:
+    if chosen := [one for one in stated if one.fitting or (one.summed and not spec.unit)] or stated:
         return chosen[-1].value
     if fitting := [one for one in own if one.fitting]:
         return fitting[0].value
@@ -118,8 +126,17 @@ def _number_in(said: str, spec: QuestionSpec, *, only_certain: bool) -> float | 
         return alone[0].value if alone else None
     if own:
         return own[0].value
-    word = _WORD.search(said)
-    return float(_WORD_VALUES[word[0].lower()]) if word else None
+    return _word_value(said, spec)
+
+
+def _word_value(said: str, spec: QuestionSpec) -> float | None:
+    """The value of the first number word; `no` counts only before something that the question names."""
+    asked = set(re.findall(r"[a-z]{4,}", spec.line.lower()))
+    asked |= {word.removesuffix("s") for word in asked}
+    for word in _WORD.finditer(said):
+        if word[0].lower() != "no" or asked & set(said[word.end() : word.end() + 40].lower().split()[:3]):
+            return float(_WORD_VALUES[word[0].lower()])
+    return None
 
 
 def _final(said: str, numbers: list[_Number]) -> float | None:
@@ -190,9 +207,10 @@ def _numbers(said: str, spec: QuestionSpec) -> Iterator[_Number]:
         value = sum(map(value_of, bounds)) / len(bounds)
         unit = _MEASURED.match(after)
         fitting = _fits(after, unit, spec, nouns)
-        yield _Number(
-            start, end, value, _is_stated(before) or bool(_TOTAL.match(after)), fitting, bool(unit) and not fitting
-        )
+        total = bool(_TOTAL.match(after))
+        stated = total or _is_stated(before)
+        summed = total or (stated and bool(_SUMMED.search(before)))
+        yield _Number(start, end, value, stated, summed, fitting, bool(unit) and not fitting)
 
 
 def _names(before: str) -> bool:

@@ -34,6 +34,9 @@ _COPULA = re.compile(r"\b(?:is|are|be|as|with|of|shows?|has|suggests?|indicates?
 _CLAUSE = re.compile(r"[.,;:!?(\n]|\s[-\u2013\u2014]\s|\Z")
 _NEGATED = re.compile(r"\b(?:no|not|never|without|neither|nor|cannot|rather)\b|n't\b", re.IGNORECASE)
 _LONGEST_SENTENCE = 400
+_SEEN = re.compile(
+    r"\s(?:is|are|was|were|can be)\s(?:\w+\s)?(?:seen|present|visible|identified|noted|found|detected)\b.*", re.DOTALL
+)
 _YES_NO = ("yes", "no")
 _SENTENCE = re.compile(r"[.!?](?=\s|\Z)|\n|\Z")
 
@@ -138,18 +141,30 @@ def named_texts(part: str, spec: QuestionSpec) -> frozenset[str]:
     line, spans = mentioned(part, spec.labels)
     # A bare "no" in a sentence denies something else.
     spans = [one for one in spans if fold_label(one[2]) not in _YES_NO]
+    if not spans and len(part) <= _LONGEST_SENTENCE:
+        line, spans = _short_forms(part, spec)
     if spans:
         bad = denied(line, [(start, end) for start, end, _ in spans])
         return frozenset(value_of(label, spec) for place, (_, _, label) in enumerate(spans) if place not in bad)
     if len(part) > _LONGEST_SENTENCE:
         return frozenset()
     positive = _NEGATED.search(part)
+    begins = positive is not None and positive[0].lower() == "no"  # an option may begin so
+    parts = [part, _SEEN.sub("", part[positive.start() :])] if positive and begins else [part]
     places = [0, *(match.end() for match in _COPULA.finditer(part, 0, positive.start() if positive else len(part)))][:9]
     sentences = [part[place : _SENTENCE.search(part, place).start()] for place in places]  # type: ignore[union-attr]
-    for piece in (part, *sentences):
+    for piece in (*parts, *sentences):
         if label := closest(piece.strip(" )]}\"'*(,"), spec.labels):
             return frozenset((value_of(label, spec),))
     return frozenset()
+
+
+def _short_forms(part: str, spec: QuestionSpec) -> tuple[str, list[tuple[int, int, str]]]:
+    """Options that a part names by what stands before their brackets, as `Class I` for `Class I (both ends free)`."""
+    short = {label: label.split("(")[0].strip() for label in spec.labels if "(" in label.strip("(")}
+    unique = {form: label for label, form in short.items() if form and list(short.values()).count(form) == 1}
+    line, spans = mentioned(part, [form for form in unique if form not in spec.labels])
+    return line, [(start, end, unique[form]) for start, end, form in spans]
 
 
 def own_mark(letter: str, spec: QuestionSpec) -> str | None:

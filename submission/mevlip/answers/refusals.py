@@ -22,7 +22,7 @@ _DEEDS = (
 )
 _REFUSES = re.compile(
     rf"\b(?:(?:i'm|i am|we are|we're) (?:\w+ )?(?:sorry|afraid)|(?:sorry|apologies|apologi[sz]e)[,.]? (?:but|i|we)\b|"
-    rf"\A(?:sorry|my apologies)|"
+    rf"\A(?:sorry|my apologies)(?=[,.!]|\s*\Z)|"
     rf"as an? (?:ai|artificial intelligence|(?:large )?language model|text-based)\b|"
     rf"(?:i am|i'm) (?:just |only )?an ai\b|"
     rf"{_CANNOT} (?:\w+ly )?{_DEEDS}\b|"
@@ -33,6 +33,7 @@ _REFUSES = re.compile(
     r"(?:please|could you) (?:provide|upload|attach|share|send|re-?upload) (?:the|an|a|your|me)\b)",
     re.IGNORECASE,
 )
+_REACH = 200
 _TURN = re.compile(r"\b(?:but|however|nevertheless|nonetheless|that said|still|yet)\b", re.IGNORECASE)
 
 
@@ -45,6 +46,13 @@ def refusal_at(text: str) -> int | None:
 def refuses(text: str, labels: Iterable[str] = ()) -> bool:
     """Whether a text refuses to answer; not where an option says the same in as many words."""
     return refusal_at(text) is not None and not any(_REFUSES.search(label) for label in labels)
+
+
+def is_refused(text: str, place: int) -> bool:
+    """Whether what stands at a place of a text is what its sentence refuses, as in `I cannot give the answer: ...`."""
+    before = re.split(r"[.!?,;]\s|\n", text[max(place - _REACH, 0) : place])[-1]
+    found = _REFUSES.search(before)
+    return found is not None and not _TURN.search(before, found.end())
 
 
 def turn_after(text: str, place: int) -> int | None:

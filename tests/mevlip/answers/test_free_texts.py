@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mevlip.answers import QuestionSpec
 from mevlip.reading import read_answer
 from mevlip.tasks import TaskType
 from tests.mevlip.answers.free_texts import (
@@ -18,7 +19,8 @@ from tests.mevlip.answers.free_texts import (
     regression,
     report,
 )
-from tests.mevlip.answers.free_texts.case import FALLBACK, REFUSAL, Case
+from tests.mevlip.answers.free_texts.case import FALLBACK, JAW, REFUSAL, Case
+from tests.mevlip.answers.free_texts.further import FURTHER
 from tests.mevlip.answers.free_texts.held_out import HELD_OUT
 from tests.mevlip.answers.free_texts.must import MUST
 
@@ -60,6 +62,40 @@ def misread(*parts: dict[TaskType, tuple[Case, ...]]) -> list[str]:
 @pytest.mark.parametrize(("task", "case"), [pytest.param(*one, id=f"{one[0]}-{one[1].name}") for one in cases(MUST)])
 def test_no_listed_fault_is_left(task: TaskType, case: Case) -> None:
     assert reading(task, case) == case.expected
+
+
+@pytest.mark.parametrize("task", FURTHER)
+def test_further_texts_are_read_as_they_are_meant(task: TaskType) -> None:
+    for spec, text, expected in FURTHER[task]:
+        assert reading(task, Case("", spec, text, expected)) == expected, text
+
+
+@pytest.mark.parametrize("text", ["B: Edentulous", "The answer is B: Edentulous.", "Final answer:\n**B) Edentulous**"])
+def test_a_letter_that_disagrees_with_its_text_gives_way_and_is_named(text: str) -> None:
+    outcome = read_answer(TaskType.CLASSIFICATION, text, JAW)
+    assert (outcome.text, outcome.stage, outcome.reason) == ("E", "tolerant", "letter and text disagree")
+
+
+@pytest.mark.parametrize(
+    "text", ["B: Class II (one end free)", "B, as the edentulous area has one free end", "Option B"]
+)
+def test_a_letter_that_agrees_is_not_remarked_on(text: str) -> None:
+    outcome = read_answer(TaskType.CLASSIFICATION, text, JAW)
+    assert (outcome.text, outcome.stage) == ("B", "tolerant")
+    assert "disagree" not in outcome.reason
+
+
+@pytest.mark.parametrize("task", TaskType)
+def test_a_refusal_is_named_and_becomes_the_fallback(task: TaskType) -> None:
+    spec = QuestionSpec("What do you see?") if task is not TaskType.CLASSIFICATION else JAW
+    outcome = read_answer(task, "I'm sorry, but I cannot determine this; secret 45.\n1. See a doctor.", spec)
+    assert (outcome.stage, outcome.text) == ("fallback", read_answer(task, "", spec).text)
+    assert "refus" in outcome.reason and "secret" not in outcome.reason
+
+
+def test_an_option_that_says_what_a_refusal_says_is_no_refusal() -> None:
+    spec = QuestionSpec("Which? A: Mass, B: Cannot be determined from this image")
+    assert read_answer(TaskType.CLASSIFICATION, "It cannot be determined from this image.", spec).text == "B"
 
 
 def test_nearly_every_free_text_is_read_as_it_is_meant() -> None:
