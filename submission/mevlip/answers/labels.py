@@ -24,7 +24,7 @@ _LETTERS = re.compile(
     r"(?=\s*+(?:[.,;]?\s*+\Z|[,.;]?\s*+(?:appl|because|since|as\b|are\b|is\b|given|due)))",
     re.IGNORECASE,
 )
-_OR_AFTER_SEMICOLONS = re.compile(r"[^\n;]*+(?:;(?!\s*n?or\b)[^\n;]*+)*+;\s*n?or\b[^\n]*+", re.IGNORECASE)
+_OR_AFTER_SEMICOLON = re.compile(r";\s*+n?or\b", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _BETWEEN = re.compile(r"[\s,;|/.&\[\]\"'()*\u2022-]*+(?:and\s++)?")
 _REMARK = re.compile(r"\W*(?:note|please|explanation|reason|disclaimer|because|this|these)", re.IGNORECASE)
@@ -133,7 +133,9 @@ def _is_list(block: str, spec: QuestionSpec) -> bool:
 
 def _named(said: str, spec: QuestionSpec) -> list[str]:
     """The labels that a text names and does not deny."""
-    listed = _OR_AFTER_SEMICOLONS.sub(lambda line: line[0].replace(";", ","), _LISTED.sub("", said).strip("[]{}() \n"))
+    lines = _LISTED.sub("", said).strip("[]{}() \n").split("\n")
+    # "no sign of x; y; or z" is one list.
+    listed = "\n".join(line.replace(";", ",") if _OR_AFTER_SEMICOLON.search(line) else line for line in lines)
     if letters := _letters(listed, spec):
         return letters
     found, denying = [], False
