@@ -29,7 +29,12 @@ SEED = 5
 _CHUNK = 20_000
 
 _NOISE = "aZ09 .,;:()[]{}<>\"'`*|/\\-+%\n\t\u00e9\u4e2d\u2212\u00d7\ufffd\x00\u2028\U0001f600"
-_SENTENCES = ("I think the answer is", "The image shows", "Sure! Here it is:", "Error:", "Not sure, but perhaps", "")
+_SENTENCES = (
+    "I think the answer is", "The image shows", "Sure! Here it is:", "Error:", "Not sure, but perhaps", "",
+    "Final answer:", "Therefore, it is", "It is not", "There is no sign of", "I'm sorry, but I cannot determine",
+    "As an AI, I can't see", "However, the answer is", "Wait, actually", "1. First I look.\n2. Then I see",
+    "On tooth 36 and in Figure 2 of grade 3:",
+)  # fmt: skip
 Rng = random.Random
 
 
@@ -163,6 +168,17 @@ _MUTATIONS: tuple[Callable[[str, Rng], str], ...] = (
     lambda text, rng: f"```json\n{text}\n```",
     lambda text, rng: f"<think>{text}, or not</think>{text}",
     lambda text, rng: f"<answer>{text}</answer>",
+    lambda text, rng: rf"$\boxed{{\text{{{text}}}}}$",
+    lambda text, rng: f"**Final Answer:** {text}",
+    lambda text, rng: f"{text} is not present, {rng.choice(_SENTENCES)} {text}",
+    lambda text, rng: f"- {text}: {rng.choice(('yes', 'no', 'absent', 'present'))}",
+    lambda text, rng: f"{text}\n```json\n{text}\n```",
+    lambda text, rng: f'{{"{rng.choice(("boxes", "detections", "answer", "objects"))}": {text}}}',
+    lambda text, rng: f"**Chromosome {rng.choice((1, 6, 'X'))}:** {text}",
+    lambda text, rng: f"{text} or {rng.choice('ABCDEI')}",
+    lambda text, rng: text.translate(
+        {44: "\uff0c", 58: "\uff1a", 59: "\uff1b", 46: "\u3002", 40: "\uff08", 41: "\uff09"}
+    ),
     lambda text, rng: text * rng.randint(2, 4),
     lambda text, rng: text.replace(",", rng.choice((";", " ", ",,", "\n"))),
     lambda text, rng: text.replace('"', rng.choice(("'", "", "\u201c"))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mevlip.answers import ParsedAnswer, QuestionSpec, TypedAnswer, Unparsable
+from mevlip.answers import ParsedAnswer, QuestionSpec, Refusal, TypedAnswer, Unparsable
 from mevlip.answers.grammar import Grammar
 from mevlip.core.text import answer_fault
 from mevlip.tasks import TASKS, TaskType
@@ -18,7 +18,10 @@ def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
     reason = ""
     for stage, read in stages:
         try:
-            return ParsedAnswer(_written(read(text, spec)), stage, reason)  # type: ignore[arg-type]  # str literals
+            answer = read(text, spec)
+            return ParsedAnswer(_written(answer), stage, answer.note or reason)  # type: ignore[arg-type]  # str literals
+        except Refusal as error:
+            return fallback_answer(task, spec, f"the model's text {error}")
         except Unparsable as error:
             reason = reason or f"the model's text {error}"
     return fallback_answer(task, spec, reason)

@@ -56,4 +56,4 @@ def make_explanation(answer: str, task: TaskType, adapter: str, **known: Any) ->
         "router_confidence": 0.9, "stage": "strict", "reason": "", "problems": (), "probability": None,
         "option_probabilities": {}, "options": (), "several": False, "separator": "", "shape": "", "unit": "",
     }  # fmt: skip
-    return Explanation("f[0]", (), task, adapter, answer=answer, **facts | known)
+    return Explanation("f[0]", (), task, known.pop("routed_task", task), adapter, answer=answer, **facts | known)

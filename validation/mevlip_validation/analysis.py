@@ -184,7 +184,7 @@ def calibrations(results: Sequence[QuestionResult]) -> list[Calibration]:
         if one.probability is not None and metrics_of(one.row.task).is_single_choice
     ]
     routes = [
-        (one.row.explanation.router_confidence, one.row.explanation.task is one.row.task)
+        (one.row.explanation.router_confidence, one.row.explanation.routed_task is one.row.task)
         for one in results
         if one.row.explanation and one.row.explanation.router_confidence
     ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mevlip.answers.base import TypedAnswer, Unparsable
+from mevlip.answers.base import Refusal, TypedAnswer, Unparsable
 from mevlip.answers.question_spec import QuestionSpec
 
-__all__ = ["STAGES", "ParsedAnswer", "QuestionSpec", "Stage", "TypedAnswer", "Unparsable"]
+__all__ = ["STAGES", "ParsedAnswer", "QuestionSpec", "Refusal", "Stage", "TypedAnswer", "Unparsable"]
 
 Stage = Literal["strict", "tolerant", "repaired", "fallback"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -23,7 +23,7 @@ class ParsedAnswer:
         text: The Answer string.
         stage: `strict` where the model's text followed the grammar, `tolerant` where it left no doubt about what was
             meant, `repaired` where its syntax had to be repaired, `fallback` where it said nothing of use.
-        reason: Why it was not strict; empty otherwise.
+        reason: Why it was not strict, or what was remarkable about the text; empty where it was strict.
     """
 
     text: str

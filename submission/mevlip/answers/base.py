@@ -13,8 +13,21 @@ class Unparsable(ValueError):
     """A model's text that is not an answer of the wanted type; says why, as a predicate, without quoting it."""
 
 
+class Refusal(Unparsable):
+    """A model's text that refuses to answer: whatever else it mentions is not its answer."""
+
+    def __init__(self) -> None:
+        super().__init__("refuses to answer")
+
+
 class TypedAnswer(ABC):
-    """A typed answer. Subclasses are frozen dataclasses."""
+    """A typed answer. Subclasses are frozen dataclasses.
+
+    Attributes:
+        note: What was remarkable about the text it was read from; mostly empty.
+    """
+
+    note: str = ""
 
     @classmethod
     @abstractmethod

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from mevlip.answers.base import Unparsable
-from mevlip.answers.clean import unwrap
+from mevlip.answers.base import Refusal, Unparsable
+from mevlip.answers.clean import plain, unwrap
+from mevlip.answers.refusals import refuses
 from mevlip.core.text import one_line
 
 Found = list[tuple[str, list[float]]]
@@ -22,16 +23,70 @@ _DIGITS = r"(-?\d{1,9}(?:\.\d{1,20})?)"
 _N = rf"\s*+{_DIGITS}\s*+"
 _GAP = r"(?:\s*+[,;]\s*+|\s++)"
 _FOUR = re.compile(rf"[\[(]{_N},{_N}(?:,|\)\s*+,?\s*+\(){_N},{_N}[\])]")
-_BARE_FOUR = re.compile(rf"(?<![\d.]){_DIGITS}{_GAP}{_DIGITS}{_GAP}{_DIGITS}{_GAP}{_DIGITS}(?![\d.])")
+_BARE_FOUR = re.compile(rf"(?<![\d.]){_DIGITS}{_GAP}{_DIGITS}{_GAP}{_DIGITS}{_GAP}{_DIGITS}(?!\d|\.\d)")
+_TWO_POINTS = re.compile(rf"\({_N},{_N}\)[^()\[\]{{}}\d]{{1,60}}\({_N},{_N}\)")
 _BRACKET = re.compile(r"[()\[\]{}]")
-_KEY = re.compile(r"[\"']?(?:chromosome[ _#]*)?\b([0-9]{1,2}|[XYxy])[\"']?\s*:\s*(?=[\[{(])")
+_KEY = re.compile(
+    r"\b(?:chromosomes?|chrom|chr)[ _#-]*+(?:(?:pair|number|no\.?|id)[ _#:-]*+)?([0-9]{1,2}|"
+    r"[XYxy])(?![\w.])(?=[\"'\s]*+[^\w\s]|\s++[\w(\[])|"
+    r"(?:^|[{,\[|]|\]\s|[-*\u2022]\s)[ \t]*+[\"']?([0-9]{1,2}|[XYxy])[\"']?\s*+(?:[:=]|\|)\s*+(?=[\[{(])",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EXAMPLE = re.compile(
+    r"\b(?:e\.g\.|i\.e\.|for example|such as|examples?|would (?:be|look)|formatt?(?:ed)?|looks? like)[^.!?\n]{0,60}\Z",
+    re.IGNORECASE,
+)
+_NOT_FOUND = re.compile(r"\b(?:cannot|can't|do not|don't|unable to) (?:see|find|detect|identify)\b", re.IGNORECASE)
+_PIXELS = re.compile(r"(?<=\d)\s*+(?:px|pixels?)\b")
 _CORNERS = (
     ("x_min", "y_min", "x_max", "y_max"),
     ("xmin", "ymin", "xmax", "ymax"),
     ("x1", "y1", "x2", "y2"),
     ("left", "top", "right", "bottom"),
 )
-_BOX_KEYS = ("bbox_2d", "bbox", "box", "box_2d", "boxes", "bounding_box", "coordinates", "position")
+_NAMED_CORNERS = tuple(
+    re.compile(
+        r"[^\d\n]{0,4}(?:\n[^\d\n]{0,4})?".join(rf"\b{name}\b[^\w\n]{{1,6}}{_DIGITS}" for name in names), re.IGNORECASE
+    )
+    for names in _CORNERS
+)
+_WRAPPERS = frozenset(
+    [
+        "bbox_2d",
+        "bbox",
+        "box",
+        "box_2d",
+        "boxes",
+        "bounding_box",
+        "bounding_boxes",
+        "bboxes",
+        "coordinates",
+        "position",
+        "location",
+        "detection",
+        "detections",
+        "object",
+        "objects",
+        "instance",
+        "instances",
+        "chromosomes",
+        "annotation",
+        "annotations",
+        "prediction",
+        "predictions",
+        "result",
+        "results",
+        "answer",
+        "output",
+        "image",
+        "images",
+        "data",
+        "items",
+        "regions",
+        "list",
+    ]
+)
+"""Keys that say what stands below them, not which one it is."""
 _NAME_KEYS = ("label", "id", "chromosome", "chromosome_id", "chromosome_number", "number", "name", "class")
 _DEEPEST = 50  # brackets in each other; readers of JSON take long, or break, where there are thousands
 
@@ -42,11 +97,22 @@ def boxes_by_identity(text: str) -> Found:
     Raises:
         Unparsable: There is none.
     """
-    said = unwrap(text)
-    found = list(_walk(_structure(said), "")) or _scan(said)
+    said = _cleaned(text)
+    found = list(_walk(_structure(said), ""))
+    # What stands around a list, as in `Chromosome 6: [1, 2, 3, 4]`, may name what it holds.
+    if not any(identity for identity, _ in found):
+        scanned = _scan(said)
+        found = scanned if any(identity for identity, _ in scanned) or not found else found
+    if (refuses(said) and not found) or ((refuses(said) or _NOT_FOUND.search(said)) and _is_example(said)):
+        raise Refusal
     if not found:
         raise Unparsable("has no four numbers together")
     return found
+
+
+def is_wrapper(key: str) -> bool:
+    """Whether a key of a JSON object says what stands below it (`boxes`, `detections`), not which one it is."""
+    return re.sub(r"[\s-]+", "_", key.strip().lower()) in _WRAPPERS
 
 
 def repaired_boxes(text: str) -> Found:
@@ -57,7 +123,7 @@ def repaired_boxes(text: str) -> Found:
     """
     from json_repair import repair_json
 
-    said = unwrap(text)
+    said = _cleaned(text)
     if _depth(said) > _DEEPEST:
         raise Unparsable("has JSON that cannot be repaired")
     try:
@@ -68,6 +134,17 @@ def repaired_boxes(text: str) -> Found:
     if not found:
         raise Unparsable("has no box, even after its JSON was repaired")
     return found
+
+
+def _cleaned(text: str) -> str:
+    """What a model says, of a code fence its content, with plain brackets and commas and without `px`."""
+    return _PIXELS.sub("", plain(unwrap(text)))
+
+
+def _is_example(said: str) -> bool:
+    """Whether the first bracket with a number in a text is only shown as an example."""
+    first = re.search(r"[\[({][^\w]*+[\d\"']", said)
+    return first is not None and bool(_EXAMPLE.search(said[max(first.start() - 100, 0) : first.start()]))
 
 
 def _structure(said: str) -> Any:
@@ -121,7 +198,7 @@ def _walk_pairs(pairs: list[tuple[Any, Any]], identity: str, depth: int) -> Iter
     label = _name_beside(named)
     for key, value in pairs:
         own = str(key).strip()
-        if own.lower() in _BOX_KEYS:
+        if is_wrapper(own):
             yield from _walk(value, label or identity, depth + 1)
         elif own.lower() not in _NAME_KEYS:
             yield from _walk(value, _identity(own), depth + 1)
@@ -165,8 +242,8 @@ def _is_number(value: Any) -> bool:
 
 def _scan(said: str) -> Found:
     """Complete boxes of a text without structure, such as one that was cut off, each under the last key before it."""
-    keys = [(match.start(), match[1].upper()) for match in _KEY.finditer(said)]
-    matches = list(_FOUR.finditer(said)) or list(_BARE_FOUR.finditer(said))[:1]
+    keys = [(match.start(), (match[1] or match[2]).upper()) for match in _KEY.finditer(said)]
+    matches = list(_FOUR.finditer(said)) or _loose(said)
     found = []
     last, waiting = "", deque(keys)
     for match in matches:
@@ -174,6 +251,14 @@ def _scan(said: str) -> Found:
             last = waiting.popleft()[1]
         found.append((last, [float(value) for value in match.groups()]))
     return found
+
+
+def _loose(said: str) -> list[re.Match[str]]:
+    """Boxes by the names of their corners, else two points, else four bare numbers."""
+    for pattern in _NAMED_CORNERS if "{" not in said else ():  # broken JSON is repaired
+        if named := list(pattern.finditer(said)):
+            return named
+    return list(_TWO_POINTS.finditer(said)) or list(_BARE_FOUR.finditer(said))[:1]
 
 
 def _depth(text: str) -> int:

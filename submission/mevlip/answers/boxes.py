@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from mevlip.answers.base import TypedAnswer, Unparsable
+from mevlip.answers.box_texts import boxes_by_identity, is_wrapper, repaired_boxes
 from mevlip.answers.grammar import Grammar, Lark, up_to
 from mevlip.answers.question_spec import QuestionSpec
 
@@ -40,15 +41,11 @@ class _BoxAnswer(TypedAnswer):
     @classmethod
     def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
         """Accepts flat boxes, boxes as objects, Python's notation, cut-off text and four numbers in a sentence."""
-        from mevlip.answers.box_texts import boxes_by_identity
-
         return cls._of(boxes_by_identity(text), spec)
 
     @classmethod
     def repair(cls, text: str, spec: QuestionSpec) -> Self:
         """Repairs broken JSON."""
-        from mevlip.answers.box_texts import repaired_boxes
-
         return cls._of(repaired_boxes(text), spec)
 
 
@@ -101,6 +98,8 @@ class InstanceBoxes(_BoxAnswer):
         content = _read_json(text)
         if not isinstance(content, dict):
             raise Unparsable("is not a JSON object")
+        if any(map(is_wrapper, content)):
+            raise Unparsable("has a key such as boxes where an identity stands")
         return cls(tuple((identity, _read_boxes(boxes, spec)) for identity, boxes in content.items()))
 
     @classmethod

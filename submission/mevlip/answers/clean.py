@@ -1,4 +1,4 @@
-"""Taking a model's wrapping off: thoughts, tags, fences, introductions, emphasis."""
+"""Taking a model's wrapping off: thoughts, tags, fences, introductions, emphasis, LaTeX."""
 
 from __future__ import annotations
 
@@ -18,6 +18,25 @@ _INTRODUCTION = re.compile(
     re.IGNORECASE,
 )
 _SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>|</?s>|\[/?INST\]")
+_FENCE_LINE = re.compile(r"```(?:[\w-]*+[ \t]*+(?=\n))?")
+_HEADING = re.compile(r"(?m)^[ \t]*+#{1,6}[ \t]++|^[ \t]*+>[ \t]++")
+_EMPHASIS = re.compile(r"\*\*|__|`")
+_SLANTED = re.compile(r"(?<![\w*])\*([^\s*](?:[^*\n]{0,200}[^\s*])?)\*(?![\w*])")
+_FULL_WIDTH = str.maketrans(
+    "\uff0c\uff1a\uff1b\uff0e\u3002\uff08\uff09\uff3b\uff3d\uff5b\uff5d\uff05\uff1d\u3010\u3011\u201c\u201d\u2018\u2019\u3001",
+    ",:;..()[]{}%=[]\"\"'',",
+)
+_LATEX = (
+    (re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*+\{([^{}]*+)\}"), r"\1"),
+    (re.compile(r"\\d?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}"), r"\1 / \2"),
+    (re.compile(r"\\(?:boxed|fbox)\s*+\{((?:[^{}]++|\{[^{}]*+\})*+)\}"), r"\nFinal answer: \1\n"),
+    (re.compile(r"\^\s*+(?:\\circ|\{\s*+\\circ\s*+\})"), "\u00b0"),
+    (re.compile(r"\\(?:approx|simeq|sim)\b"), "\u2248"),
+    (re.compile(r"\\times\b"), "\u00d7"),
+    (re.compile(r"\\%"), "%"),
+    (re.compile(r"\\[\[\]()]|\$"), " "),
+    (re.compile(r"\\[,;:! ]"), " "),
+)
 
 
 def unwrap(text: str) -> str:
@@ -27,8 +46,7 @@ def unwrap(text: str) -> str:
     such as `Answer:` and Markdown's emphasis and quotation marks around the whole go, up to twenty layers of them. Of
     the rest the first `LONGEST` characters are taken.
     """
-    text = _SPECIAL.sub(" ", text)
-    text = _LEFT_OPEN.sub("", _THOUGHT.sub(" ", text))
+    text = _unthink(text)
     for pattern, group in ((_TAGGED, 2), (_FENCED, 1)):
         if found := pattern.search(text):
             text = found[group]
@@ -38,6 +56,36 @@ def unwrap(text: str) -> str:
         if inner == text:
             break
         text = inner
+    return text
+
+
+def plain(text: str) -> str:
+    """What a model says in plain characters, its lines kept: without thoughts, fences, emphasis and LaTeX.
+
+    Of answer tags only the content stays; what stands in a LaTeX box becomes a line `Final answer: ...`.
+    """
+    text = _unthink(text)
+    if found := _TAGGED.search(text):
+        text = found[2]
+    text = _FENCE_LINE.sub("", text[:LONGEST]).translate(_FULL_WIDTH)
+    if "\\" in text or "$" in text:
+        text = _without_latex(text)
+    text = _EMPHASIS.sub("", _HEADING.sub("", text))
+    return _SLANTED.sub(r"\1", text)
+
+
+def without_fences(text: str) -> str:
+    """A model's text without its thoughts and without whatever stands between code fences."""
+    return _FENCED.sub("\n", _unthink(text)[:LONGEST])
+
+
+def _unthink(text: str) -> str:
+    return _LEFT_OPEN.sub("", _THOUGHT.sub(" ", _SPECIAL.sub(" ", text)))
+
+
+def _without_latex(text: str) -> str:
+    for pattern, plain_text in _LATEX:
+        text = pattern.sub(plain_text, text)
     return text
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 
+from mevlip.answers.denial import denied
 from mevlip.core.text import one_line
 
 ALIKE = 0.84
@@ -16,9 +17,6 @@ LEAD = 0.1
 
 _SHORTEST, _LONGEST = 4, 200
 _ARTICLE = re.compile(r"^(?:an?|the) ")
-_NEGATED = re.compile(
-    r"\b(?:no|not|nor|without|neither|isn't|rather than|instead of|exclud\w+|rules? out)(?:\s+\w+){0,2}\s*$"
-)
 
 
 def fold_label(text: str) -> str:
@@ -51,6 +49,13 @@ def closest(text: str, labels: Sequence[str]) -> str | None:
 
 def contained(text: str, labels: Iterable[str]) -> list[tuple[int, str]]:
     """Labels that stand in a text as whole words and not denied, with their places; of overlapping ones the longest."""
+    line, named = mentioned(text, labels)
+    not_meant = denied(line, [(start, end) for start, end, _ in named])
+    return [(start, label) for place, (start, _, label) in enumerate(named) if place not in not_meant]
+
+
+def mentioned(text: str, labels: Iterable[str]) -> tuple[str, list[tuple[int, int, str]]]:
+    """A text on one line and in lower case, and the labels that stand in it: where from, where to, which, in order."""
     line = one_line(text).casefold()
     taken = bytearray(len(line))
     found: list[tuple[int, int, str]] = []
@@ -60,9 +65,7 @@ def contained(text: str, labels: Iterable[str]) -> list[tuple[int, str]]:
             if not any(taken[start:end]):
                 taken[start:end] = b"\1" * len(folded)
                 found.append((start, end, label))
-    return [
-        (start, label) for start, _, label in sorted(found) if not _NEGATED.search(line[max(start - 60, 0) : start])
-    ]
+    return line, sorted(found)
 
 
 @lru_cache(maxsize=16)

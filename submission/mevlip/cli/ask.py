@@ -78,6 +78,7 @@ def _table(answer: Answer) -> str:
     rows = [
         ("answer", answer.text),
         ("task", TASKS[answer.task].title),
+        *((("routed as", TASKS[answer.corrected_from].title),) if answer.corrected_from else ()),
         ("adapter", answer.adapter),
         ("router confidence", f"{answer.confidence:.3f}"),
         ("probability", "" if answer.probability is None else f"{answer.probability:.3f}"),

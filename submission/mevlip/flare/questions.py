@@ -73,6 +73,11 @@ class Question:
         return parse_task_type(self.record.get("TaskType"))
 
     @property
+    def by_hand(self) -> bool:
+        """Whether it was given from memory, so that its task is the caller's own word."""
+        return not self.file
+
+    @property
     def image_names(self) -> tuple[str, ...]:
         """The ImageName field as a tuple; entries that are not strings are left out."""
         value = self.record.get("ImageName")

@@ -50,6 +50,7 @@ class Answer:
             still answered.
         failed: Whether the model was never asked, or broke; a later run tries such a question again.
         asked: Whether the model was asked; not where the record has no text or none of its images can be used.
+        corrected_from: The task that the router or the record named, where the question's form excludes it.
     """
 
     position: int
@@ -61,6 +62,12 @@ class Answer:
     problems: tuple[str, ...] = ()
     failed: bool = False
     asked: bool = True
+    corrected_from: TaskType | None = None
+
+    @property
+    def routed_task(self) -> TaskType:
+        """The task that the router or the record named."""
+        return self.corrected_from or self.task
 
     @property
     def text(self) -> str:
@@ -320,4 +327,5 @@ def _answer(
         loaded.problems,
         failed,
         asked,
+        item.corrected_from,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mevlip.flare.questions import Question
+from mevlip.routing.consistency import decide_task
 from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, TaskType
 
 if TYPE_CHECKING:
@@ -23,14 +24,16 @@ class RoutedQuestion:
     Attributes:
         question: The question.
         task: What kind of answer it wants.
-        confidence: How sure that is, 0 to 1; 1 where the record's TaskType was believed.
+        confidence: How sure the router was of the task it named, 0 to 1; 1 where the record's TaskType was believed.
         adapter: The adapter that answers, or `NO_ADAPTER`.
+        corrected_from: The task that the router or the record named, where the question's form excludes it.
     """
 
     question: Question
     task: TaskType
     confidence: float
     adapter: str
+    corrected_from: TaskType | None = None
 
 
 def needs_router(question: Question, routing: Routing) -> bool:
@@ -43,6 +46,9 @@ def route(
 ) -> RoutedQuestion:
     """Chooses task and adapter of one question.
 
+    A task that the question's form excludes gives way (see `decide_task`), and with it the adapter, whatever the
+    router's confidence; not where the caller named it by hand.
+
     Args:
         question: The question. Its dataset, Modality and file names play no part.
         routing: The routing mode.
@@ -50,12 +56,19 @@ def route(
         threshold: Least confidence for a task-specific adapter; exactly the threshold is enough.
     """
     if routing == "declared" and question.declared:
-        return RoutedQuestion(question, question.declared, 1.0, TASKS[question.declared].adapter)
+        task = question.declared if question.by_hand else decide_task(question.declared, question.text)
+        return RoutedQuestion(question, task, 1.0, TASKS[task].adapter, _corrected(question.declared, task))
     predicted = predictions[question.text]
+    task = decide_task(predicted.task, question.text)
+    certain = task is not predicted.task
     if routing == "none":
         adapter = NO_ADAPTER
-    elif routing == "generalist" or predicted.confidence < threshold:
+    elif routing == "generalist" or (predicted.confidence < threshold and not certain):
         adapter = GENERALIST
     else:
-        adapter = TASKS[predicted.task].adapter
-    return RoutedQuestion(question, predicted.task, predicted.confidence, adapter)
+        adapter = TASKS[task].adapter
+    return RoutedQuestion(question, task, predicted.confidence, adapter, _corrected(predicted.task, task))
+
+
+def _corrected(named: TaskType, decided: TaskType) -> TaskType | None:
+    return None if decided is named else named

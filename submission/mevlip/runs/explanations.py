@@ -26,6 +26,7 @@ class Explanation:
         question: File and number of the record, such as `a/b_questions_val.json[3]`.
         images: Its image names.
         task: The kind of answer.
+        routed_task: The task that the router or the record named; another one where the question's form excludes it.
         adapter: The adapter that answered.
         router_confidence: The router's confidence, 0 to 1.
         answer: The Answer string.
@@ -46,6 +47,7 @@ class Explanation:
     question: str
     images: tuple[str, ...]
     task: TaskType
+    routed_task: TaskType
     adapter: str
     router_confidence: float
     answer: str
@@ -71,6 +73,7 @@ def explain(question: Question, answer: Answer) -> Explanation:
         question=question.where,
         images=question.image_names,
         task=answer.task,
+        routed_task=answer.routed_task,
         adapter=answer.adapter,
         router_confidence=round(answer.confidence, 6),
         answer=answer.text,

@@ -23,7 +23,7 @@ from mevlip.routing.policy import RoutedQuestion
 from mevlip.runs.explanations import explain, write_explanations
 from mevlip.runs.journal import Journal, question_key
 from mevlip.runs.output import check_destination, output_folder
-from mevlip.runs.report import RunReport, write_run_report
+from mevlip.runs.report import RunReport, corrections, write_run_report
 from mevlip.runs.schedule import TimeLimit, in_time
 from mevlip.settings import RunSettings
 
@@ -111,6 +111,7 @@ def run_folder(
         with clock("route"):
             waiting = [question for question in questions if question.position not in answers]
             routed = predictor.route(waiting, settings, counters)
+            _log_corrections(routed)
         new, once, often = _by_deaths(routed, [journal.deaths.get(keys[item.question.position], 0) for item in routed])
         answers |= {item.question.position: give_up(item, _DEADLY, asked=True) for item in often}
         batches = [*plan(new, settings.batch_size), *plan(once, 1)]
@@ -152,6 +153,12 @@ def _by_deaths(routed: Sequence[RoutedQuestion], deaths: Sequence[int]) -> tuple
     if once:
         logger.warning("an earlier run died while it asked %d questions; each is asked alone now", len(once))
     return new, once, often
+
+
+def _log_corrections(routed: Sequence[RoutedQuestion]) -> None:
+    """Logs how often a question's form excluded the task that the router or the record named."""
+    for pair, number in corrections((item.corrected_from, item.task) for item in routed).most_common():
+        logger.info("task corrected by the question's form: %s (%d)", pair, number)
 
 
 def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> dict[str, Any]:

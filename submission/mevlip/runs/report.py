@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,7 @@ from mevlip.core.files import write_text_atomically
 from mevlip.inference.engine import Answer, Counters
 from mevlip.runs.explanations import Explanation
 from mevlip.settings import RunSettings
+from mevlip.tasks import TaskType
 
 if TYPE_CHECKING:
     from mevlip.predictor import Predictor
@@ -65,6 +66,11 @@ class RunReport:
         """How often each reason led to a fallback."""
         return Counter(answer.reason for answer in self.answers if answer.stage == "fallback")
 
+    @property
+    def corrected(self) -> Counter[str]:
+        """How often a question's form excluded the task that the router or the record named, by both tasks."""
+        return corrections((answer.corrected_from, answer.task) for answer in self.answers)
+
     def by_task(self) -> list[tuple[str | int, ...]]:
         """Rows of task, questions, answered by its own adapter, by the generalist, and by each of `STAGES`."""
         rows: list[tuple[str | int, ...]] = []
@@ -74,6 +80,11 @@ class RunReport:
             stages = Counter(answer.stage for answer in mine)
             rows.append((task.value, len(mine), own, len(mine) - own, *(stages[stage] for stage in STAGES)))
         return rows
+
+
+def corrections(tasks: Iterable[tuple[TaskType | None, TaskType]]) -> Counter[str]:
+    """How often a task was corrected, as in `detection -> classification`; None stands for one that stood."""
+    return Counter(f"{named.value} -> {decided.value}" for named, decided in tasks if named is not None)
 
 
 def check_failures(report: RunReport, settings: RunSettings) -> None:
@@ -154,6 +165,7 @@ def describe_run(
             dict(zip(("task", "questions", "own_adapter", "generalist", *STAGES), row, strict=True))
             for row in report.by_task()
         ],
+        "corrected_tasks": dict(report.corrected.most_common()),
         "fallback_reasons": dict(report.reasons.most_common()),
         "problems": Counter(_cause(problem) for answer in report.answers for problem in answer.problems),
         "counters": asdict(report.counters),

@@ -24,6 +24,11 @@ PIECES = (
     "<answer>", "<think>", "</think>", "```", "**", "`", '"', "<|x|>", "\n", "\n\n- ", "- a\n", "1. ", "chromosome ",
     "chromosome_", "[1, 2, 3, 4], ", "[1,2,3,4", "(1,2)", "(1,2)   ", " ", "\t", "1 - ", "= ", "=", "one ", "A B ",
     "A, ", "A) ", "x; ", "gap; ", "Lung mass, ", "- ", "+1", "e", "\\boxed{", "option ", "is there ", "?", ": ",
+    "\\boxed{A} ", "\\boxed{{a}", "\\text{", "\\frac{1}{", "the answer is A. ", "so ", "final answer ",
+    "correct best ", "**x** ", "* a", "A is correct. ", "wait, the answer is B. ", "no ", "no cat or ", "[ ] gap\n",
+    "gap and ", "absent:\n", "not A, ", "could be A. ", "I cannot determine ", "I cannot tell, but ",
+    "x_min: 1, y_min: 2, ", "chromosome 1 ", "(1,2) a ", "```\n1\n```\n", "1. a\n", "between 1 and ", "1 to ",
+    "A: Cat\n", "A: Cat, B: Dog, ", "Here is ", "also gap. ", "is a ", "conclusion\n", "\n\nnote ", "\uff1a",
     "\u00a0", "\ufeff", "a", "\u00e9", "\\", "a/b", "a|b", "not lump ", " and ", "X: [[", '{"a":', "1: [", "1 : ",
 )  # fmt: skip
 LENGTH = 10_000

@@ -50,3 +50,35 @@ def test_the_base_alone_answers_in_the_form_of_the_likeliest_task() -> None:
 def test_the_generalist_answers_everything_in_the_form_of_its_task() -> None:
     routed = route(question(), "generalist", {"How many?": TaskPrediction(TaskType.COUNTING, 1.0)}, 0.3)
     assert (routed.adapter, routed.task) == (GENERALIST, TaskType.COUNTING)
+
+
+LETTERS = "Which class? A: Class I, B: Class II, C: Edentulous"
+
+
+def test_a_task_that_the_question_excludes_gives_way_and_the_adapter_with_it() -> None:
+    for confidence in (0.9, 0.1):
+        predicted = {LETTERS: TaskPrediction(TaskType.DETECTION, confidence)}
+        routed = route(question(text=LETTERS), "router", predicted, 0.3)
+        assert (routed.task, routed.adapter) == (TaskType.CLASSIFICATION, "classification")
+        assert (routed.corrected_from, routed.confidence) == (TaskType.DETECTION, confidence)
+
+
+def test_a_task_that_stands_is_not_called_corrected() -> None:
+    routed = route(question(text=LETTERS), "router", {LETTERS: TaskPrediction(TaskType.CLASSIFICATION, 0.1)}, 0.3)
+    assert (routed.adapter, routed.corrected_from) == (GENERALIST, None)
+
+
+def test_a_declared_task_that_the_question_excludes_gives_way_too() -> None:
+    routed = route(question(text=LETTERS, TaskType="instance_detection"), "declared", {}, 0.3)
+    assert (routed.task, routed.corrected_from) == (TaskType.CLASSIFICATION, TaskType.INSTANCE_DETECTION)
+
+
+def test_a_task_given_by_hand_is_kept() -> None:
+    routed = route(Question.given_as(LETTERS, task=TaskType.COUNTING), "declared", {}, 0.3)
+    assert (routed.task, routed.adapter, routed.corrected_from) == (TaskType.COUNTING, "counting", None)
+
+
+def test_the_generalist_and_the_base_answer_in_the_form_of_the_corrected_task() -> None:
+    for routing, adapter in (("generalist", GENERALIST), ("none", NO_ADAPTER)):
+        routed = route(question(text=LETTERS), routing, {LETTERS: TaskPrediction(TaskType.REPORT, 0.9)}, 0.3)  # type: ignore[arg-type]
+        assert (routed.task, routed.adapter) == (TaskType.CLASSIFICATION, adapter)

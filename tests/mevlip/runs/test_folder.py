@@ -13,6 +13,7 @@ import pytest
 from mevlip.core.errors import EnvironmentProblem, TimeLimitReached
 from mevlip.inference.engine import Engine
 from mevlip.runs import folder
+from mevlip.runs.explanations import read_explanations
 from mevlip.runs.journal import Journal, journals
 from mevlip.runs.report import RunReport, check_failures
 from mevlip.runs.schedule import TimeLimit
@@ -169,3 +170,36 @@ def test_the_run_report_says_how_the_run_was_made_and_no_question_or_answer(
     assert {"read", "route", "answer", "write"} <= set(content["seconds"])
     assert content["peak_memory_bytes"] > 10**8 and content["packages"]["torch"]
     assert "secret" not in file.read_text() and ".png" not in file.read_text()
+
+
+def test_a_corrected_task_is_visible_in_log_report_and_explanations(
+    write_questions: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    letters = "Which class has the jaw? A: Class I, B: Class II"
+    root = write_questions(
+        [record(letters, TaskType="instance_detection"), record(letters), record("How many?", TaskType="counting")]
+    )
+    explained, reported = tmp_path / "explanations.jsonl", tmp_path / "run.json"
+    with caplog.at_level("INFO", logger="mevlip"):
+        run(root, tmp_path / "out", FakeModel(lambda *_: "B"), explanations=explained, run_report=reported)
+    assert answers(tmp_path / "out")[:2] == ["B", "B"], "not {}"
+    lines = [json.loads(line) for line in explained.read_text().splitlines()]
+    assert [(line["task"], line["routed_task"]) for line in lines] == [
+        ("classification", "instance_detection"), ("classification", "classification"), ("counting", "counting"),
+    ]  # fmt: skip
+    assert read_explanations(explained)[0].routed_task == "instance_detection"
+    assert json.loads(reported.read_bytes())["corrected_tasks"] == {"instance_detection -> classification": 1}
+    assert [r.getMessage() for r in caplog.records if "corrected" in r.getMessage()] == [
+        "task corrected by the question's form: instance_detection -> classification (1)"
+    ]
+
+
+def test_a_corrected_task_is_kept_by_the_journal(
+    write_questions: Write, tmp_path: Path, kill: Callable[..., FakeModel]
+) -> None:
+    letters = [record(f"Which {name}? A: x, B: y", TaskType="counting") for name in ("first", "deadly")]
+    root = write_questions(letters)
+    kill(root, tmp_path / "out", "deadly", batch_size=1)
+    report = run(root, tmp_path / "out", FakeModel(lambda *_: "A"), batch_size=1)
+    assert report.resumed == 1
+    assert [answer.corrected_from for answer in report.answers] == ["counting", "counting"]

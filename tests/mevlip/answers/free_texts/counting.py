@@ -1,0 +1,72 @@
+"""Counting."""
+
+from __future__ import annotations
+
+from tests.mevlip.answers.free_texts.case import CELLS, FALLBACK, REFUSAL, Case
+
+CASES = (
+    Case("sentence", CELLS, "There are 23 cells in the image.", "23"),
+    Case("bold in a sentence", CELLS, "There are **23** cells in the image.", "23"),
+    Case("bold with noun", CELLS, "I count **23 cells**.", "23"),
+    Case("total of", CELLS, "I can see a total of 23 cells.", "23"),
+    Case("total number", CELLS, "The total number of cells is 23.", "23"),
+    Case(
+        "count of rows",
+        CELLS,
+        "Row 1 has 6 cells, row 2 has 8 cells, row 3 has 9 cells. In total, there are 23 cells.",
+        "23",
+    ),
+    Case("numbered rows", CELLS, "1. Top left: 6\n2. Top right: 8\n3. Bottom: 9\n\nAdding these up gives 23.", "23"),
+    Case("sum in words", CELLS, "6 plus 8 plus 9 equals 23.", "23"),
+    Case("sum in latex", CELLS, r"\[6 + 8 + 9 = 23\]", "23"),
+    Case("final answer", CELLS, "6 + 8 + 9 = 22? No.\nFinal Answer: 23", "23"),
+    Case("final answer is boxed", CELLS, r"The final answer is $\boxed{23}$. I counted 3 rows.", "23"),
+    Case("boxed with text", CELLS, r"\boxed{23 \text{ cells}}", "23"),
+    Case(
+        "therefore",
+        CELLS,
+        "The picture can be split into 4 parts of about 6 cells. Therefore, there are 23 cells.",
+        "23",
+    ),
+    Case("corrects itself", CELLS, "There are 20 cells. Wait, I missed 3. There are 23 cells.", "23"),
+    Case("figure at the end", CELLS, "There are 23 cells, as shown in Figure 1.", "23"),
+    Case("magnification at the end", CELLS, "There are 23 cells at a magnification of 40x.", "23"),
+    Case("scale bar", CELLS, "The scale bar is 50 µm. The image shows 23 cells.", "23"),
+    Case("date", CELLS, "In the 1st field, 23 cells are visible.", "23"),
+    Case("step words", CELLS, "Step 1: find the edges.\nStep 2: count.\nResult: 23", "23"),
+    Case("list, then nothing", CELLS, "1. Look.\n2. Count.\n3. Repeat.", FALLBACK),
+    Case("word", CELLS, "Twenty-three cells are visible.", "23"),
+    Case("word and digits", CELLS, "There are twenty-three (23) cells.", "23"),
+    Case("about", CELLS, "I estimate that there are around 150 cells.", "150"),
+    Case("more than", CELLS, "There are more than 100 cells.", "100"),
+    Case("range to", CELLS, "I would say 20 to 26 cells.", "23"),
+    Case("range with dash", CELLS, "Approximately 20-26 cells.", "23"),
+    Case("thousands", CELLS, "There are approximately 1,250 cells.", "1250"),
+    Case("tilde", CELLS, "~23", "23"),
+    Case("json", CELLS, '{"count": 23}', "23"),
+    Case("json with more", CELLS, '{"rows": 3, "total_count": 23}', "23"),
+    Case("fence alone", CELLS, "```\n23\n```", "23"),
+    Case("fence after text", CELLS, "I count 23 cells.\n```python\ncount = len(cells)  # 99\n```", "23"),
+    Case("thought", CELLS, "<think>20 + 5 = 25</think>23", "23"),
+    Case("answer tag", CELLS, "About 20.\n<answer>23</answer>", "23"),
+    Case("German", CELLS, "Es sind 23 Zellen zu sehen.", "23"),
+    Case("Chinese", CELLS, "图中共有23个细胞。", "23"),
+    Case("Spanish", CELLS, "Hay aproximadamente 23 células.", "23"),
+    Case(
+        "refusal, sorry",
+        CELLS,
+        "I'm sorry, but I can't count the cells in this image. There may be more than 100.",
+        REFUSAL,
+    ),
+    Case("refusal, AI", CELLS, "As an AI language model, I cannot count. 1. Use software.", REFUSAL),
+    Case("not possible", CELLS, "It's impossible to give an exact number from 1 image.", REFUSAL),
+    Case("difficult but", CELLS, "It is difficult to give an exact count, but I estimate around 23 cells.", "23"),
+    Case(
+        "unable, however", CELLS, "I'm unable to give an exact count. However, I can see approximately 23 cells.", "23"
+    ),
+    Case("cannot count exactly", CELLS, "I can't count them exactly. My best estimate is 23.", "23"),
+    Case("disclaimer after", CELLS, "23 cells. Note that I cannot guarantee the accuracy.", "23"),
+    Case("no number", CELLS, "The cells are round.", FALLBACK),
+    Case("degenerate", CELLS, "1111111111111111111111", FALLBACK),
+    Case("markdown heading", CELLS, "## Cell count: 23", "23"),
+)

@@ -1,0 +1,50 @@
+"""Measuring."""
+
+from __future__ import annotations
+
+from tests.mevlip.answers.free_texts.case import ANGLE, FALLBACK, LOSS, REFUSAL, Case
+
+CASES = (
+    Case("sentence", LOSS, "The bone loss is 27.5%.", "27.5"),
+    Case("bold", LOSS, "The ABR% is **27.5%**.", "27.5"),
+    Case("estimated", LOSS, "I estimate the alveolar bone resorption to be approximately 27.5 percent.", "27.5"),
+    Case("formula", LOSS, "(5.5 / 20) * 100 = 27.5%", "27.5"),
+    Case("formula, latex", LOSS, r"\[ \frac{5.5}{20} \times 100 = 27.5\% \]", "27.5"),
+    Case("steps", LOSS, "1. Root length: 20 mm\n2. Bone loss: 5.5 mm\n3. 5.5 / 20 = 0.275\n\n**ABR% = 27.5%**", "27.5"),
+    Case("average", LOSS, "Tooth 36: 20%, tooth 46: 35%. The average is 27.5%.", "27.5"),
+    Case("final answer", LOSS, "Mesial 20%, distal 35%.\n\nFinal Answer: 27.5", "27.5"),
+    Case("corrects itself", LOSS, "The loss is 30%. Actually, after measuring again, the loss is 27.5%.", "27.5"),
+    Case("reference values after", LOSS, "The loss is 27.5%. Values below 15% are normal.", "27.5"),
+    Case("boxed", LOSS, r"$\boxed{27.5}$", "27.5"),
+    Case("boxed percent with text", LOSS, r"$\boxed{27.5\,\%}$", "27.5"),
+    Case("tooth numbers", LOSS, "Around tooth 36 and tooth 37, 27.5% of the bone is lost.", "27.5"),
+    Case("grade", LOSS, "Grade 3 periodontitis with 60% loss.", "60.0"),
+    Case("stage", LOSS, "Stage II, grade 2: 27.5%", "27.5"),
+    Case("range", LOSS, "The loss is between 20% and 30%.", "25.0"),
+    Case("range with dash", LOSS, "ABR%: 20–30%", "25.0"),
+    Case("comma", LOSS, "27,5 %", "27.5"),
+    Case("json", LOSS, '{"abr_percent": 27.5}', "27.5"),
+    Case("json, fenced", LOSS, '```json\n{"tooth": 36, "ABR%": "27.5%"}\n```', "27.5"),
+    Case("code before a fence", LOSS, 'The loss is `27.5%`.\n\n```json\n{"loss": 40.0}\n```', "27.5"),
+    Case("thought", LOSS, "<think>30? 40?</think>27.5%", "27.5"),
+    Case("zero", LOSS, "There is no bone loss (0%).", "0.0"),
+    Case("over the top", LOSS, "The loss is 140%.", "100.0"),
+    Case("degrees", ANGLE, "The angle is about 87 degrees.", "87.0"),
+    Case("degree sign, bold", ANGLE, "**87°**", "87.0"),
+    Case("difference", ANGLE, "Line 1 lies at 120°, line 2 at 33°. 120° - 33° = 87°", "87.0"),
+    Case("circ", ANGLE, r"The angle is $87^\circ$.", "87.0"),
+    Case("refusal, sorry", LOSS, "I'm sorry, but I can't measure bone loss. Usually 15% to 33% is moderate.", REFUSAL),
+    Case(
+        "refusal, list",
+        LOSS,
+        "I cannot calculate ABR% from this picture. You would need:\n1. The root length\n2. The bone level",
+        REFUSAL,
+    ),
+    Case("refusal, AI", ANGLE, "As an AI model, I am unable to measure 45 degrees or any other angle.", REFUSAL),
+    Case("not possible", ANGLE, "It is not possible to measure the angle without 2 landmarks.", REFUSAL),
+    Case("but approximately", LOSS, "I cannot measure exactly, but the loss is approximately 27.5%.", "27.5"),
+    Case("would be", ANGLE, "I'm not able to measure precisely; my estimate would be 87 degrees.", "87.0"),
+    Case("mild", LOSS, "The loss is mild.", FALLBACK),
+    Case("nan", LOSS, "NaN", FALLBACK),
+    Case("Chinese", LOSS, "骨吸收率为27.5%。", "27.5"),
+)
