@@ -52,7 +52,7 @@ def answered(root: Path, output: Path, answer: Callable[[str, str], str], **opti
         # 4: numbers ended at their comma or exponent, no number was a confident zero.
         (COUNT, LUMPS, "1,234", "1234"),
         (COUNT, LUMPS, "1e3", "1000"),
-        (COUNT, LUMPS, "no idea of the number", "0"),
+        (COUNT, LUMPS, "no idea of the number", TASKS[COUNT].fallback),
         (COUNT, LUMPS, "many", TASKS[COUNT].fallback),
         # 16: boxes were neither clipped nor ordered.
         (DET, WHERE, "[[390, 20, 30, 900]]", "[[30, 20, 390, 300]]"),
