@@ -97,6 +97,7 @@ def score(
     from mevlip_validation.baselines import CONSTANT, constant_rows
     from mevlip_validation.judges import judge_reports
     from mevlip_validation.protocols import protocols
+    from mevlip_validation.provenance import Provenance
     from mevlip_validation.published import BOARDS, NOTES, published_table
     from mevlip_validation.score import score as score_rows
     from mevlip_validation.score import score_datasets
@@ -127,7 +128,9 @@ def score(
         click.echo(output.render_signatures(scores))
     if json_file:
         each = {name: output.scores_as_json(found) for name, found in datasets.items()}
-        output.write_json({**output.as_json(matched, scores), "datasets": each, "scorers": scorers}, json_file)
+        about = Provenance.of(predictions, truth, matched.rows).as_json()
+        content = {**about, **output.as_json(matched, scores), "datasets": each, "scorers": scorers}
+        output.write_json(content, json_file)
     results = evaluate_questions(matched.rows)
     if csv_file:
         output.write_questions(results, csv_file)
