@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 @click.option("--signatures", is_flag=True, help="Also print the exact definition of each score.")
 @json_option
 @click.option("--csv", "csv_file", type=OUTPUT_FILE, metavar="FILE", help="Write one line for each question.")
+@click.option("--latex", type=OUTPUT_FILE, metavar="FILE", help="Write the score table for LaTeX (booktabs).")
 @click.option("--report", type=OUTPUT_FILE, metavar="FILE", help="Write everything as one HTML page with images.")
 def score(
     predictions: Path,
@@ -79,6 +80,7 @@ def score(
     signatures: bool,
     json_file: Path | None,
     csv_file: Path | None,
+    latex: Path | None,
     report: Path | None,
 ) -> None:
     """Score PREDICTIONS against the ground truth.
@@ -96,6 +98,7 @@ def score(
     from mevlip_validation.analysis import evaluate_questions
     from mevlip_validation.baselines import CONSTANT, constant_rows
     from mevlip_validation.judges import judge_reports
+    from mevlip_validation.latex import score_table, write_latex
     from mevlip_validation.protocols import protocols
     from mevlip_validation.provenance import Provenance
     from mevlip_validation.published import BOARDS, NOTES, published_table
@@ -131,6 +134,8 @@ def score(
         about = Provenance.of(predictions, truth, matched.rows).as_json()
         content = {**about, **output.as_json(matched, scores), "datasets": each, "scorers": scorers}
         output.write_json(content, json_file)
+    if latex:
+        write_latex(latex, score_table(scores, len(matched.rows)))
     results = evaluate_questions(matched.rows)
     if csv_file:
         output.write_questions(results, csv_file)
