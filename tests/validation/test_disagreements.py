@@ -77,6 +77,14 @@ def test_a_label_with_a_comma_is_cut_by_the_evaluators() -> None:
     assert [one.cause for one in disagreements([same])] == [Cause.LABELS_CUT]
 
 
+def test_labels_that_commas_separate_are_not_cut() -> None:
+    row = replace(
+        make_row(MULTI, "Round shadow, Old crack.", "Round shadow, Old crack"),
+        question="All that apply, separated by commas: Round shadow, Old crack, Wide heart.",
+    )
+    assert [one.cause for one in disagreements([row])] == [Cause.LABELS_MEANT]
+
+
 def test_no_label_asked_for_and_none_named() -> None:
     row = replace(make_row(MULTI, "", ""), truth=" ; ")
     assert [one.cause for one in disagreements([row])] == [Cause.LABELS_BOTH_EMPTY]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from math import isnan, nan
 import numpy as np
 
 from mevlip.answers import TypedAnswer
+from mevlip.answers.labels import LabelSet
 from mevlip.tasks import TASKS, TaskType
 from mevlip_validation.box_matching import Labeled, iou, labeled
 from mevlip_validation.matching import Row, as_text
@@ -174,8 +176,9 @@ def _labels(row: Row) -> Cause:
         return Cause.LABELS_SEPARATOR
     if not any(tolerant):
         return Cause.LABELS_BOTH_EMPTY
-    meant = [answer.format() if answer else "" for answer in (row.parsed_target, row.parsed_prediction)]
-    return Cause.LABELS_CUT if any("," in text for text in meant) else Cause.LABELS_MEANT
+    meant = [answer for answer in (row.parsed_target, row.parsed_prediction) if isinstance(answer, LabelSet)]
+    is_cut = any(re.search("[;,]", label) for answer in meant for label in answer.labels)
+    return Cause.LABELS_CUT if is_cut else Cause.LABELS_MEANT
 
 
 def _boxes(row: Row) -> Cause:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from mevlip_validation.cli.options import known_rows, matched_rows, resamples_op
 from mevlip_validation.defaults import SEED
 
 if TYPE_CHECKING:
-    from mevlip_validation.matching import By, Row
+    from mevlip_validation.matching import By
     from mevlip_validation.published import Year
 
 
@@ -111,10 +110,9 @@ def score(
         rows, judgment = judge_reports(matched.rows, name, Path(python))
         matched = replace(matched, rows=tuple(rows))
         scorers[name] = judgment.scorer
-    others: dict[str, Sequence[Row]] = {CONSTANT: constant_rows(matched.rows, known_rows(train) or matched.rows)}
-    for name, file in map(_named, against):
-        others[name] = matched_rows(Path(file), truth, True, by, None).rows
-    scores = score_rows(matched.rows, others, resamples, seed)
+    constants = constant_rows(matched.rows, known_rows(train) or matched.rows)
+    systems = {name: matched_rows(Path(file), truth, True, by, None).rows for name, file in map(_named, against)}
+    scores = score_rows(matched.rows, {CONSTANT: constants, **systems}, resamples, seed)
     board = BOARDS[year] if year else ""
     click.echo(output.render_scores(scores, first=board))
     source = f"{train}" if train else "the ground truth itself (optimistic; pass --train)"
@@ -143,7 +141,8 @@ def score(
         from mevlip_validation.report import write_report
 
         root = truth if truth.is_dir() else truth.parent
-        size = write_report(report, str(predictions), root, matched, results, scores, scorers)
+        beside = {name: evaluate_questions(rows) for name, rows in systems.items()}
+        size = write_report(report, str(predictions), root, matched, results, scores, scorers, beside, resamples, seed)
         click.echo(f"report: {report} ({size / 1e6:.1f} MB)")
 
 
