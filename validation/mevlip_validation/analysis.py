@@ -224,9 +224,8 @@ def identity_confusion(results: Sequence[QuestionResult]) -> IdentityConfusion |
     for row in mine:
         target, predicted = boxes_of(row.parsed_target), boxes_of(row.parsed_prediction)
         true, guessed = ([_identity(name) for name, _ in boxes] for boxes in (target, predicted))
-        places = pairs_by_overlap(
-            *([("", box) for _, box in boxes] for boxes in (target, predicted)), threshold=THRESHOLDS[0]
-        )
+        nameless, guesses = ([("", box) for _, box in boxes] for boxes in (target, predicted))
+        places = pairs_by_overlap(nameless, guesses, THRESHOLDS[0])
         pairs.update((true[t], guessed[p]) for t, p in places)
         missed.update(true[t] for t in set(range(len(true))) - {t for t, _ in places})
         spurious.update(guessed[p] for p in set(range(len(guessed))) - {p for _, p in places})
