@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mevlip.tasks import TaskType
 from mevlip_validation.disagreements import Cause, counts, disagreements, own_scores
@@ -146,6 +148,24 @@ def test_a_statistic_of_another_kind_is_asked_for_each_question() -> None:
 
     assert own_scores(Strange(), 3) == [1, 2, 3]
     assert own_scores(MacroAverage((Strange(),), ((2, 0, 1),)), 3) == [2, 3, 1]
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([ONE, NAMED, "12 mm"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=9,
+)
+
+
+@given(st.sampled_from([CLS, MULTI, DET, INST, COUNT, MEASURE]), JSON, st.sampled_from(["A", "3", ONE, NAMED]))
+def test_whatever_stands_in_an_answer_has_a_cause(task: TaskType, said: Any, truth: str) -> None:
+    rows = [make_row(task, value, truth) for value in (said, json.dumps(said)) if value is not None]
+    assert len(disagreements(rows)) <= len(rows)
 
 
 def test_every_cause_but_the_last_is_shown_here() -> None:
