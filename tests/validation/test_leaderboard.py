@@ -85,8 +85,8 @@ def test_the_terminal_shows_what_was_scored_and_marks_the_best(tmp_path: Path) -
     headline, header, _, first, second, partial = render(read(tmp_path)[0]).splitlines()
     assert "split: 9 questions (sha256:000000000000), 2 runs" in headline
     assert "Counting (less is better)" in header
-    assert first.split() == ["a", "1.000", "0.900", "*", "3.000", "*"]
-    assert second.split() == ["b\\x1b", "2.000", "0.800", "inf"]
+    assert first.split() == ["a", "1.00", "0.900", "*", "3.000", "*"]
+    assert second.split() == ["b\\x1b", "2.00", "0.800", "inf"]
     assert partial == "PARTIAL: a: 2 missing"
 
 

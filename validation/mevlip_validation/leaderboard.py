@@ -10,7 +10,7 @@ from typing import Any
 
 from mevlip.core.tables import table
 from mevlip.tasks import TASKS
-from mevlip_validation.output import number
+from mevlip_validation.output import NONE, number
 from mevlip_validation.score_files import Column, PassedOver, Result, Run, TruthSet, plain
 
 DEFAULT_PROTOCOL = "macro"
@@ -127,9 +127,7 @@ def _board(runs: Sequence[Run], protocol: str, differences: tuple[Difference, ..
     found = tuple(sorted(columns, key=lambda column: order.get(column.task, len(order))))
     board = Board(runs[0].truth, protocol, found, tuple(Standing(run, nan) for run in runs), differences)
     ranks = [_ranks(column, board.results(column)) for column in board.ranking_columns]
-    standings = [
-        Standing(run, fmean(rank[place] for rank in ranks) if ranks else nan) for place, run in enumerate(runs)
-    ]
+    standings = [Standing(run, fmean(one[place] for one in ranks) if ranks else nan) for place, run in enumerate(runs)]
     standings.sort(key=lambda one: (one.rank if ranks else 0.0, one.run.name))
     return Board(board.truth, protocol, found, tuple(standings), differences)
 
@@ -145,10 +143,15 @@ def render(board: Board) -> str:
     columns = board.ranking_columns
     header = ("run", "rank", *(f"{one.title}{' (less is better)' * (one.better == 'lower')}" for one in columns))
     rows = [
-        (one.run.name, number(one.rank), *(_cell(board, column, one.run.results.get(column)) for column in columns))
+        (one.run.name, rank(one), *(_cell(board, column, one.run.results.get(column)) for column in columns))
         for one in board.standings
     ]
     return "\n".join([headline(board), *difference_lines(board), table(header, rows), *mismatch_lines(board)])
+
+
+def rank(standing: Standing) -> str:
+    """A run's rank as it is shown."""
+    return NONE if isnan(standing.rank) else f"{standing.rank:.2f}"
 
 
 def headline(board: Board) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mevlip.core.text import visible
 from mevlip_validation.bootstrap import Estimate
-from mevlip_validation.leaderboard import Board, Standing
+from mevlip_validation.leaderboard import Board, Standing, rank
 from mevlip_validation.output import number, show
 from mevlip_validation.published import NOTES, PUBLISHED, published_table
 from mevlip_validation.report.page import write_page
@@ -110,7 +110,7 @@ def _row(standing: Standing, cells: Sequence[Cell | None]) -> dict[str, Any]:
         "name": run.name,
         "predictions": run.predictions,
         "partial": ", ".join(f"{count} {kind}" for kind, count in run.mismatches.items()),
-        "rank": number(standing.rank),
+        "rank": rank(standing),
         "sort": "" if isnan(standing.rank) else repr(standing.rank),
         "cells": cells,
         "seconds": repr(run.written.timestamp()),
