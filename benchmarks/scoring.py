@@ -1,7 +1,8 @@
 """Scoring and reporting at the size of a whole validation split: `python -m benchmarks.scoring [QUESTIONS]`.
 
-Questions and images are the demo's synthetic ones; one answer in five is that of the question before. Prints seconds by
-step, peak memory and the report's size. The bootstrap's named baseline is the same resamples scored one at a time by
+Questions and images are the demo's synthetic ones; one answer in five is that of the question before, in a second
+system, which the report shows beside, one in three. Prints seconds by step, peak memory, the report's size and that of
+a page of 20 runs. The bootstrap's named baseline is the same resamples scored one at a time by
 scikit-learn.
 """
 
@@ -27,14 +28,22 @@ from mevlip_validation.analysis import evaluate_questions
 from mevlip_validation.baselines import CONSTANT, constant_rows
 from mevlip_validation.bootstrap import Bootstrap
 from mevlip_validation.defaults import RESAMPLES
-from mevlip_validation.matching import Row, match, read_truth
+from mevlip_validation.disagreements import disagreements
+from mevlip_validation.leaderboard import boards
+from mevlip_validation.matching import Row, Truth, match, read_truth
 from mevlip_validation.metrics import metrics_of
+from mevlip_validation.mismatches import Record
+from mevlip_validation.output import as_json, write_json
 from mevlip_validation.protocols import scorings
+from mevlip_validation.provenance import Provenance
 from mevlip_validation.report import write_report
+from mevlip_validation.report.runs import write_runs
 from mevlip_validation.score import score
+from mevlip_validation.score_files import read_runs
 
 QUESTIONS = 10_000
 DATA_SETS = 18
+RUNS = 20
 _BY_ONE = 20  # resamples of the baseline, which is slow
 
 
@@ -65,10 +74,8 @@ def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
     write_inputs(folder / "truth", 5, -(-questions // DATA_SETS))
     truths = read_truth(folder / "truth")
     rng = random.Random(7)
-    answers = [truth.record["Answer"] for truth in truths]
-    said = [answers[index - 1] if rng.random() < 0.2 else answer for index, answer in enumerate(answers)]
-    predictions = [{**truth.record, "Answer": answer} for truth, answer in zip(truths, said, strict=True)]
-    (folder / "predictions.json").write_text(json.dumps(predictions))
+    (folder / "predictions.json").write_text(json.dumps(_predictions(truths, 0.2, rng)))
+    second = match(truths, _predictions(truths, 0.33, rng))
     step = Steps()
     with step("read and match"):
         matched = match(read_truth(folder / "truth"), json.loads((folder / "predictions.json").read_bytes()))
@@ -76,8 +83,18 @@ def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
         scores = score(matched.rows, {CONSTANT: constant_rows(matched.rows, matched.rows)})
     with step("evaluate each question"):
         results = evaluate_questions(matched.rows)
+    with step("find why protocols disagree"):
+        disagreements(matched.rows)
     with step("write the report"):
         size = write_report(folder / "report.html", "benchmark", folder / "truth", matched, results, scores, {})
+    with step("write it with a second system"):
+        others = {"second": evaluate_questions(second.rows)}
+        larger = write_report(folder / "two.html", "benchmark", folder / "truth", matched, results, scores, {}, others)
+    about = Provenance.of(folder / "predictions.json", folder / "truth", matched.rows).as_json()
+    for number in range(RUNS):
+        write_json({**about, **as_json(matched, scores)}, folder / f"scores/{number}.json")
+    with step(f"read {RUNS} runs and write their page"):
+        page = write_runs(folder / "runs.html", "benchmark", boards(read_runs(folder / "scores")[0]), [])
     with step("bootstrap of balanced accuracy, ours"):
         choices = [row for row in matched.rows if row.task is TaskType.CLASSIFICATION]
         measure = metrics_of(TaskType.CLASSIFICATION).main
@@ -93,7 +110,16 @@ def measure(folder: Path, questions: int) -> list[tuple[str, str]]:
         *step.rows,
         ("peak memory", f"{peak:.0f} MiB"),
         ("report", f"{size / 1e6:.1f} MB"),
+        ("report with a second system", f"{larger / 1e6:.1f} MB"),
+        (f"page of {RUNS} runs", f"{page / 1e6:.2f} MB"),
     ]
+
+
+def _predictions(truths: Sequence[Truth], share: float, rng: random.Random) -> list[Record]:
+    """The true answers, a share of them exchanged for that of the question before."""
+    answers = [truth.record["Answer"] for truth in truths]
+    said = [answers[index - 1] if rng.random() < share else answer for index, answer in enumerate(answers)]
+    return [{**truth.record, "Answer": answer} for truth, answer in zip(truths, said, strict=True)]
 
 
 def _by_scikit_learn(rows: Sequence[Row], bootstrap: Bootstrap) -> None:

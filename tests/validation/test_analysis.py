@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
+from math import isnan
 
 import pytest
 
 from mevlip.tasks import TaskType
 from mevlip_validation import analysis
 from mevlip_validation.analysis import Correctness, evaluate_questions
+from mevlip_validation.score import score_datasets
 from tests.validation.rows import make_explanation, make_row
 
 CLS, COUNT, DET = TaskType.CLASSIFICATION, TaskType.COUNTING, TaskType.DETECTION
@@ -88,3 +91,55 @@ def test_stages_are_counted_by_task() -> None:
         evaluate_questions([make_row(CLS, "B", "B"), make_row(CLS, "It is B", "B"), make_row(CLS, "?", "B")])
     )
     assert found[CLS] == Counter(strict=1, tolerant=1, fallback=1)
+
+
+INST = TaskType.INSTANCE_DETECTION
+LEFT, RIGHT = [0, 0, 10, 10], [100, 0, 110, 10]
+
+
+def instances(**boxes: list[list[int]]) -> str:
+    return json.dumps({name.lstrip("_"): found for name, found in boxes.items()})
+
+
+def test_chromosomes_are_confused_where_boxes_lie_on_each_other() -> None:
+    truth = instances(_1=[LEFT], X=[RIGHT], _21=[[200, 0, 210, 10]])
+    said = instances(_2=[[0, 0, 10, 9]], X=[RIGHT, [300, 0, 310, 10]], _22=[[204, 0, 214, 10]])
+    found = analysis.identity_confusion(evaluate_questions([make_row(INST, said, truth), make_row(CLS, "A", "A")]))
+    assert found is not None
+    assert found.pairs == Counter({("1", "2"): 1, ("X", "X"): 1}) and found.right == 1
+    assert found.missed == Counter({"21": 1}), "an IoU of 0.43 is too little"
+    assert found.spurious == Counter({"X": 1, "22": 1})
+
+
+def test_the_greatest_overlap_comes_first_whatever_the_identity() -> None:
+    truth = instances(_1=[LEFT])
+    said = instances(_1=[[0, 0, 10, 7]], _2=[LEFT])
+    found = analysis.identity_confusion(evaluate_questions([make_row(INST, said, truth)]))
+    assert found is not None
+    assert found.pairs == Counter({("1", "2"): 1}) and found.spurious == Counter({"1": 1})
+
+
+def test_unusual_names_of_chromosomes_are_read_and_others_are_other() -> None:
+    truth = instances(chr07=[LEFT], y=[RIGHT])
+    said = json.dumps({"Chromosome 7": [LEFT], "marker": [RIGHT]})
+    found = analysis.identity_confusion(evaluate_questions([make_row(INST, said, truth)]))
+    assert found is not None and found.pairs == Counter({("7", "7"): 1, ("Y", "other"): 1})
+    assert analysis.identity_confusion(evaluate_questions([make_row(INST, None, truth)])).missed == Counter("7Y")  # type: ignore[union-attr]
+    assert analysis.identity_confusion(evaluate_questions([make_row(CLS, "A", "A")])) is None
+
+
+def test_slices_have_the_interval_that_the_score_of_the_data_set_has() -> None:
+    rows = [make_row(CLS, "AB"[n % 2], "A", "one", f"{n}.png") for n in range(20)]
+    [one] = analysis.slices(evaluate_questions(rows), 200, 7)
+    [score] = score_datasets(rows, "macro", 200, 7)["one"]
+    assert one.estimate == score.estimate and one.estimate.low < one.score == 0.5 < one.estimate.high
+    [alone] = analysis.slices(evaluate_questions(rows[:1]))
+    assert isnan(alone.estimate.low), "one image says nothing of others"
+
+
+def test_two_systems_are_right_together_alone_or_not_at_all() -> None:
+    pairs = [("A", "A"), ("A", "B"), ("B", "A"), ("B", "B"), ("A", None)]
+    first, second = ([make_row(CLS, pair[side], "A") for pair in pairs] for side in (0, 1))
+    counts = [make_row(COUNT, "96", "100")]
+    found = analysis.flips(evaluate_questions([*first, *counts]), evaluate_questions([*second, *counts]))
+    assert found == [analysis.Flips(CLS, 1, 2, 1, 1), analysis.Flips(COUNT, 1, 0, 0, 0)]

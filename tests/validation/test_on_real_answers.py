@@ -13,6 +13,7 @@ import pytest
 
 from mevlip.tasks import TASKS, TaskType
 from mevlip_validation.baselines import CONSTANT, constant_rows
+from mevlip_validation.disagreements import Cause, disagreements
 from mevlip_validation.matching import Row, Truth, match
 from mevlip_validation.score import score
 from tests.conftest import FLARE_DATA, needs_flare_data
@@ -50,6 +51,13 @@ def main_scores(rows: list[Row] | tuple[Row, ...], task: TaskType) -> dict[str, 
 
 def of_task(rows: tuple[Row, ...], task: TaskType) -> list[Row]:
     return [row for row in rows if row.task is task]
+
+
+def test_protocols_disagree_about_true_answers_only_where_a_box_has_no_area(truths: list[Truth]) -> None:
+    rows = match(truths, [truth.record for truth in truths]).rows
+    found = disagreements(rows)
+    assert {one.cause for one in found} == {Cause.TRUTH} and len(found) == 17
+    assert [one.row for one in found] == [row for row in rows if without_area(row)]
 
 
 def test_the_truth_against_itself_is_perfect_under_each_protocol(perfect: tuple[Row, ...]) -> None:

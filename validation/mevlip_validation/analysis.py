@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,21 @@ import numpy as np
 
 from mevlip.reading import read_answer
 from mevlip.tasks import TASKS, TaskType
-from mevlip_validation.bootstrap import score_of
+from mevlip_validation.bootstrap import Bootstrap
+from mevlip_validation.box_matching import pairs_by_overlap
 from mevlip_validation.calibration import ReliabilityBin, expected_calibration_error, reliability
+from mevlip_validation.defaults import RESAMPLES, SEED
+from mevlip_validation.intervals import Estimate, estimate
 from mevlip_validation.matching import Row
 from mevlip_validation.metrics import metrics_of
+from mevlip_validation.metrics.boxes import THRESHOLDS, boxes_of
 
 NEAR, CLOSE = 0.05, 0.25
 """A number within this share of the target is right, or partly right."""
 UNKNOWN = "(none)"
+OTHER = "other"
+IDENTITIES = (*map(str, range(1, 23)), "X", "Y", OTHER)
+"""The human chromosomes, and whatever else an answer names."""
 
 Rows = Sequence[Row]
 
@@ -84,7 +92,7 @@ class Slice:
         modality: The modality.
         dataset: The data set.
         questions: Their number.
-        score: The task's first measure over them, of parsed answers.
+        estimate: The task's first measure over them, of parsed answers, with its interval.
         correctness: How many are right, partly right, wrong and missing.
     """
 
@@ -92,8 +100,52 @@ class Slice:
     modality: str
     dataset: str
     questions: int
-    score: float
+    estimate: Estimate
     correctness: Counter[Correctness]
+
+    @property
+    def score(self) -> float:
+        """The score without its interval."""
+        return self.estimate.value
+
+
+@dataclass(frozen=True)
+class IdentityConfusion:
+    """Which chromosome was taken for which, of boxes that overlap whatever their identity.
+
+    Attributes:
+        pairs: True and predicted identity of boxes that lie on each other, with how often they met.
+        missed: True boxes of each identity that no predicted box lies on.
+        spurious: Predicted boxes of each identity that lie on no true box.
+    """
+
+    pairs: Counter[tuple[str, str]]
+    missed: Counter[str]
+    spurious: Counter[str]
+
+    @property
+    def right(self) -> int:
+        """Boxes found with their identity."""
+        return sum(count for (true, predicted), count in self.pairs.items() if true == predicted)
+
+
+@dataclass(frozen=True)
+class Flips:
+    """The questions of a task as two systems answer them.
+
+    Attributes:
+        task: The task.
+        both: Questions that both answer right.
+        here: Those that only the first answers right.
+        there: Those that only the second answers right.
+        neither: Those that neither does.
+    """
+
+    task: TaskType
+    both: int
+    here: int
+    there: int
+    neither: int
 
 
 @dataclass(frozen=True)
@@ -131,8 +183,8 @@ def worst(results: Sequence[QuestionResult], most: int = 10) -> dict[TaskType, l
     return found
 
 
-def slices(results: Sequence[QuestionResult]) -> list[Slice]:
-    """Scores by task, modality and data set."""
+def slices(results: Sequence[QuestionResult], resamples: int = RESAMPLES, seed: int = SEED) -> list[Slice]:
+    """Scores by task, modality and data set, with intervals from the bootstrap over images that the scores have."""
     groups: dict[tuple[TaskType, str, str], list[QuestionResult]] = {}
     for one in results:
         groups.setdefault((one.row.task, one.row.modality, one.row.dataset), []).append(one)
@@ -140,8 +192,10 @@ def slices(results: Sequence[QuestionResult]) -> list[Slice]:
     found = []
     for key in sorted(groups, key=lambda key: (order.index(key[0]), *key[1:])):
         group = groups[key]
-        score = score_of(metrics_of(key[0]).main.statistic([one.row for one in group]), len(group))
-        found.append(Slice(*key, len(group), score, Counter(one.correctness for one in group)))
+        bootstrap = Bootstrap([one.row.cluster for one in group], resamples, seed)
+        main = metrics_of(key[0]).main
+        own = estimate(bootstrap, main.statistic([one.row for one in group]), main.scale)
+        found.append(Slice(*key, len(group), own, Counter(one.correctness for one in group)))
     return found
 
 
@@ -153,6 +207,58 @@ def confusions(results: Sequence[QuestionResult]) -> dict[str, Counter[tuple[str
             parsed = (one.row.parsed_target, one.row.parsed_prediction)
             target, prediction = (answer.format() if answer else UNKNOWN for answer in parsed)
             found.setdefault(one.row.dataset, Counter())[target, prediction] += 1
+    return found
+
+
+def identity_confusion(results: Sequence[QuestionResult]) -> IdentityConfusion | None:
+    """Confusions of chromosomes: the greatest overlap first, from the challenge's least IoU on, identities aside.
+
+    Args:
+        results: The results of all questions; those of other tasks are left out.
+
+    Returns:
+        The confusions by `IDENTITIES`; None where no question asks for instances.
+    """
+    mine = [one.row for one in results if one.row.task is TaskType.INSTANCE_DETECTION]
+    if not mine:
+        return None
+    pairs, missed, spurious = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
+    for row in mine:
+        target, predicted = boxes_of(row.parsed_target), boxes_of(row.parsed_prediction)
+        true, guessed = ([_identity(name) for name, _ in boxes] for boxes in (target, predicted))
+        nameless, guesses = ([("", box) for _, box in boxes] for boxes in (target, predicted))
+        places = pairs_by_overlap(nameless, guesses, THRESHOLDS[0])
+        pairs.update((true[t], guessed[p]) for t, p in places)
+        missed.update(true[t] for t in set(range(len(true))) - {t for t, _ in places})
+        spurious.update(guessed[p] for p in set(range(len(guessed))) - {p for _, p in places})
+    return IdentityConfusion(pairs, missed, spurious)
+
+
+def _identity(name: str) -> str:
+    """One of `IDENTITIES`: `chromosome 7`, `chr07` and `7` are the same."""
+    found = re.fullmatch(r"(?:chr(?:omosome)?)?[\s_.-]*0*(\w+)", name.strip(), re.IGNORECASE)
+    short = found[1].upper() if found else ""
+    return short if short in IDENTITIES else OTHER
+
+
+def flips(first: Sequence[QuestionResult], second: Sequence[QuestionResult]) -> list[Flips]:
+    """How often two systems answer right, alone and together.
+
+    Args:
+        first: The results of one system.
+        second: Those of the other, of the same questions in the same order.
+
+    Returns:
+        The counts of each task that has questions.
+    """
+    found = []
+    for task in _present(first):
+        pairs = Counter(
+            (one.correctness is Correctness.RIGHT, other.correctness is Correctness.RIGHT)
+            for one, other in zip(first, second, strict=True)
+            if one.row.task is task
+        )
+        found.append(Flips(task, pairs[True, True], pairs[True, False], pairs[False, True], pairs[False, False]))
     return found
 
 

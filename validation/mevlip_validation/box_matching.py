@@ -41,6 +41,13 @@ def match_by_target(target: Sequence[Numbers], predicted: Sequence[Numbers], thr
 def match_by_overlap(
     target: Sequence[Labeled], predicted: Sequence[Labeled], threshold: float, strictly: bool = False
 ) -> int:
+    """How many boxes `pairs_by_overlap` finds."""
+    return len(pairs_by_overlap(target, predicted, threshold, strictly))
+
+
+def pairs_by_overlap(
+    target: Sequence[Labeled], predicted: Sequence[Labeled], threshold: float, strictly: bool = False
+) -> list[tuple[int, int]]:
     """Matches where the greatest overlap comes first, from the threshold on; of equal overlaps the first boxes'.
 
     Args:
@@ -48,6 +55,9 @@ def match_by_overlap(
         predicted: Predicted boxes with labels; labels are compared only where both boxes have one.
         threshold: Least overlap.
         strictly: Whether the threshold itself is too little.
+
+    Returns:
+        Places of a true and a predicted box, the greatest overlap first.
     """
     pairs = sorted(
         (
@@ -58,13 +68,15 @@ def match_by_overlap(
             and ((value := iou(box, guess)) > threshold or (value == threshold and not strictly))
         ),
     )
+    found: list[tuple[int, int]] = []
     used_target: set[int] = set()
     used_predicted: set[int] = set()
     for _, t, p in pairs:
         if t not in used_target and p not in used_predicted:
             used_target.add(t)
             used_predicted.add(p)
-    return len(used_target)
+            found.append((t, p))
+    return found
 
 
 def labeled(instances: Instances) -> list[Labeled]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +23,9 @@ from mevlip_validation.report import write_report
 from mevlip_validation.report.gallery import gallery
 from mevlip_validation.score import score
 from tests.conftest import record, run_mevlip
+from tests.validation.report.browser import needs_browser, open_page
 
 pytestmark = pytest.mark.slow
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="the report is opened in Chromium, which is not installed")
 
 BOX, PREDICTED = (40, 60, 120, 160), (300, 20, 380, 100)
 EVIL = "</script><script>document.title = 'broken'</script><img src=x onerror=alert(1)>"
@@ -69,20 +65,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(report: Path) -> Iterator[Any]:
-    """The page, with a list of everything it complained of or asked for."""
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-sync", "--no-first-run"]  # fmt: skip
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        opened = browser.new_page(viewport={"width": 1300, "height": 1000})
-        opened.complaints = []
-        opened.on("console", lambda message: opened.complaints.append(message.text))
-        opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-        opened.on("request", lambda request: opened.complaints.append(request.url))
-        opened.on("dialog", lambda dialog: opened.complaints.append(dialog.message))
-        opened.goto(report.as_uri())
+    with open_page(report) as opened:
         yield opened
-        browser.close()
 
 
 def choose(page: Any, **wanted: str) -> list[str]:

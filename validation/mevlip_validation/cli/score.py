@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from mevlip_validation.cli.options import known_rows, matched_rows, resamples_op
 from mevlip_validation.defaults import SEED
 
 if TYPE_CHECKING:
-    from mevlip_validation.matching import By, Row
+    from mevlip_validation.matching import By
     from mevlip_validation.published import Year
 
 
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
 @click.option("--signatures", is_flag=True, help="Also print the exact definition of each score.")
 @json_option
 @click.option("--csv", "csv_file", type=OUTPUT_FILE, metavar="FILE", help="Write one line for each question.")
+@click.option("--latex", type=OUTPUT_FILE, metavar="FILE", help="Write the score table for LaTeX (booktabs).")
 @click.option("--report", type=OUTPUT_FILE, metavar="FILE", help="Write everything as one HTML page with images.")
 def score(
     predictions: Path,
@@ -79,6 +79,7 @@ def score(
     signatures: bool,
     json_file: Path | None,
     csv_file: Path | None,
+    latex: Path | None,
     report: Path | None,
 ) -> None:
     """Score PREDICTIONS against the ground truth.
@@ -96,7 +97,9 @@ def score(
     from mevlip_validation.analysis import evaluate_questions
     from mevlip_validation.baselines import CONSTANT, constant_rows
     from mevlip_validation.judges import judge_reports
+    from mevlip_validation.latex import score_table, write_latex
     from mevlip_validation.protocols import protocols
+    from mevlip_validation.provenance import Provenance
     from mevlip_validation.published import BOARDS, NOTES, published_table
     from mevlip_validation.score import score as score_rows
     from mevlip_validation.score import score_datasets
@@ -107,10 +110,9 @@ def score(
         rows, judgment = judge_reports(matched.rows, name, Path(python))
         matched = replace(matched, rows=tuple(rows))
         scorers[name] = judgment.scorer
-    others: dict[str, Sequence[Row]] = {CONSTANT: constant_rows(matched.rows, known_rows(train) or matched.rows)}
-    for name, file in map(_named, against):
-        others[name] = matched_rows(Path(file), truth, True, by, None).rows
-    scores = score_rows(matched.rows, others, resamples, seed)
+    constants = constant_rows(matched.rows, known_rows(train) or matched.rows)
+    systems = {name: matched_rows(Path(file), truth, True, by, None).rows for name, file in map(_named, against)}
+    scores = score_rows(matched.rows, {CONSTANT: constants, **systems}, resamples, seed)
     board = BOARDS[year] if year else ""
     click.echo("\n".join([output.render_scores(scores, first=board), *output.render_heavy_rows(scores)]))
     source = f"{train}" if train else "the ground truth itself (optimistic; pass --train)"
@@ -127,7 +129,11 @@ def score(
         click.echo(output.render_signatures(scores))
     if json_file:
         each = {name: output.scores_as_json(found) for name, found in datasets.items()}
-        output.write_json({**output.as_json(matched, scores), "datasets": each, "scorers": scorers}, json_file)
+        about = Provenance.of(predictions, truth, matched.rows).as_json()
+        content = {**about, **output.as_json(matched, scores), "datasets": each, "scorers": scorers}
+        output.write_json(content, json_file)
+    if latex:
+        write_latex(latex, score_table(scores, len(matched.rows)))
     results = evaluate_questions(matched.rows)
     if csv_file:
         output.write_questions(results, csv_file)
@@ -135,7 +141,8 @@ def score(
         from mevlip_validation.report import write_report
 
         root = truth if truth.is_dir() else truth.parent
-        size = write_report(report, str(predictions), root, matched, results, scores, scorers)
+        beside = {name: evaluate_questions(rows) for name, rows in systems.items()}
+        size = write_report(report, str(predictions), root, matched, results, scores, scorers, beside, resamples, seed)
         click.echo(f"report: {report} ({size / 1e6:.1f} MB)")
 
 

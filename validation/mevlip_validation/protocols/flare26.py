@@ -75,11 +75,17 @@ def read_labeled(value: Any) -> list[Labeled]:
 
 
 def read_number(value: Any) -> float:
-    """A number, one in a list or an object, else the first of the text without commas and exponents; else zero."""
+    """A number as `find_number` finds it, else zero."""
+    found = find_number(value)
+    return 0.0 if found is None else found
+
+
+def find_number(value: Any) -> float | None:
+    """A number, one in a list or an object, else the first of the text without commas and exponents."""
     try:
         return _number(value)
     except _UNREADABLE:
-        return 0.0
+        return None
 
 
 def score_choices(measure: Measure) -> Formula:
@@ -115,9 +121,8 @@ def score_numbers(measure: Measure) -> Formula:
     """Absolute errors of the first numbers."""
 
     def error(row: Row) -> float:
-        try:
-            target = _number(row.truth)
-        except _UNREADABLE:
+        target = find_number(row.truth)
+        if target is None:
             return nan
         error = abs(target - read_number(row.answer))
         # The evaluator's mean becomes NaN, which looks as if nothing were scored.

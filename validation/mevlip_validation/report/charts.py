@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from mevlip.tasks import TASKS, TaskType
 from mevlip_validation import analysis
-from mevlip_validation.analysis import QuestionResult
+from mevlip_validation.analysis import QuestionResult, Slice
 from mevlip_validation.baselines import CONSTANT
 from mevlip_validation.metrics import metrics_of
-from mevlip_validation.protocols import scoring_protocols
+from mevlip_validation.protocols import shown_protocols
 from mevlip_validation.score import Score
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _STEADY = {"svg.hashsalt": "me-vlip", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
 
 
+_MARKS = "os^Dvp"
+"""Shapes of the protocols' points, so that color is not all that tells them apart."""
+
+
 class Chart(NamedTuple):
     """A chart with what it shows."""
 
@@ -32,13 +36,13 @@ class Chart(NamedTuple):
     svg: Markup
 
 
-def draw_charts(scores: Sequence[Score], results: Sequence[QuestionResult]) -> list[Chart]:
+def draw_charts(scores: Sequence[Score], results: Sequence[QuestionResult], slices: Sequence[Slice]) -> list[Chart]:
     """Draws scores with intervals, scores by data set, predicted vs. true numbers, and reliability."""
     with rc_context(_STEADY):
         figures = [
             ("Scores from 0 to 1 with 95 % intervals", _intervals(scores, "higher")),
             ("Mean absolute errors with 95 % intervals", _intervals(scores, "lower")),
-            ("By data set", _by_dataset(results)),
+            ("By data set, with 95 % intervals", _by_dataset(slices)),
             *((f"{TASKS[task].title}: predicted vs. true", _scatter(results, task)) for task in TASKS),
             *((f"Reliability: {one.title}", _reliability(one)) for one in analysis.calibrations(results)),
         ]
@@ -63,7 +67,7 @@ def _intervals(scores: Sequence[Score], direction: str) -> Figure | None:
         return None
     figure = Figure(figsize=(7.5, 0.9 + 0.55 * len(tasks)), layout="constrained")
     axes = figure.subplots()
-    names = [protocol.name for protocol in scoring_protocols()]
+    names = shown_protocols()
     for offset, name in enumerate(names):
         mine = [one for one in main if one.scoring.protocol == name]
         shift = (offset - (len(names) - 1) / 2) * 0.6 / len(names)
@@ -72,7 +76,7 @@ def _intervals(scores: Sequence[Score], direction: str) -> Figure | None:
             if math.isfinite(one.estimate.low) and math.isfinite(one.estimate.high):
                 axes.plot((one.estimate.low, one.estimate.high), (height, height), color=f"C{offset}", linewidth=2)
         values = [one.estimate.value for one in mine]
-        axes.plot(values, heights, "o", color=f"C{offset}", markersize=5, label=name)
+        axes.plot(values, heights, _MARKS[offset % len(_MARKS)], color=f"C{offset}", markersize=5, label=name)
         if name == "macro":
             constants = [one.others.get(CONSTANT, math.nan) for one in mine]
             axes.plot(constants, heights, "kx", label="constant")
@@ -87,19 +91,22 @@ def _intervals(scores: Sequence[Score], direction: str) -> Figure | None:
     return figure
 
 
-def _by_dataset(results: Sequence[QuestionResult]) -> Figure | None:
+def _by_dataset(slices: Sequence[Slice]) -> Figure | None:
     """One bar per data set of the tasks that are scored from 0 to 1."""
-    found = [one for one in analysis.slices(results) if TASKS[one.task].direction == "higher"]
+    found = [one for one in slices if TASKS[one.task].direction == "higher"]
     if not found:
         return None
     figure = Figure(figsize=(7.5, 0.6 + 0.26 * len(found)), layout="constrained")
     axes = figure.subplots()
     order = list(TASKS)
     axes.barh(range(len(found)), [one.score for one in found], color=[f"C{order.index(one.task)}" for one in found])
-    axes.set_yticks(range(len(found)), [f"{one.dataset} ({one.questions})" for one in found])
+    for place, one in enumerate(found):
+        if math.isfinite(one.estimate.low):
+            axes.plot((one.estimate.low, one.estimate.high), (place, place), color="black", linewidth=1.2)
+    axes.set_yticks(range(len(found)), [f"{one.dataset} ({one.questions}), {TASKS[one.task].title}" for one in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("score of the task's measure, one color per task")
+    axes.set_xlabel("score of the task's measure")
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mevlip.core.text import visible
 from mevlip.flare.images import ImageError, find_image, load_image
 from mevlip.tasks import TASKS
 from mevlip_validation.analysis import Correctness, QuestionResult
+from mevlip_validation.disagreements import Cause
 from mevlip_validation.matching import Row
 from mevlip_validation.metrics.boxes import boxes_of
 
@@ -56,7 +57,11 @@ class Pictures:
 
 
 def gallery(
-    results: Sequence[QuestionResult], root: Path, most_bytes: int = MOST_BYTES
+    results: Sequence[QuestionResult],
+    root: Path,
+    most_bytes: int = MOST_BYTES,
+    others: Mapping[str, Sequence[QuestionResult]] | None = None,
+    why: Mapping[int, Cause] | None = None,
 ) -> tuple[Pictures, dict[str, Any]]:
     """Collects what the page shows of each question.
 
@@ -64,6 +69,8 @@ def gallery(
         results: The result of each question.
         root: The folder that contains all images.
         most_bytes: Bound on the pictures, base64.
+        others: The results of other systems by their names, for the same questions in the same order.
+        why: Why protocols score a question differently, by the id of its row.
 
     Returns:
         How many pictures there are, and the page's data.
@@ -87,17 +94,37 @@ def gallery(
             numbers[path] = len(pictures)
             pictures.append(picture)
             spent += len(picture.data)
-    questions = [
-        _question(one, [numbers[path] for path in _paths(one.row, root) if path in numbers]) for one in results
-    ]
+    causes = list(dict.fromkeys((why or {}).values()))
+    questions = []
+    for place, one in enumerate(results):
+        cause = (why or {}).get(id(one.row))
+        known = {
+            "pictures": [numbers[path] for path in _paths(one.row, root) if path in numbers],
+            "others": [_other(answers[place]) for answers in (others or {}).values()],
+            "why": None if cause is None else causes.index(cause),
+        }
+        questions.append(_question(one) | known)
     content = {
         "pictures": [[one.data, one.width, one.height] for one in pictures],
+        "others": [visible(name) for name in others or {}],
+        "causes": [cause.value for cause in causes],
         "questions": questions,
     }
     return Pictures(len(pictures), len(wanted), failed), content
 
 
-def _question(one: QuestionResult, pictures: list[int]) -> dict[str, Any]:
+def _other(one: QuestionResult) -> dict[str, Any]:
+    """What another system makes of a question."""
+    return {
+        "prediction": None if one.row.prediction is None else _shown(one.row.prediction),
+        "correctness": one.correctness.value,
+        "points": round(one.points, 3),
+        "error": None if one.error is None else round(one.error, 3),
+        "boxes": [[name, *box] for name, box in boxes_of(one.row.parsed_prediction)],
+    }
+
+
+def _question(one: QuestionResult) -> dict[str, Any]:
     row, how = one.row, one.row.explanation
     return {
         "place": visible(row.place),
@@ -114,7 +141,6 @@ def _question(one: QuestionResult, pictures: list[int]) -> dict[str, Any]:
         "adapter": how.adapter if how else None,
         "router": round(how.router_confidence, 3) if how else None,
         "probability": None if one.probability is None else round(one.probability, 3),
-        "pictures": pictures,
         "target_boxes": [[name, *box] for name, box in boxes_of(row.parsed_target)],
         "prediction_boxes": [[name, *box] for name, box in boxes_of(row.parsed_prediction)],
     }

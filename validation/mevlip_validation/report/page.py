@@ -1,0 +1,77 @@
+"""One HTML file from a template: style and script stand in it, and nothing else can run or be loaded."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mevlip import __version__
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import write_text_atomically
+from mevlip.core.text import visible
+
+_HERE = Path(__file__).parent
+
+
+@contextmanager
+def report_packages() -> Iterator[None]:
+    """Turns a package that is not installed into an error that a user can act on.
+
+    Raises:
+        EnvironmentProblem: The block imported one.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(
+            f"The report needs {error.name}, which is not installed", "Run: pip install 'me-vlip[report]'"
+        ) from error
+
+
+def write_page(path: Path, name: str, **content: Any) -> int:
+    """Writes a page.
+
+    Args:
+        path: The HTML file.
+        name: Name of the template, script and style beside this module, without their suffixes.
+        **content: What the template shows; texts are escaped, and so are characters in them that cannot be seen.
+
+    Returns:
+        The file's size in bytes.
+
+    Raises:
+        EnvironmentProblem: jinja2 is missing, or the file cannot be written.
+    """
+    with report_packages():
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    script = _read(f"{name}.js")
+    text = environment.get_template(f"{name}.html").render(
+        version=__version__,
+        style=_read("page.css") + _read(f"{name}.css"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **content,
+    )
+    write_text_atomically(path, text)
+    return path.stat().st_size
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text("utf-8")
+
+
+def _shown(value: Any) -> Any:
+    """What the page shows of a value: foreign text without unseen characters, markup of our own as it is."""
+    return visible(value) if type(value) is str else value
