@@ -42,9 +42,7 @@ def test_the_score_table_is_whole(tmp_path: Path) -> None:
     rows += [make_row(TaskType.COUNTING, "x", "3", image=f"{n}.png") for n in range(9)]
     text = score_table(score(rows, {CONSTANT: constant_rows(rows, rows), "50%_& more": rows}, 50), len(rows))
     check_structure(text)
-    assert re.search(
-        r"task & measure & n & flare25 & flare26 & macro & constant & gain & 50\\%\\_\\& more", text
-    )
+    assert re.search(r"task & measure & n & flare25 & flare26 & macro & constant & gain & 50\\%\\_\\& more", text)
     assert re.search(r"Classification & balanced accuracy & 9 & \\shortstack\{0\.556 \\\\ \{\\scriptsize \[", text)
     assert r"$\infty$" in text and "95 \\% confidence intervals" in text
     write_latex(tmp_path / "t/scores.tex", text)

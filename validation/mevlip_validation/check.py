@@ -10,7 +10,7 @@ from mevlip.core.files import LARGEST_LIST, read_bounded
 from mevlip.flare.issues import Issue, IssueCode
 from mevlip.flare.predictions import find_issues, parse_strictly
 from mevlip.flare.questions import read_input_folder
-from mevlip_validation.conventions import Convention, conventions, read_file
+from mevlip_validation.conventions import Convention, conventions, read_file, told_task
 from mevlip_validation.matching import read_records
 
 
@@ -51,6 +51,6 @@ def file_conventions(predictions: Path, input_folder: Path) -> tuple[list[Conven
     formatted = read_file(
         read_records(predictions),
         replace(folder, questions=told),
-        lambda asked: [one.declared for one in asked if one.declared],
+        lambda asked: [task for one in asked if (task := told_task(one))],
     )
     return conventions(formatted.readings), len(folder.questions) - len(told)

@@ -14,6 +14,7 @@ from mevlip.flare.predictions import answered
 from mevlip.flare.questions import InputFolder, Question, Record
 from mevlip.flare.store import ImageStore
 from mevlip.reading import fallback_answer, read_answer
+from mevlip.routing.consistency import decide_task
 from mevlip.tasks import TASKS, TaskType
 from mevlip_validation.matching import as_text, row_key
 from mevlip_validation.mismatches import explain
@@ -90,6 +91,11 @@ class Convention:
     as_given: int
     as_formatted: int
     reasons: Mapping[str, tuple[int, str]]
+
+
+def told_task(question: Question) -> TaskType | None:
+    """The task that a question's record names, or its form in spite of that; None where the record names none."""
+    return decide_task(question.declared, question.text) if question.declared else None
 
 
 def read_file(

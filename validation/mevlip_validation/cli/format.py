@@ -81,10 +81,11 @@ def _tasks(questions: Sequence[Question], checkpoint: str | None) -> list[TaskTy
     from mevlip.inference.engine import Counters
     from mevlip.predictor import Predictor
     from mevlip.settings import AnswerSettings
+    from mevlip_validation.conventions import told_task
 
-    declared = [question.declared for question in questions]
-    if all(declared):
-        return [task for task in declared if task]
+    told = [task for question in questions if (task := told_task(question))]
+    if len(told) == len(questions):
+        return told
     predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint))
     return [one.task for one in predictor.route(questions, AnswerSettings(routing="declared"), Counters())]
 
