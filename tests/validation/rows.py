@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mevlip.runs.explanations import Explanation
 from mevlip.tasks import TaskType
@@ -35,6 +38,17 @@ def make_row(task: TaskType, prediction: Any, target: Any, dataset: str = "one",
         f"{dataset}[0]",
         Path(),
     )
+
+
+def answers(right: float, seed: int, count: int = 60) -> list[Row]:
+    """Classification rows, each about an image of its own, of which a share is right."""
+    rng = np.random.default_rng(seed)
+    truth = ["AB"[index % 2] for index in range(count)]
+    said = [t if rng.random() < right else "BA"["AB".index(t)] for t in truth]
+    return [
+        replace(make_row(TaskType.CLASSIFICATION, s, t, image=f"{i}.png"), place=f"f[{i}]")
+        for i, (s, t) in enumerate(zip(said, truth, strict=True))
+    ]
 
 
 def scoring_of(task: TaskType, protocol: str, measure: int = 0) -> Scoring:

@@ -5,7 +5,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mevlip.tasks import TaskType
@@ -29,18 +28,7 @@ from mevlip_validation.comparison_output import (
 from mevlip_validation.intervals import Estimate
 from mevlip_validation.matching import Row
 from mevlip_validation.metrics import metrics_of
-from tests.validation.rows import make_row, scoring_of
-
-
-def answers(right: float, seed: int, count: int = 60) -> list[Row]:
-    """Classification rows, each about an image of its own, of which a share is right."""
-    rng = np.random.default_rng(seed)
-    truth = ["AB"[index % 2] for index in range(count)]
-    said = [t if rng.random() < right else "BA"["AB".index(t)] for t in truth]
-    return [
-        replace(make_row(TaskType.CLASSIFICATION, s, t, image=f"{i}.png"), place=f"f[{i}]")
-        for i, (s, t) in enumerate(zip(said, truth, strict=True))
-    ]
+from tests.validation.rows import answers, make_row, scoring_of
 
 
 def counting(*said: str, dataset: str = "one") -> list[Row]:

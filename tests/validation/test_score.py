@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from mevlip.tasks import TaskType
@@ -11,18 +10,7 @@ from mevlip_validation.baselines import CONSTANT, constant_rows
 from mevlip_validation.matching import Matched, Row
 from mevlip_validation.output import as_json, number, render_heavy_rows, render_scores, score_rows
 from mevlip_validation.score import score
-from tests.validation.rows import make_row
-
-
-def answers(right: float, seed: int, count: int = 60) -> list[Row]:
-    """Classification rows, each about an image of its own, of which a share is right."""
-    rng = np.random.default_rng(seed)
-    truth = ["AB"[index % 2] for index in range(count)]
-    said = [t if rng.random() < right else "BA"["AB".index(t)] for t in truth]
-    return [
-        replace(make_row(TaskType.CLASSIFICATION, s, t, image=f"{i}.png"), place=f"f[{i}]")
-        for i, (s, t) in enumerate(zip(said, truth, strict=True))
-    ]
+from tests.validation.rows import answers, make_row
 
 
 def test_gains_are_over_what_is_named() -> None:
