@@ -26,5 +26,9 @@ def average_over_datasets(measure: Measure) -> Formula:
 
 
 PROTOCOL = Protocol(
-    "macro", "mean over data sets, by this package", default_scorer=average_over_datasets, judges=("RaTE", "RadCliQ")
+    "macro",
+    "mean over data sets, by this package",
+    default_scorer=average_over_datasets,
+    judges=("RaTE", "RadCliQ"),
+    version=2,
 )
