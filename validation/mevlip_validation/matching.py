@@ -7,7 +7,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,8 +82,8 @@ class Row:
 
     @cached_property
     def spec(self) -> QuestionSpec:
-        """What the question asks for."""
-        return QuestionSpec(self.question)
+        """What the question asks for; the same for all answers to it."""
+        return _spec_of(self.question)
 
     @cached_property
     def parsed_target(self) -> TypedAnswer | None:
@@ -94,6 +94,11 @@ class Row:
     def parsed_prediction(self) -> TypedAnswer | None:
         """The prediction as a typed answer, parsed as tolerantly as the predictor parses its model's text."""
         return _parse(self.task, self.prediction or "", self.spec, ("parse", "parse_tolerantly", "repair"))
+
+
+@lru_cache(1 << 12)
+def _spec_of(question: str) -> QuestionSpec:
+    return QuestionSpec(question)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from mevlip_validation.metrics.base import Measure
 from mevlip_validation.statistics import Statistic
 
 Rows = Sequence[Row]
+KEPT = 1 << 15
+"""Texts of boxes that are kept as read, so that the next threshold does not read them again: a split has a thousand."""
 
 
 @dataclass(frozen=True)

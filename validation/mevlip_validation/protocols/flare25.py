@@ -13,6 +13,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from math import inf, isfinite, nan
 from typing import Any
 
@@ -21,7 +22,7 @@ from mevlip_validation.box_matching import Instances, Numbers, match_by_overlap,
 from mevlip_validation.matching import Row
 from mevlip_validation.metrics.base import Measure
 from mevlip_validation.metrics.numbers import SIGNATURE_NAMES
-from mevlip_validation.protocols.base import Formula, Protocol, Reader, Rows, text_of
+from mevlip_validation.protocols.base import KEPT, Formula, Protocol, Reader, Rows, text_of
 from mevlip_validation.statistics import Aggregate, BalancedAccuracy, MicroF1
 
 Counts = tuple[int, int, int]
@@ -164,15 +165,24 @@ def _micro_f1(count: Callable[[Row], Counts]) -> Callable[[Rows], MicroF1]:
 
 def _literal(value: Any) -> Any:
     """What a text says in Python's notation; another value is what it is."""
-    if not isinstance(value, str):
-        return value
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the compiler's warnings quote the text
-        return ast.literal_eval(value)
+    return _literal_of(value) if isinstance(value, str) else value
 
 
 def _json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    return _json_of(value) if isinstance(value, str) else value
+
+
+# Each threshold of a measure reads the same texts again; nothing changes what was read.
+@lru_cache(KEPT)
+def _literal_of(text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's warnings quote the text
+        return ast.literal_eval(text)
+
+
+@lru_cache(KEPT)
+def _json_of(text: str) -> Any:
+    return json.loads(text)
 
 
 def _numbers(box: Any) -> Numbers:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import inf, isnan, nan
 from typing import Any
 
@@ -19,7 +20,7 @@ from mevlip_validation.box_matching import Instances, Labeled, Numbers, match_by
 from mevlip_validation.matching import Row
 from mevlip_validation.metrics.base import Measure
 from mevlip_validation.metrics.numbers import SIGNATURE_NAMES
-from mevlip_validation.protocols.base import Formula, Protocol, Reader, Rows, text_of
+from mevlip_validation.protocols.base import KEPT, Formula, Protocol, Reader, Rows, text_of
 from mevlip_validation.statistics import Aggregate, BalancedAccuracy, MicroF1, set_f1
 from mevlip_validation.text_metrics import NO_LABEL, fold, split_labels
 
@@ -69,7 +70,7 @@ def read_instances(value: Any) -> Instances:
 def read_labeled(value: Any) -> list[Labeled]:
     """Every box with its identity in lower case, empty where it has none; none where a part cannot be read."""
     try:
-        return _boxes(value)
+        return _boxes_of_answer(value)
     except _UNREADABLE:
         return []
 
@@ -142,7 +143,7 @@ def _box_f1(threshold: float) -> tuple[str, Callable[[Rows], MicroF1]]:
 
     def count(row: Row) -> tuple[int, int, int] | None:
         try:
-            target = _boxes(row.truth)[::-1]
+            target = _boxes_of_answer(row.truth)[::-1]
         except _UNREADABLE:
             return None
         predicted = read_labeled(row.answer)[::-1]
@@ -184,6 +185,16 @@ def _number(value: Any) -> float:
     if match is None:
         raise ValueError("has no number")
     return float(match[0])
+
+
+def _boxes_of_answer(value: Any) -> list[Labeled]:
+    # Each threshold reads the same texts again; nothing changes what was read.
+    return _boxes_of_string(value) if isinstance(value, str) else _boxes(value)
+
+
+@lru_cache(KEPT)
+def _boxes_of_string(text: str) -> list[Labeled]:
+    return _boxes(text)
 
 
 def _boxes(value: Any) -> list[Labeled]:
