@@ -30,7 +30,7 @@ ALL = (CLS, MULTI, DET, INST, COUNT, REG, REPORT)
         ),
         ("Which number of cells fits best? A. 10 B. 20 C. 30", CLS),
         ("Which coordinates fit the lesion? A) upper left B) lower right", CLS),
-        ("Select all that apply. A: Ulcer, B: Erosion, C: Polyp", MULTI),
+        ("Select all that apply. A: Ulcer, B: Hernia, C: Polyp", MULTI),
         ("What is wrong? Select all that apply, separated by semicolons: Caries; Gap; Crown", MULTI),
     ],
 )

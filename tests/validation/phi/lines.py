@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 HARMLESS = """
-The cardiac silhouette is normal in size and contour.
-No focal consolidation, pleural effusion or pneumothorax.
+The heart shadow has a normal size and outline.
+No consolidation, no effusion, no pneumothorax.
 There is mild degenerative change at T8 and T9.
 Disc height is reduced at C5-C6 and C6-C7.
 Grade 1 anterolisthesis of L4 on L5; L4/L5 facet arthropathy.

@@ -29,7 +29,7 @@ class Case(NamedTuple):
 
 
 BREAST = QuestionSpec(
-    "What does the outlined area of the scan show? Options: A) Benign lesion present B) Malignant lesion present "
+    "What does the outlined area of the scan show? Options: A) Benign lesion found B) Malignant lesion found "
     "C) No lesion, only plain tissue"
 )
 JAW = QuestionSpec(
@@ -51,7 +51,7 @@ CHEST = QuestionSpec(
     "Which of these are visible? List all that apply from: Normal, Pleural Effusion, Cardiomegaly, Pneumonia, Nodule, "
     "Old Fracture, Atelectasis."
 )
-MARKED = QuestionSpec("Select all that apply. A: Ulcer, B: Erosion, C: Polyp, D: Tumor")
+MARKED = QuestionSpec("Select all that apply. A: Ulcer, B: Hernia, C: Polyp, D: Tumor")
 
 LESION = QuestionSpec("Give the box of the lesion as [x_min, y_min, x_max, y_max], nested for several.", (1000, 800))
 CHROMOSOMES = QuestionSpec(

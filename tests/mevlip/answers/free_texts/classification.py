@@ -31,7 +31,7 @@ CASES = (
     Case(
         "correct choice",
         BREAST,
-        "The margins are spiculated. The correct choice is therefore B) Malignant lesion present.",
+        "The margins are spiculated. The correct choice is therefore B) Malignant lesion found.",
         "B",
     ),
     Case("I choose", BREAST, "Considering the smooth margins, I choose A.", "A"),
@@ -47,23 +47,21 @@ CASES = (
         "in conclusion words", BREAST, "The lesion has no smooth border. In conclusion, it is a malignant lesion.", "B"
     ),
     Case("diagnosis is", EYE, "The most likely diagnosis is diabetic retinopathy.", "B"),
-    Case(
-        "consistent with", BREAST, "These findings are consistent with a malignant lesion present in the breast.", "B"
-    ),
+    Case("consistent with", BREAST, "These findings are consistent with a malignant lesion found in the breast.", "B"),
     Case(
         "mentions two, concludes one",
         BREAST,
-        "A benign lesion would be round and a malignant lesion would be spiculated. This one is spiculated, so the answer is malignant lesion present.",
+        "A benign lesion would be round and a malignant lesion would be spiculated. This one is spiculated, so the answer is malignant lesion found.",
         "B",
     ),
     Case(
         "mentions two, concludes none",
         BREAST,
-        "It could be a benign lesion present or a malignant lesion present.",
+        "It could be a benign lesion found or a malignant lesion found.",
         FALLBACK,
     ),
-    Case("rather than", BREAST, "This is a malignant lesion present rather than a benign lesion present.", "B"),
-    Case("not but", BREAST, "Not a benign lesion present, but a malignant lesion present.", "B"),
+    Case("rather than", BREAST, "This is a malignant lesion found rather than a benign lesion found.", "B"),
+    Case("not but", BREAST, "Not a benign lesion found, but a malignant lesion found.", "B"),
     Case("letters eliminated", EYE, "A, B and D can be excluded, so C.", "C"),
     Case(
         "letters not fitting",
@@ -100,7 +98,7 @@ CASES = (
         "A: Normal, B: Diabetic Retinopathy, C: Macular Degeneration, D: Glaucoma",
         FALLBACK,
     ),
-    Case("json with text", BREAST, '{"answer": "B) Malignant lesion present"}', "B"),
+    Case("json with text", BREAST, '{"answer": "B) Malignant lesion found"}', "B"),
     Case("json with reason", BREAST, '{"reasoning": "A would be smooth. C shows tissue.", "answer": "B"}', "B"),
     Case("tags after talk", BREAST, "A or B?\n<answer>B</answer>", "B"),
     Case("yes of two letters", ROOTS, "Yes, a root is left near the premolar.", "B"),

@@ -37,7 +37,7 @@ FIRST: dict[TaskType, tuple[Case, ...]] = {
         ),
         Case("boxed with text", JAW, r"The jaw carries no teeth at all. $\boxed{\text{E: Edentulous}}$", "E"),
         Case("heading then bold", EYE, "### Final Answer\n\n**D: Glaucoma**", "D"),
-        Case("colon after bold", BREAST, "**Answer:** B) Malignant lesion present", "B"),
+        Case("colon after bold", BREAST, "**Answer:** B) Malignant lesion found", "B"),
         Case("lower case letter in parentheses", BREAST, "the correct option is (b).", "B"),
         Case("words only", EYE, "The optic cup is enlarged, which is consistent with glaucoma.", "D"),
         Case(
@@ -121,7 +121,7 @@ FIRST: dict[TaskType, tuple[Case, ...]] = {
             "Fillings, Crowns, and Other Work",
         ),
         Case("letters and text", MARKED, "The correct options are: A: Ulcer and C: Polyp.", "Ulcer, Polyp"),
-        Case("letters only after a colon", MARKED, "Answer: B; D", "Erosion, Tumor"),
+        Case("letters only after a colon", MARKED, "Answer: B; D", "Hernia, Tumor"),
         Case(
             "refusal",
             TOOTH,

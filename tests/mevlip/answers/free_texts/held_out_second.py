@@ -48,7 +48,7 @@ SECOND: dict[TaskType, tuple[Case, ...]] = {
         Case("nothing attached", ROOTS, "I don't see any image attached to your message.", REFUSAL),
         Case("no doctor but", JAW, "I'm not a dentist, but I'd say the answer is F.", "F"),
         Case("option text with its letter in parentheses", EYE, "The correct answer is Glaucoma (D).", "D"),
-        Case("classified as", BREAST, "This would be classified as a malignant lesion present.", "B"),
+        Case("classified as", BREAST, "This would be classified as a malignant lesion found.", "B"),
         Case("letter with reason", BREAST, "(A) because the border is smooth and round.", "A"),
         Case("Italian", BREAST, "La risposta corretta è C.", "C"),
         Case("no in words", PLANE, "It is not a standard plane, so the answer is No.", "No"),
@@ -75,7 +75,7 @@ SECOND: dict[TaskType, tuple[Case, ...]] = {
         Case(
             "selected labels", TOOTH, "Selected labels: Pulp Diseases; Impacted Tooth", "Pulp Diseases; Impacted Tooth"
         ),
-        Case("letters listed", MARKED, "I would select B, C, and D.", "Erosion, Polyp, Tumor"),
+        Case("letters listed", MARKED, "I would select B, C, and D.", "Hernia, Polyp, Tumor"),
         Case("text of letters", MARKED, "An ulcer and a polyp are visible.", "Ulcer, Polyp"),
         Case(
             "can't diagnose",

@@ -86,13 +86,13 @@ CASES = (
     Case("letters with text", MARKED, "A. Ulcer\nC. Polyp", "Ulcer, Polyp"),
     Case("one letter", MARKED, "Answer: C", "Polyp"),
     Case("one letter, text", MARKED, "C: Polyp", "Polyp"),
-    Case("options", MARKED, "Options B and C apply.", "Erosion, Polyp"),
+    Case("options", MARKED, "Options B and C apply.", "Hernia, Polyp"),
     Case("boxed letters", MARKED, r"\boxed{A, C}", "Ulcer, Polyp"),
     Case(
         "letters with a reason",
         MARKED,
         "The correct answers are B and D, because the surface is uneven.",
-        "Erosion, Tumor",
+        "Hernia, Tumor",
     ),
     Case(
         "refusal, sorry",

@@ -33,8 +33,8 @@ MUST: dict[TaskType, tuple[Case, ...]] = {
         Case("therefore", EYE, "A shows nothing, B shows dots. Therefore, the picture shows C.", "C"),
         Case("option letter", EYE, "A and B fit less. I would go with Option C.", "C"),
         Case("lower case letter", EYE, "A or B at first sight. final answer: c", "C"),
-        Case("the article stays one", BREAST, "This looks like a benign lesion present in the duct", "A"),
-        Case("an article in a conclusion", BREAST, "The answer is a malignant lesion present.", "B"),
+        Case("the article stays one", BREAST, "This looks like a benign lesion found in the duct", "A"),
+        Case("an article in a conclusion", BREAST, "The answer is a malignant lesion found.", "B"),
         Case(
             "the last conclusion counts",
             EYE,
@@ -64,7 +64,7 @@ MUST: dict[TaskType, tuple[Case, ...]] = {
         Case(
             "unable to determine",
             BREAST,
-            "I am unable to determine the type of lesion: benign lesion present.",
+            "I am unable to determine the type of lesion: benign lesion found.",
             REFUSAL,
         ),
         Case("as an AI", EYE, "As an AI, I don't diagnose glaucoma.", REFUSAL),
