@@ -279,7 +279,7 @@ def _must(read: Callable[[Any], T], value: Any) -> T:
 
 
 def _try(read: Callable[[Any], T], value: Any) -> T | None:
-    """Reads a prediction; None for what the evaluator takes for unreadable."""
+    """Reads a prediction; None if the evaluator cannot read it."""
     try:
         return read(value)
     except ValueError:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mevlip.answers import ParsedAnswer, QuestionSpec, TypedAnswer
-from mevlip.answers.base import Unparsable
 from mevlip.flare.images import ImageError
 from mevlip.flare.predictions import answered
 from mevlip.flare.questions import InputFolder, Question, Record
@@ -16,7 +15,7 @@ from mevlip.flare.store import ImageStore
 from mevlip.reading import fallback_answer, read_answer
 from mevlip.routing.consistency import decide_task
 from mevlip.tasks import TASKS, TaskType
-from mevlip_validation.matching import as_text, row_key
+from mevlip_validation.matching import as_text, parse_answer, row_key
 from mevlip_validation.mismatches import explain
 from mevlip_validation.protocols import protocols
 from mevlip_validation.protocols.misreadings import kind_of, reads_as_meant
@@ -172,12 +171,5 @@ def _read(question: Question, task: TaskType, value: Any, size: tuple[int, int] 
         return Reading(question, task, None, fallback_answer(task, spec, _ABSENT), None)
     given = as_text(value)
     parsed = read_answer(task, given, spec)
-    meaning = None if parsed.stage == "fallback" else _meaning(task, parsed.text, spec)
+    meaning = None if parsed.stage == "fallback" else parse_answer(task, parsed.text, spec, ("parse",))
     return Reading(question, task, given, parsed, meaning)
-
-
-def _meaning(task: TaskType, text: str, spec: QuestionSpec) -> TypedAnswer | None:
-    try:
-        return TASKS[task].answer.parse(text, spec)
-    except Unparsable:
-        return None

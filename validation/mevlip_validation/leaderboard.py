@@ -10,8 +10,8 @@ from typing import Any
 
 from mevlip.core.tables import table
 from mevlip.tasks import TASKS
-from mevlip_validation.output import NONE, number
-from mevlip_validation.score_files import Column, PassedOver, Result, Run, TruthSet, plain
+from mevlip_validation.output import NONE, number, plain
+from mevlip_validation.score_files import Column, PassedOver, Result, Run, TruthSet
 
 DEFAULT_PROTOCOL = "macro"
 

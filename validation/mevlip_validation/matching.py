@@ -88,12 +88,12 @@ class Row:
     @cached_property
     def parsed_target(self) -> TypedAnswer | None:
         """The target as a typed answer; None where it cannot be parsed, which `mevlip data check` reports."""
-        return _parse(self.task, self.target, self.spec, ("parse", "parse_tolerantly"))
+        return parse_answer(self.task, self.target, self.spec, ("parse", "parse_tolerantly"))
 
     @cached_property
     def parsed_prediction(self) -> TypedAnswer | None:
         """The prediction as a typed answer, parsed as tolerantly as the predictor parses its model's text."""
-        return _parse(self.task, self.prediction or "", self.spec, ("parse", "parse_tolerantly", "repair"))
+        return parse_answer(self.task, self.prediction or "", self.spec, ("parse", "parse_tolerantly", "repair"))
 
 
 @lru_cache(1 << 12)
@@ -299,7 +299,8 @@ def _row(
     )
 
 
-def _parse(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...]) -> TypedAnswer | None:
+def parse_answer(task: TaskType, text: str, spec: QuestionSpec, ways: tuple[str, ...]) -> TypedAnswer | None:
+    """The typed answer of a text, by the first of some ways of reading it that can; None where none can."""
     kind = TASKS[task].answer
     for way in ways:
         try:

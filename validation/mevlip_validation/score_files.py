@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from math import inf, isinf, isnan, nan
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -238,8 +238,3 @@ def _result(one: _Score) -> Result:
 
 def _float(value: float | str | None) -> float:
     return nan if value is None else float(value)
-
-
-def plain(value: float) -> float | str | None:
-    """A number as a file of scores holds it: NaN is null, and infinity the text `inf`."""
-    return None if isnan(value) else str(value) if isinf(value) else value

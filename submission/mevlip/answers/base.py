@@ -13,11 +13,15 @@ class Unparsable(ValueError):
     """A model's text that is not an answer of the wanted type; says why, as a predicate, without quoting it."""
 
 
+REFUSES = "refuses to answer"
+"""Why a text that refuses is not an answer."""
+
+
 class Refusal(Unparsable):
     """A model's text that refuses to answer: whatever else it mentions is not its answer."""
 
     def __init__(self) -> None:
-        super().__init__("refuses to answer")
+        super().__init__(REFUSES)
 
 
 class TypedAnswer(ABC):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from mevlip.answers.base import Refusal, TypedAnswer, Unparsable
+from mevlip.answers.base import REFUSES, Refusal, TypedAnswer, Unparsable
 from mevlip.answers.clean import plain, unwrap
 from mevlip.answers.conclusions import conclusions
 from mevlip.answers.grammar import Grammar, OneOf
@@ -67,7 +67,7 @@ class Choice(TypedAnswer):
         if not value or value != one_line(value) or len(value) > _LONGEST_FREE_TEXT:
             raise Unparsable("is not one short line")
         if refuses(value):
-            raise Unparsable("refuses to answer")
+            raise Unparsable(REFUSES)
         return cls(value)
 
     @classmethod

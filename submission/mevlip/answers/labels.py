@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from mevlip.answers.base import Refusal, TypedAnswer, Unparsable
+from mevlip.answers.base import REFUSES, Refusal, TypedAnswer, Unparsable
 from mevlip.answers.clean import plain, unwrap
 from mevlip.answers.conclusions import conclusions, is_summary
 from mevlip.answers.denial import is_denying_heading
@@ -48,7 +48,7 @@ class LabelSet(TypedAnswer):
         # A lone label that holds the separator itself is one label.
         parts = [text.strip()] if text.strip() in spec.labels else [part.strip() for part in text.split(mark)]
         if not spec.labels and refuses(text):
-            raise Unparsable("refuses to answer")
+            raise Unparsable(REFUSES)
         if not all(part and part == one_line(part) for part in parts):
             raise Unparsable("has an empty label or one with a line break")
         if spec.labels and not set(parts) <= set(spec.labels):

@@ -93,7 +93,7 @@ def find_number(text: str, spec: QuestionSpec) -> float:
 
     Raises:
         Refusal: The text refuses to answer, and states no number all the same.
-        Unparsable: There is no number, or one of a million or more.
+        Unparsable: The text has no number, or its number is a million or more.
     """
     whole = unwrap(text)
     if _ANY.fullmatch(whole):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -12,10 +12,10 @@ from mevlip.cli.options import INPUT_FILE, OUTPUT_FILE, json_option, seed_option
 from mevlip.core import logs
 from mevlip_validation.cli.options import known_rows, matched_rows, resamples_option, train_option, truth_option
 from mevlip_validation.defaults import SEED
+from mevlip_validation.published import Year
 
 if TYPE_CHECKING:
     from mevlip_validation.matching import By
-    from mevlip_validation.published import Year
 
 
 @click.command()
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--like-board",
     "year",
-    type=click.Choice(["2025", "2026"]),
+    type=click.Choice(get_args(Year)),
     help="Show that year's board first, with its data sets and what others have published.",
 )
 @click.option("--signatures", is_flag=True, help="Also print the exact definition of each score.")
