@@ -43,6 +43,7 @@ def test_the_score_table_is_whole(tmp_path: Path) -> None:
     text = score_table(score(rows, {CONSTANT: constant_rows(rows, rows), "50%_& more": rows}, 50), len(rows))
     check_structure(text)
     assert re.search(r"task & measure & n & flare25 & flare26 & macro & constant & gain & 50\\%\\_\\& more", text)
+    assert "n & board2026 & flare25" in score_table(score(rows), len(rows), "board2026")
     assert re.search(r"Classification & balanced accuracy & 9 & \\shortstack\{0\.556 \\\\ \{\\scriptsize \[", text)
     assert r"$\infty$" in text and "95 \\% confidence intervals" in text
     write_latex(tmp_path / "t/scores.tex", text)

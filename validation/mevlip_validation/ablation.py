@@ -18,7 +18,7 @@ from mevlip.settings import RunSettings
 from mevlip.tasks import TASKS
 from mevlip_validation.baselines import CONSTANT, constant_rows
 from mevlip_validation.comparison import Comparison, compare_systems
-from mevlip_validation.defaults import RESAMPLES, SEED
+from mevlip_validation.defaults import REFERENCE, RESAMPLES, SEED
 from mevlip_validation.matching import Row, Truth, match, read_truth, truths_of
 from mevlip_validation.output import NONE, number, show
 from mevlip_validation.perturbations import BLANK_IMAGES, QUESTION_ONLY
@@ -177,7 +177,7 @@ def ablate(
     return Ablation(scores, {pair: [one for one in compared if one.systems == pair] for pair in pairs})
 
 
-def render(ablation: Ablation, protocol: str = "macro") -> str:
+def render(ablation: Ablation, protocol: str = REFERENCE) -> str:
     """Two tables: each system's score of each task, and which differences are real."""
     return "\n\n".join([table(*score_table(ablation, protocol)), table(*comparison_table(ablation, protocol))])
 

@@ -12,11 +12,10 @@ from mevlip.core.tables import table, write_csv
 from mevlip.core.text import visible
 from mevlip.tasks import TASKS, TaskType
 from mevlip_validation.comparison import Comparison, QuestionComparison, Ranking, SystemsComparison
+from mevlip_validation.defaults import REFERENCE
 from mevlip_validation.output import NONE, number, plain, plain_estimate, show, signature_of
 from mevlip_validation.significance import ALPHA, POWER, Power
 
-REFERENCE = "macro"
-"""The protocol by which models are compared; the tables of pairs are under it."""
 _MOST_CELLS = 20
 """Further data sets are left to the JSON file."""
 _LONGEST_NAME = 20

@@ -76,14 +76,15 @@ def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: s
     return "\n".join(lines) + "\n"
 
 
-def score_table(scores: Sequence[Score], questions: int) -> str:
+def score_table(scores: Sequence[Score], questions: int, first: str = "") -> str:
     """The score table: task, number of questions, measure, and each protocol's score with its interval.
 
     Args:
         scores: The scores.
         questions: Number of scored questions.
+        first: The protocol whose column comes first.
     """
-    header, rows = score_rows(scores)
+    header, rows = score_rows(scores, first=first)
     places = [0, 2, *(place for place in range(1, len(header)) if place != 2)]  # words first
     names = ["n" if header[place] == "questions" else header[place] for place in places]
     caption = (

@@ -10,10 +10,9 @@ from typing import Any
 
 from mevlip.core.tables import table
 from mevlip.tasks import TASKS
+from mevlip_validation.defaults import REFERENCE
 from mevlip_validation.output import NONE, number, plain
 from mevlip_validation.score_files import Column, PassedOver, Result, Run, TruthSet
-
-DEFAULT_PROTOCOL = "macro"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Board:
         return values.pop() if len(values) == 1 else nan
 
 
-def boards(runs: Sequence[Run], protocol: str = DEFAULT_PROTOCOL) -> list[Board]:
+def boards(runs: Sequence[Run], protocol: str = REFERENCE) -> list[Board]:
     """Sorts runs into boards: one for each truth, and further ones for runs that were scored by other definitions.
 
     The newest file's definitions are those of a truth's first board.

@@ -17,6 +17,7 @@ from mevlip.core.text import visible
 from mevlip.tasks import TASKS
 from mevlip_validation.analysis import QuestionResult
 from mevlip_validation.conventions import Convention, Reading
+from mevlip_validation.defaults import REFERENCE
 from mevlip_validation.intervals import Estimate
 from mevlip_validation.matching import Matched
 from mevlip_validation.metrics import Measure, metrics_of
@@ -230,7 +231,7 @@ def _csv_row(one: QuestionResult) -> tuple[object, ...]:
 
 def _beside(mine: dict[str, Score], name: str) -> tuple[str, str]:
     """What another answer scores under macro, and the gain over it."""
-    reference = mine.get("macro")
+    reference = mine.get(REFERENCE)
     if reference is None or name not in reference.others:
         return NONE, NONE
     return number(reference.others[name]), number(reference.gains[name], signed=True)

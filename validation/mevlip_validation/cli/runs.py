@@ -8,12 +8,13 @@ import click
 
 from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, json_option
 from mevlip.core import logs
+from mevlip_validation.defaults import REFERENCE
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=INPUT_FOLDER)
 @click.option(
-    "--protocol", metavar="NAME", default="macro", show_default=True, help="The protocol that orders the runs."
+    "--protocol", metavar="NAME", default=REFERENCE, show_default=True, help="The protocol that orders the runs."
 )
 @json_option
 @click.option("--html", type=OUTPUT_FILE, metavar="FILE", help="Write one HTML page with every column and interval.")

@@ -133,7 +133,7 @@ def score(
         content = {**about, **output.as_json(matched, scores), "datasets": each, "scorers": scorers}
         output.write_json(content, json_file)
     if latex:
-        write_latex(latex, score_table(scores, len(matched.rows)))
+        write_latex(latex, score_table(scores, len(matched.rows), board))
     results = evaluate_questions(matched.rows)
     if csv_file:
         output.write_questions(results, csv_file)

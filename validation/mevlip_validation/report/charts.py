@@ -14,6 +14,7 @@ from mevlip.tasks import TASKS, TaskType
 from mevlip_validation import analysis
 from mevlip_validation.analysis import QuestionResult, Slice
 from mevlip_validation.baselines import CONSTANT
+from mevlip_validation.defaults import REFERENCE
 from mevlip_validation.metrics import metrics_of
 from mevlip_validation.protocols import shown_protocols
 from mevlip_validation.score import Score
@@ -77,7 +78,7 @@ def _intervals(scores: Sequence[Score], direction: str) -> Figure | None:
                 axes.plot((one.estimate.low, one.estimate.high), (height, height), color=f"C{offset}", linewidth=2)
         values = [one.estimate.value for one in mine]
         axes.plot(values, heights, _MARKS[offset % len(_MARKS)], color=f"C{offset}", markersize=5, label=name)
-        if name == "macro":
+        if name == REFERENCE:
             constants = [one.others.get(CONSTANT, math.nan) for one in mine]
             axes.plot(constants, heights, "kx", label="constant")
     axes.set_yticks(range(len(tasks)), [f"{TASKS[task].title}\n{metrics_of(task).main.name}" for task in tasks])
