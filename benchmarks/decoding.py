@@ -46,7 +46,7 @@ def compare(checkpoint: str, folder: Path, per_dataset: int) -> list[tuple[objec
         write_inputs(inputs, SEED, per_dataset, [one for one in DATASETS if one.task is task])
         for constrain in (False, True):
             out = folder / f"{task}-{constrain}"
-            report = run(predictor, inputs, out, routing="declared", batch_size=32, constrain=constrain)
+            report = run(predictor, inputs, out, routing="declared", constrain=constrain)
             answers = match(read_truth(inputs), read_records(report.predictions)).rows
             rows.append((TASKS[task].title, "constrained" if constrain else "free", *_measure(report, answers)))
     return rows

@@ -30,6 +30,7 @@ from mevlip.core.offline import go_offline
 from mevlip.core.tables import table
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore
+from mevlip.inference.completion import Request
 from mevlip.inference.prompts import build_prompt
 from mevlip.reading import grammar_of
 from mevlip.tasks import TaskType
@@ -197,6 +198,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
     import torch
 
     from mevlip.inference import model as product
+    from mevlip.inference.device import choose_device
 
     measured = Measured()
     phases = Phases(measured.phases)
@@ -218,7 +220,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
         ):
             part = phases.around(name.strip("_").replace("_", " "), getattr(place, name))
             stack.enter_context(patch.object(place, name, part))
-        model = product.VisionLanguageModel.load(checkpoint, product.choose_device("auto"))
+        model = product.VisionLanguageModel.load(checkpoint, choose_device("auto"))
     with torch.inference_mode():
         for task in TaskType:
             with phases(f"answer {task.value}"):
@@ -228,7 +230,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
 
 def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inputs: Path) -> Row:
     """Asks the first questions of a task's first data set in one batch, and takes its parts' times."""
-    from mevlip.inference.decoding import Decoding
+    from mevlip.inference.decoding import Draft
 
     folder = read_input_folder(inputs)
     mine = [question for question in folder.questions if question.declared is task]
@@ -236,12 +238,6 @@ def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inp
     route, watch = checkpoint.routes[task.value], Stopwatch()
     with ImageStore(folder.root) as store:
         loaded = [store.load(one, route.images) for one in chosen]
-    images = [one.images for one in loaded]
-    prompts = [
-        build_prompt(one.text, len(shown), route.prompt, model.reserved)
-        for one, shown in zip(chosen, images, strict=True)
-    ]
-    specs = [QuestionSpec(one.text, own.sizes[0], route.box_space) for one, own in zip(chosen, loaded, strict=True)]
     model.use(task.value)
     core = model._model.get_base_model().model
     hooks = []
@@ -255,21 +251,25 @@ def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inp
 
         hooks += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
     with (
-        patch.object(model.encoder, "encode", watch.around("encode", model.encoder.encode)),
-        patch.object(Decoding, "_hold", watch.around("mask", Decoding._hold)),
-        patch.object(Decoding, "stop", watch.around("take", Decoding.stop)),
+        patch.object(model.encoder, "picture", watch.around("encode", model.encoder.picture)),
+        patch.object(Draft, "fill", watch.around("mask", Draft.fill)),
+        patch.object(Draft, "take", watch.around("take", Draft.take)),
     ):
-        made = model.generate(
-            prompts, images, route, route.max_new_tokens[task], [grammar_of(task, spec) for spec in specs]
-        )
+        requests = []
+        for one, own in zip(chosen, loaded, strict=True):
+            pictures = tuple(model.picture(image, route.images) for image in own.images)
+            prompt = model.encode(build_prompt(one.text, len(pictures), route.prompt, model.reserved), pictures)
+            grammar = grammar_of(task, QuestionSpec(one.text, own.sizes[0], route.box_space))
+            requests.append(Request(prompt, pictures, route.max_new_tokens[task], grammar))
+        cost = model.generate(requests).cost
     for hook in hooks:
         hook.remove()
     return (
         task.value,
         len(chosen),
-        made.image_encodes,
-        made.prefill_tokens,
-        made.forwards,
+        cost.tiles_encoded,
+        cost.prompt_tokens,
+        cost.forwards,
         f"{watch.seconds['encode']:.2f}",
         f"{watch.seconds['vision']:.2f}",
         f"{watch.seconds['prefill']:.2f}",

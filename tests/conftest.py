@@ -6,18 +6,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
 
-from mevlip.answers.grammar import Grammar
-from mevlip.checkpoints.routes import Route
+from mevlip.answers.grammar import Grammar, OneOf
+from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.offline import go_offline
-from mevlip.inference.completion import Completion, Generation, Model
+from mevlip.inference.batching import Budget
+from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Model, Picture, Request
 from mevlip.inference.prompts import Prompt
 from mevlip.predictor import Predictor
 from mevlip.runs.folder import run
@@ -49,7 +52,7 @@ needs_training_environment = pytest.mark.skipif(
 )
 
 
-LOADING_FIXTURES = {"demo_run", "encoder_folder", "model", "router", "thin_checkpoint", "trained"}
+LOADING_FIXTURES = {"demo_run", "encoder_folder", "model", "reference", "router", "thin_checkpoint", "trained"}
 """Fixtures that load, write or train a real model; tests that use one are marked `model`."""
 SLOW_FIXTURES = {"llamafactory_report"}
 """Fixtures that take many seconds without a model."""
@@ -100,11 +103,20 @@ def _only_marked_tests_load_models() -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class FakeEncoded(Encoded):
+    """A prompt that remembers its text."""
+
+    text: str = ""
+
+
 class FakeModel:
     """Answers by a function of adapter and prompt text, and keeps the calls."""
 
     reserved = frozenset({"<img>", "<|im_end|>"})
     window = 4096
+    workers = 1
+    budget = Budget(100_000, 100_000)
 
     def __init__(self, answer: Callable[[str, str], str] = lambda adapter, text: "A") -> None:
         self.answer = answer
@@ -112,30 +124,46 @@ class FakeModel:
         self.switches: list[str] = []
         self.batches: list[tuple[str, list[str], list[int], int]] = []
         self.grammars: list[Grammar | None] = []
+        self.shown: list[tuple[int, int]] = []
+        self.forgotten: list[str] = []
         self.released = 0
 
-    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], route: Route) -> int:
-        return len(prompt.text.split()) + 10 * len(images)
+    def image_tokens(self, settings: ImageSettings) -> int:
+        return 10
+
+    def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
+        self.shown.append(image.size)
+        pixels = np.asarray(image).transpose(2, 0, 1)[None]
+        return Picture(f"{image.size} {image.tobytes().hex()[:64]}", 1, pixels)
+
+    def remembers(self, key: str) -> bool:
+        return False
+
+    def forget(self, keys: Iterable[str]) -> None:
+        self.forgotten += keys
+
+    def encode(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
+        shared = 10 * len(pictures)
+        return FakeEncoded((0,) * (shared + len(prompt.text.split())), shared, prompt.text)
+
+    def decided_at_once(self, grammar: Grammar | None) -> bool:
+        return isinstance(grammar, OneOf)
 
     def use(self, adapter: str) -> None:
         self.adapter = adapter
         self.switches.append(adapter)
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        images: Sequence[Sequence[Image.Image]],
-        route: Route,
-        max_new_tokens: int,
-        grammars: Sequence[Grammar | None],
-    ) -> Generation:
-        self.batches.append((self.adapter, [p.text for p in prompts], [len(row) for row in images], max_new_tokens))
-        self.grammars += grammars
-        written = tuple(Completion(self.answer(self.adapter, prompt.text), 2, 0.75) for prompt in prompts)
-        return Generation(
-            written, prefill_tokens=10 * len(written),
-            image_encodes=sum(map(len, images)), forwards=2,
+    def generate(self, requests: Sequence[Request]) -> Generation:
+        texts = [request.prompt.text for request in requests if isinstance(request.prompt, FakeEncoded)]
+        pictures = [len(request.pictures) for request in requests]
+        self.batches.append((self.adapter, texts, pictures, max(request.max_new_tokens for request in requests)))
+        self.grammars += [request.grammar for request in requests]
+        written = tuple(Completion(self.answer(self.adapter, text), 2, 0.75) for text in texts)
+        cost = Cost(
+            forwards=2, prompt_tokens=10 * len(written), pictures_encoded=sum(pictures),
+            generated_tokens=2 * len(written),
         )  # fmt: skip
+        return Generation(written, cost)
 
     def release_memory(self) -> None:
         self.released += 1

@@ -35,7 +35,8 @@ DATASETS = (
     "Xray/chest_regions",
 )
 """Data sets of all kinds of answers."""
-BATCH_SIZE = 2
+BATCH_TOKENS = 200
+"""Two or three questions of the examples at a time."""
 MEMORY = 6 << 30
 """Bytes of address space that a run may take beyond what this process has."""
 PATIENCE = 900
@@ -105,7 +106,7 @@ class Bench:
             os.dup2(log, 2)
             interrupts.install()
             disturb()
-            chosen = RunSettings(input=self.input, output=output, **{"batch_size": BATCH_SIZE, **settings})
+            chosen = RunSettings(input=self.input, output=output, **{"batch_tokens": BATCH_TOKENS, **settings})
             check_failures(run_folder(self.predictor, chosen), chosen)
             status = ExitCode.DONE
         except MevlipError as error:

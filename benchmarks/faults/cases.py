@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.faults.bench import BATCH_SIZE, PATIENCE, ROOT, Bench, Promise
+from benchmarks.faults.bench import PATIENCE, ROOT, Bench, Promise
 from mevlip.core.errors import ExitCode
 from mevlip.core.progress import Progress
 from mevlip.inference.completion import OutOfMemory
@@ -49,7 +49,7 @@ def killed(bench: Bench) -> Iterator[Promise]:
 def terminated(bench: Bench) -> Iterator[Promise]:
     """SIGTERM and SIGINT in the middle of a run."""
     promise = Promise("SIGTERM and Ctrl-C end with status 130 and lose no answer")
-    batches = len(_rows(bench.expected)) // BATCH_SIZE  # at least
+    batches = len(_rows(bench.expected)) // 4  # at least
     for number, sent in enumerate((signal.SIGTERM, signal.SIGINT) * max(bench.kills // 40, 1)):
         output = bench.output()
         at = random.Random(number).randrange(batches)
@@ -139,7 +139,9 @@ def memory(bench: Bench) -> Iterator[Promise]:
     promise = Promise("running out of memory at a batch makes smaller batches and changes no answer (planted)")
     for number in range(0, 14, max(14 * 20 // max(bench.kills, 20), 1)):
         output = bench.output()
-        status = bench.run(output, functools.partial(_out_of_memory_at, bench.predictor.model, number), batch_size=8)
+        status = bench.run(
+            output, functools.partial(_out_of_memory_at, bench.predictor.model, number), batch_tokens=1000
+        )
         promise.check(status == ExitCode.DONE and bench.same(output), f"at batch {number}: status {status}")
         shutil.rmtree(output, ignore_errors=True)
     yield promise
@@ -202,10 +204,10 @@ def _strict(rows: list[dict[str, Any]]) -> bool:
 def _kill_at(position: int) -> None:
     answer = Engine.answer
 
-    def kill(self: Engine, batch: Any) -> Any:
+    def kill(self: Engine, batch: Any, following: Any) -> Any:
         if any(item.question.position == position for item in batch.items):
             os.kill(os.getpid(), signal.SIGKILL)
-        return answer(self, batch)
+        return answer(self, batch, following)
 
     patch.object(Engine, "answer", kill).start()
 
@@ -213,10 +215,10 @@ def _kill_at(position: int) -> None:
 def _signal_at_batch(number: int, sent: signal.Signals) -> None:
     calls, answer = itertools.count(), Engine.answer
 
-    def kill(self: Engine, batch: Any) -> Any:
+    def kill(self: Engine, batch: Any, following: Any) -> Any:
         if next(calls) == number:
             os.kill(os.getpid(), sent)
-        return answer(self, batch)
+        return answer(self, batch, following)
 
     patch.object(Engine, "answer", kill).start()
 
@@ -235,10 +237,10 @@ def _fail_at(module: Any, name: str, number: int, error: Exception) -> None:
 def _out_of_memory_at(model: Any, number: int) -> None:
     calls, real = itertools.count(), model.generate
 
-    def generate(prompts: Any, *rest: Any) -> Any:
-        if next(calls) >= number and len(prompts) > 1:
+    def generate(requests: Any) -> Any:
+        if next(calls) >= number and len(requests) > 1:
             raise OutOfMemory("planted")
-        return real(prompts, *rest)
+        return real(requests)
 
     patch.object(model, "generate", generate).start()
 

@@ -14,9 +14,10 @@ from mevlip.core.offline import go_offline
 from mevlip.core.progress import Progress
 from mevlip.flare.given import load_given_images
 from mevlip.flare.questions import Question
-from mevlip.inference.batching import plan
 from mevlip.inference.completion import Model
-from mevlip.inference.engine import Answer, Counters, Engine, ImageLoader
+from mevlip.inference.engine import Answer, Counters, Engine
+from mevlip.inference.memory import parse_size
+from mevlip.inference.pictures import ImageLoader
 from mevlip.routing.policy import RoutedQuestion, needs_router, route
 from mevlip.routing.router import Router, TaskPrediction
 from mevlip.settings import AnswerSettings, Device, PredictorSettings
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ModelLoader = Callable[[Checkpoint, Device], Model]
+ModelLoader = Callable[[Checkpoint, PredictorSettings], Model]
 RouterLoader = Callable[[Path], "TaskClassifier"]
 
 
@@ -56,19 +57,21 @@ class Loads:
     models: int = 0
 
 
-def load_model(checkpoint: Checkpoint, device: Device) -> Model:
+def load_model(checkpoint: Checkpoint, settings: PredictorSettings) -> Model:
     """Loads the checkpoint's model; the heavy imports happen here."""
-    from mevlip.inference.model import VisionLanguageModel, choose_device
+    from mevlip.inference.device import choose_device
+    from mevlip.inference.model import VisionLanguageModel
 
-    chosen = choose_device(device)
-    logger.info("device: %s%s", chosen, " (chosen automatically)" if device == "auto" else "")
+    chosen = choose_device(settings.device)
+    logger.info("device: %s%s", chosen, " (chosen automatically)" if settings.device == "auto" else "")
     if unknown := [name for name in checkpoint.routes if name not in checkpoint.probes]:
         logger.warning(
             "no known answer is recorded for %s: they are only known to change the base's output; assemble the "
             "checkpoint again without --no-probe",
             ", ".join(unknown),
         )
-    return VisionLanguageModel.load(checkpoint, chosen)
+    most = parse_size(settings.max_memory) if settings.max_memory else None
+    return VisionLanguageModel.load(checkpoint, chosen, most, settings.reference)
 
 
 class Predictor:
@@ -76,7 +79,7 @@ class Predictor:
 
     Args:
         checkpoint: The checkpoint; its files are verified before the first of them is loaded.
-        device: Where the model runs.
+        settings: Where and how the model runs.
         load_model: Loads the model; tests and other model families hand in another.
         load_router: Loads the task classifier; likewise.
         quiet: Whether to show no progress.
@@ -88,7 +91,7 @@ class Predictor:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        device: Device = "auto",
+        settings: PredictorSettings | None = None,
         *,
         load_model: ModelLoader = load_model,
         load_router: RouterLoader = Router.load,
@@ -96,7 +99,7 @@ class Predictor:
     ) -> None:
         go_offline()
         self.checkpoint = checkpoint
-        self.device = device
+        self.settings = settings or PredictorSettings()
         self.loads = Loads()
         self._load_model = load_model
         self._load_router = load_router
@@ -110,7 +113,7 @@ class Predictor:
             CheckpointError: There is no such checkpoint, or its manifest or a route breaks its contract.
         """
         chosen = settings or PredictorSettings()
-        return cls(read_checkpoint(find_checkpoint(chosen.checkpoint)), chosen.device, **options)
+        return cls(read_checkpoint(find_checkpoint(chosen.checkpoint)), chosen, **options)
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None, device: Device = "auto", **options: Any) -> Predictor:
@@ -159,12 +162,12 @@ class Predictor:
         """The model with its adapters."""
         self.verify()
         self.loads.models += 1
-        return self._load_model(self.checkpoint, self.device)
+        return self._load_model(self.checkpoint, self.settings)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What answers depend on besides the question and the settings."""
-        return {"checkpoint": self.checkpoint.digest, "device": self.device}
+        return {"checkpoint": self.checkpoint.digest, **self.settings.model_dump(exclude={"checkpoint"})}
 
     def ask(
         self,
@@ -209,9 +212,10 @@ class Predictor:
         chosen = settings or AnswerSettings()
         placed = [replace(question, position=place) for place, question in enumerate(questions)]
         counters = Counters()
-        batches = plan(self.route(placed, chosen, counters), chosen.batch_size)
-        answered = self.engine(chosen, load, counters).run(batches) if batches else ()
-        found = {answer.position: answer for batch in answered for answer in batch}
+        if not placed:
+            return ()
+        with self.engine(self.route(placed, chosen, counters), chosen, load, counters) as engine:
+            found = {answer.position: answer for answers in engine.run() for answer in answers}
         return tuple(found[place] for place in range(len(placed)))
 
     def route(
@@ -227,8 +231,10 @@ class Predictor:
         threshold = self.router.threshold if settings.threshold is None else settings.threshold
         return [route(question, settings.routing, predictions, threshold) for question in questions]
 
-    def engine(self, settings: AnswerSettings, load: ImageLoader, counters: Counters) -> Engine:
-        """What answers batches of routed questions with the loaded model."""
+    def engine(
+        self, routed: Sequence[RoutedQuestion], settings: AnswerSettings, load: ImageLoader, counters: Counters
+    ) -> Engine:
+        """What answers routed questions with the loaded model."""
         # Without an adapter the base is asked as the generalist is.
         routes = {**self.checkpoint.routes, NO_ADAPTER: self.checkpoint.routes[GENERALIST]}
-        return Engine(self.model, routes, load, counters, settings.constrain, settings.batch_tokens)
+        return Engine(self.model, routes, load, routed, counters, settings.constrain, settings.batch_tokens)

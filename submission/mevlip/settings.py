@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from mevlip.inference.batching import BATCH_TOKENS
+from mevlip.inference.memory import parse_size
 from mevlip.routing.policy import Routing
 
 Device = Literal["auto", "cuda", "cpu"]
 
 _KEEPS_ANSWERS: dict[str, Any] = {"keeps_answers": True}
 """Marks a setting that cannot change an answer; see `RunSettings.identity`."""
+
+
+def _a_size(text: str | None) -> str | None:
+    if text is not None:
+        parse_size(text)
+    return text
 
 
 class _Settings(BaseModel):
@@ -29,6 +35,10 @@ class PredictorSettings(_Settings):
     """Checkpoint folder, or its name below checkpoints. Default: me-vlip if it is there, else demo."""
     device: Device = "auto"
     """auto takes the GPU if there is one and logs which; cuda never falls back."""
+    max_memory: Annotated[str | None, AfterValidator(_a_size)] = None
+    """Most memory to take, such as 9GB. Default: 9GB of a GPU, or without one what is free."""
+    reference: bool = False
+    """Answer one question at a time with the libraries' own code, sharing nothing: slow, to compare with."""
 
 
 class AnswerSettings(_Settings):
@@ -38,10 +48,8 @@ class AnswerSettings(_Settings):
     """Choose adapters by question text, by the records' TaskType, always the generalist, or none at all."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least router confidence for a task's own adapter. Default: the checkpoint's."""
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    """Most questions per forward."""
-    batch_tokens: Annotated[int, Field(ge=1)] = BATCH_TOKENS
-    """Most tokens per forward: prompts and answers of all its questions, the shorter ones counted like the longest."""
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most prompt tokens per forward. Default: as many as memory has room for."""
     constrain: bool = True
     """Constrain decoding to the answers that a question allows; otherwise free text is parsed and repaired."""
 

@@ -103,8 +103,8 @@ def test_one_adapter_switch_per_adapter_and_one_router_run_per_distinct_question
     assert counters.questions == 54
     assert counters.adapter_switches == len(set(model.switches)) == len(model.switches)
     assert counters.router_forwards == 2, "at most 54 distinct questions in batches of 32"
-    # Three data sets of three photos, two views and one view: 3 x 3 + 3 x 2 + 48 images.
-    assert counters.image_encodes == 63
+    # Three data sets of three photos, two views and one view: 3 x 3 + 3 x 2 + 48 images, four of them named twice.
+    assert counters.pictures_decoded == 59
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp
         return "B"
 
     with pytest.raises(KeyboardInterrupt):
-        run(root, tmp_path / "out", FakeModel(stop_at_third_call), batch_size=3, routing="declared")
+        run(root, tmp_path / "out", FakeModel(stop_at_third_call), batch_tokens=100, routing="declared")
     assert not (tmp_path / "out/predictions.json").exists()
     assert journals(tmp_path / "out")
     model = FakeModel(lambda *_: "A")
-    report = run(root, tmp_path / "out", model, batch_size=3, routing="declared")
+    report = run(root, tmp_path / "out", model, batch_tokens=100, routing="declared")
     assert report.resumed == 6
     assert sum(len(batch[1]) for batch in model.batches) == 6
     assert sorted(row["Answer"] for row in rows(tmp_path / "out")) == ["A"] * 6 + ["B"] * 6
@@ -233,9 +233,9 @@ def test_an_error_of_the_program_keeps_the_journal(write_questions: Write, tmp_p
         return "B"
 
     with pytest.raises(ModelFailure, match="device-side assert"):
-        run(root, tmp_path / "out", FakeModel(lost_device), batch_size=3, routing="declared")
+        run(root, tmp_path / "out", FakeModel(lost_device), batch_tokens=110, routing="declared")
     assert not (tmp_path / "out/predictions.json").exists()
-    again = run(root, tmp_path / "out", FakeModel(lambda *_: "A"), batch_size=3, routing="declared")
+    again = run(root, tmp_path / "out", FakeModel(lambda *_: "A"), batch_tokens=110, routing="declared")
     assert again.resumed == 6
     assert sorted(row["Answer"] for row in rows(tmp_path / "out")) == ["A"] * 3 + ["B"] * 6
 
@@ -281,7 +281,7 @@ def test_the_challenges_own_questions(tmp_path: Path, hidden: bool) -> None:
         asked += records
         shown = [{k: v for k, v in one.items() if k != "TaskType"} for one in records] if hidden else records
         target.write_text(json.dumps(shown))
-    report = run(tmp_path / "in", tmp_path / "out", batch_size=64)
+    report = run(tmp_path / "in", tmp_path / "out")
     answers = rows(tmp_path / "out")
     assert len(answers) == len(asked) == 963
     kept = [{k: v for k, v in one.items() if k != "Answer" and not (hidden and k == "TaskType")} for one in asked]

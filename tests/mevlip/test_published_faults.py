@@ -89,7 +89,7 @@ def test_5_the_router_reads_each_distinct_question_once(write_questions: Write, 
 def test_6_and_15_every_view_of_a_question_is_shown(write_questions: Write, tmp_path: Path) -> None:
     views = ["imagesVal/a-1.png", "imagesVal/a-2.png", "imagesVal/a-3.png"]
     report = answered(write_questions([record(CELLS, image=views)]), tmp_path / "out", lambda adapter, text: "12")
-    assert report.counters.image_encodes == 3
+    assert report.counters.pictures_decoded == 3
     assert report.answers[0].text == "12"
     assert json.loads(report.predictions.read_bytes())[0]["ImageName"] == views, "a list stays a list"
 

@@ -17,7 +17,6 @@ KEEPS_ANSWERS = {"input", "output", "explanations", "limit", "run_report", "time
 OTHER: dict[str, Any] = {
     "routing": "declared",
     "threshold": 0.9,
-    "batch_size": 2,
     "batch_tokens": 99,
     "constrain": False,
 }
@@ -44,7 +43,7 @@ def test_a_journal_of_other_settings_is_not_used(
             raise KeyboardInterrupt
         return "B"
 
-    first = {"routing": "generalist", "batch_size": 1}
+    first = {"routing": "generalist", "batch_tokens": 1}
     with pytest.raises(KeyboardInterrupt):
         answer_folder(root, tmp_path / "out", FakeModel(stop), **first)
     assert journals(tmp_path / "out")

@@ -15,14 +15,16 @@ import torch
 from PIL import Image
 
 from mevlip.answers import QuestionSpec
+from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings
 from mevlip.core.errors import CheckpointError, ModelFailure
-from mevlip.inference.completion import OutOfMemory
+from mevlip.inference.completion import OutOfMemory, Request
 from mevlip.inference.decoding import Grammars
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import Prompt, build_prompt
+from mevlip.inference.reference import choose
 from mevlip.reading import grammar_of
 from mevlip.runs.doctor import examine
 from mevlip.runs.report import RunReport
@@ -52,6 +54,13 @@ def encoder(checkpoint: Checkpoint) -> PromptEncoder:
     return PromptEncoder("internvl", checkpoint.base)
 
 
+def allowed_first(grammars: Grammars, grammar: Grammar | None) -> np.ndarray:
+    """Which tokens an answer may begin with."""
+    words = np.zeros(grammars.words, dtype=np.uint32)
+    grammars.draft(grammar, 9).fill(words)
+    return np.unpackbits(words.view(np.uint8), bitorder="little")[: grammars._size].astype(bool)
+
+
 def answer(checkpoint: Path, folder: Path, out: Path, **options: Any) -> RunReport:
     return answer_folder(folder, out, checkpoint=checkpoint, **options)
 
@@ -69,7 +78,7 @@ def test_all_seven_tasks_are_answered_without_a_failure(thin_checkpoint: Path, t
     if constrain:
         unreadable = [result for result in report.answers if result.stage == "fallback"]
         assert {result.task for result in unreadable} <= {TaskType.DETECTION}, "random boxes may have no area"
-    assert report.counters.image_encodes == 21, "one question has three photos, one has two views"
+    assert report.counters.tiles_encoded == 21, "one question has three photos, one has two views"
 
 
 @needs_flare_data
@@ -97,8 +106,7 @@ def test_masks_are_as_wide_as_the_logits_and_never_allow_a_token_without_one(mod
     for task in (TaskType.DETECTION, TaskType.INSTANCE_DETECTION, TaskType.COUNTING, TaskType.REGRESSION,
                  TaskType.REPORT):  # fmt: skip
         grammar = grammar_of(task, QuestionSpec("How many?", (640, 480), "norm1000", (0.0, 100.0)))
-        held = model.grammars.start([grammar]).process(torch.zeros(1, 0), torch.zeros(1, LOGITS))
-        allowed = held[0].isfinite().nonzero().flatten().tolist()
+        allowed = np.flatnonzero(allowed_first(model.grammars, grammar)).tolist()
         assert 0 < len(allowed) < LOGITS
         # `<tool_call>` and its like are words to the real tokenizer, so a report may hold them.
         added = set(model.encoder.tokenizer.get_added_vocab().values()) & set(allowed)
@@ -113,21 +121,18 @@ def test_answers_are_legal_whether_logits_are_fewer_or_more_than_tokens(model: V
     for task in (TaskType.COUNTING, TaskType.REGRESSION):
         grammar = grammar_of(task, spec)
         for seed in range(5):
-            decoding, tokens = grammars.start([grammar]), []
+            draft = grammars.draft(grammar, 40)
             source = torch.Generator().manual_seed(seed)
-            for _ in range(40):
+            while not draft.done:
                 logits = torch.randn(1, size, generator=source)
                 logits[0, TOKENS:] = 50.0  # rows of the output layer that no token has
-                tokens.append(int(decoding.process(torch.tensor([tokens]), logits).argmax(-1)))
-                if decoding.stop(torch.tensor([tokens]), None).all():
-                    break
-            assert TASKS[task].answer.parse(tokenizer.decode(tokens, skip_special_tokens=True), spec)
+                choose(draft, logits, grammars.words)
+            assert TASKS[task].answer.parse(tokenizer.decode(draft.tokens, skip_special_tokens=True), spec)
 
 
 def test_an_option_that_spells_a_token_without_a_logit_is_not_held_to(model: VisionLanguageModel) -> None:
     grammar = grammar_of(TaskType.CLASSIFICATION, QuestionSpec("Which? Choose one: <video>; Mass"))
-    scores = torch.randn(1, LOGITS)
-    assert torch.equal(model.grammars.start([grammar]).process(torch.zeros(1, 0), scores), scores)
+    assert allowed_first(model.grammars, grammar).all()
 
 
 def test_every_grammar_is_proven_when_the_model_is_loaded(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
@@ -183,11 +188,10 @@ def test_a_route_whose_prompt_holds_a_token_without_an_embedding_is_refused(copy
 
 
 def test_a_batch_with_such_a_token_is_refused_before_it_reaches_the_device(
-    model: VisionLanguageModel, checkpoint: Checkpoint
+    model: VisionLanguageModel,
 ) -> None:
-    route = checkpoint.routes["counting"]
     with pytest.raises(CheckpointError, match="the base model knows 151674 tokens"):
-        model.generate([Prompt("How <video>?", "", 0)], [[]], route, 4, [None])
+        model.encode(Prompt("How <video>?", "", 0), [])
 
 
 @pytest.mark.parametrize("factor", [2.0, 8**0.5], ids=["twice alpha", "rslora"])
@@ -217,10 +221,10 @@ def test_a_tile_is_256_visual_tokens_of_448_pixels(encoder: PromptEncoder, tiles
 
 
 def test_running_out_of_memory_is_told_from_other_errors(
-    model: VisionLanguageModel, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    model: VisionLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask() -> None:
-        model.generate([Prompt("?", "", 0)], [[]], checkpoint.routes["counting"], 2, [None])
+        model.generate([Request(model.encode(Prompt("?", "", 0), []), (), 2, None)])
 
     def errors() -> Iterator[Exception]:
         yield torch.OutOfMemoryError("CUDA out of memory")
@@ -236,10 +240,10 @@ def test_running_out_of_memory_is_told_from_other_errors(
         def fail(*_: Any, error: Exception = error, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr(model.encoder, "encode", fail)
+        monkeypatch.setattr(model._generator, "generate", fail)
         with pytest.raises(OutOfMemory):
             ask()
-    monkeypatch.setattr(model.encoder, "encode", lambda *_: 1 / 0)
+    monkeypatch.setattr(model._generator, "generate", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ask()
 
@@ -260,23 +264,36 @@ def test_four_images_and_pictures_of_odd_sizes_are_answered(model: VisionLanguag
     rng = np.random.default_rng(1)
     sizes = [(4000, 3000), (20, 2000), (31, 31), (448, 448)]
     images = [Image.fromarray(rng.integers(0, 255, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
-    route = checkpoint.routes["counting"].model_copy(update={"images": ImageSettings(crop_to_patches=True)})
     model.use("counting")
     grammar = grammar_of(TaskType.COUNTING, QuestionSpec("How many?"))
-    made = model.generate([Prompt("How many?", "", 4), Prompt("How many?", "", 1)], [images, images[:1]], route, 4,
-                          [grammar] * 2)  # fmt: skip
+    pictures = tuple(model.picture(image, ImageSettings(crop_to_patches=True)) for image in images)
+    requests = [
+        Request(model.encode(Prompt("How many?", "", len(shown)), shown), shown, 4, grammar)
+        for shown in (pictures, pictures[:1])
+    ]
+    made = model.generate(requests)
     assert all(one.text.isdigit() for one in made.completions)
-    assert made.prefill_tokens > 256 * made.image_encodes > 256 * 5
+    assert made.cost.pictures_encoded == 4 and made.cost.tiles_encoded == sum(one.count for one in pictures)
+    assert made.cost.prompt_tokens > 256 * (made.cost.tiles_encoded + pictures[0].count)
 
 
 @pytest.mark.parametrize("tiles", [False, True], ids=["one tile", "tiles"])
-def test_tokens_are_counted_as_they_are_encoded(encoder: PromptEncoder, tiles: bool) -> None:
+def test_prompts_and_pixels_are_those_of_the_processor(encoder: PromptEncoder, tiles: bool) -> None:
+    """The processor's are what training sees; ours are encoded without pixels, and pixels normalized on the device."""
     settings = ImageSettings(crop_to_patches=tiles)
     tall = Image.linear_gradient("L").convert("RGB").resize((200, 700))
     for pictures in ([], [PICTURE], [PICTURE, tall]):
         prompt = build_prompt("Which of these? A: Zyste, B: 囊肿, C: кисты", len(pictures), PromptSettings(), ())
         encoded = encoder.encode([prompt], [pictures], settings)
-        assert encoder.count_tokens(prompt, pictures, settings) == encoded["input_ids"].shape[1]
+        prepared = [encoder.picture(picture, settings) for picture in pictures]
+        ours = encoder.encode_prompt(prompt, prepared)
+        assert list(ours.tokens) == encoded["input_ids"][0].tolist()
+        assert ours.shared == (max(np.flatnonzero(np.array(ours.tokens) == 151_666), default=-1) + 1), "through </img>"
+        assert encoder.image_tokens(settings) == (13 if tiles else 1) * 256 + 2
+        if pictures:
+            stacked = np.concatenate([one.tiles for one in prepared])
+            normalized = encoder.family.levels(encoder.processor)[np.arange(3)[:, None, None], stacked]
+            assert np.array_equal(normalized, encoded["pixel_values"].numpy())
 
 
 def test_a_question_of_twenty_thousand_words_is_answered_within_the_window(
@@ -289,4 +306,4 @@ def test_a_question_of_twenty_thousand_words_is_answered_within_the_window(
     report = answer(thin_checkpoint, tmp_path, tmp_path / "out", routing="declared")
     assert all(result.text in ("A", "B") and not result.failed for result in report.answers)
     assert all("too long for the model" in result.problems[0] for result in report.answers)
-    assert 8150 < report.counters.prefill_tokens <= 8192 - 4, "the answer's four tokens have their room"
+    assert 8150 < report.counters.prompt_tokens <= 8192 - 4, "the answer's four tokens have their room"

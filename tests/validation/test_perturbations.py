@@ -42,6 +42,6 @@ def test_answers_about_other_images_are_not_resumed(write_questions: Callable[..
         return "B"
 
     with pytest.raises(KeyboardInterrupt):
-        answer_folder(root, tmp_path / "out", FakeModel(stop), routing="generalist", batch_size=1)
-    options = {"routing": "generalist", "batch_size": 1}
+        answer_folder(root, tmp_path / "out", FakeModel(stop), routing="generalist", batch_tokens=1)
+    options = {"routing": "generalist", "batch_tokens": 1}
     assert answer_folder(root, tmp_path / "out", FakeModel(), perturbation=BLANK_IMAGES, **options).resumed == 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.options import INPUT_FILE, OUTPUT_FILE, quiet_option, settings_options
+from mevlip.cli.options import INPUT_FILE, OUTPUT_FILE, quiet_option, settings_options, take_settings
 from mevlip.core.errors import InputError
 from mevlip.core.tables import table
 from mevlip.settings import PredictorSettings
@@ -37,11 +37,10 @@ def ask(
     images: tuple[Path, ...],
     question: str,
     task: str | None,
-    checkpoint: str | None,
-    device: Any,
     as_json: bool,
     draw: Path | None,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Answer one QUESTION about one or more images.
 
@@ -50,7 +49,7 @@ def ask(
     """
     from mevlip.predictor import Predictor
 
-    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
+    predictor = Predictor.find(take_settings(PredictorSettings, options), quiet=quiet)
     answer = predictor.ask(question, images, task=task)
     for problem in answer.problems:
         logger.warning("%s", problem)

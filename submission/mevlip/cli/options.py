@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Settings = TypeVar("_Settings", bound="BaseModel")
 
 _METAVARS = {"checkpoint": "DIR|NAME", "max_failures": "N|P%"}
 INPUT_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -43,6 +44,11 @@ def settings_options(
         return command
 
     return add
+
+
+def take_settings(model: type[_Settings], options: dict[str, Any]) -> _Settings:
+    """Takes what belongs to a settings model out of a command's options."""
+    return model(**{name: options.pop(name) for name in model.model_fields if name in options})
 
 
 def _option(model: type[BaseModel], name: str, field: FieldInfo, env: bool) -> Callable[[_Command], _Command]:

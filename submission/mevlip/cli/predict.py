@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mevlip.cli.options import quiet_option, settings_options
+from mevlip.cli.options import quiet_option, settings_options, take_settings
 from mevlip.core.tables import table
 from mevlip.settings import PredictorSettings, RunSettings
 
@@ -29,8 +29,6 @@ def predict(
     /,
     input_folder: Path,
     output_folder: Path,
-    checkpoint: str | None,
-    device: Any,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -48,7 +46,7 @@ def predict(
     from mevlip.runs.folder import run_folder
     from mevlip.runs.report import check_failures
 
-    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
+    predictor = Predictor.find(take_settings(PredictorSettings, options), quiet=quiet)
     settings = RunSettings(input=input_folder, output=output_folder, **options)
     report = run_folder(predictor, settings, quiet, sources=_sources(context))
     if not quiet:
@@ -70,9 +68,9 @@ def _summary(report: RunReport) -> str:
     phases = ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items())
     lines = [
         table(("task", "questions", "own adapter", "generalist", *STAGES), report.by_task()),
-        f"cost: {counters.forwards} forwards, {counters.prefill_tokens} prompt tokens, "
+        f"cost: {counters.forwards} forwards, {counters.prompt_tokens} prompt tokens, "
         f"{counters.generated_tokens} generated tokens, "
-        f"{counters.image_encodes} image tiles, {counters.adapter_switches} adapter switches, "
+        f"{counters.tiles_encoded} image tiles, {counters.adapter_switches} adapter switches, "
         f"{counters.router_forwards} router batches",
         f"seconds: {phases}",
     ]

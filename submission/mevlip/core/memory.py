@@ -38,3 +38,11 @@ def peak() -> int:
     """Bytes of main memory that this process held at its peak, pages of mapped files included."""
     kilobyte = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
+
+
+def held() -> int:
+    """Bytes of main memory that this process holds now, pages of mapped files left out: the kernel may drop these."""
+    import psutil
+
+    info = psutil.Process().memory_info()
+    return int(info.rss - getattr(info, "shared", 0))

@@ -68,6 +68,13 @@ class Question:
         return " ".join(value.encode("utf-8", "replace").decode().split()) if isinstance(value, str) else ""
 
     @property
+    def pictures(self) -> tuple[object, ...]:
+        """What its images are known by before they are read; equal for questions that name the same images."""
+        if self.given:
+            return tuple(str(one) if isinstance(one, str | Path) else id(one) for one in self.given)
+        return tuple((self.folder, name) for name in self.image_names)
+
+    @property
     def declared(self) -> TaskType | None:
         """The task type that the record states, where it states a known one."""
         return parse_task_type(self.record.get("TaskType"))

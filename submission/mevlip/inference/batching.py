@@ -1,69 +1,110 @@
-"""Laying questions out in batches: one adapter, one task, one token budget each."""
+"""Laying questions out: by adapter, by picture, and in as large parts as memory allows. Numbers only, no tensors.
+
+Questions on the same pictures share what stands before their text: it goes through the model once for all of them, as
+long as they go together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mevlip.routing.policy import RoutedQuestion
-from mevlip.tasks import NO_ADAPTER, TASKS, TaskType, adapter_names
+from mevlip.tasks import NO_ADAPTER, adapter_names
 
-BATCH_TOKENS = 16_384
-"""Most tokens that go through the model together, where nobody says otherwise: two full windows of 8,192."""
+
+@dataclass(frozen=True)
+class Budget:
+    """How many tokens memory has room for at once.
+
+    Attributes:
+        computed: Prompt tokens that go through the model in one pass.
+        cached: Tokens whose keys and values are kept while answers are written.
+    """
+
+    computed: int
+    cached: int
+
+    def halved(self) -> Budget:
+        """Half of it."""
+        return Budget(max(1, self.computed // 2), max(1, self.cached // 2))
+
+
+@dataclass(frozen=True)
+class Size:
+    """What one question takes.
+
+    Attributes:
+        pictures: What is equal for questions on the same pictures.
+        shared: Tokens of the prompt's beginning, through its last picture.
+        own: Tokens of the rest.
+        new: Most tokens of its answer whose keys and values are kept; 0 where the prompt alone decides it.
+    """
+
+    pictures: Hashable
+    shared: int
+    own: int
+    new: int
+
+    @property
+    def cached(self) -> int:
+        """Tokens whose keys and values are kept while its answer is written."""
+        return self.shared + self.own + self.new if self.new else 0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Questions that go through the model together: one adapter, one task, one token budget."""
+    """Questions that one adapter answers and that should go through the model together."""
 
     adapter: str
-    task: TaskType
     items: tuple[RoutedQuestion, ...]
 
 
-def plan(routed: Iterable[RoutedQuestion], batch_size: int) -> list[Batch]:
-    """Lays questions out so that each adapter is selected once and neighbors in a batch cost alike.
+def plan(routed: Iterable[RoutedQuestion], budget: Budget, estimate: Callable[[RoutedQuestion], Size]) -> list[Batch]:
+    """Lays questions out so that each adapter is selected once and questions on the same pictures stand together.
 
     Args:
         routed: The questions, in any order.
-        batch_size: Most questions per batch.
+        budget: What memory has room for.
+        estimate: What a question takes, as far as that is known before its images are.
 
     Returns:
-        Batches ordered by adapter and task; inside, by number of images and length of text, so that little is padded.
+        Batches by adapter; inside, by number of images and by what an answer takes, so that like go together.
     """
-    groups: dict[tuple[str, TaskType], list[RoutedQuestion]] = {}
-    for item in routed:
-        groups.setdefault((item.adapter, item.task), []).append(item)
-    order = [(adapter, task) for adapter in (NO_ADAPTER, *adapter_names()) for task in TASKS]
-    batches: list[Batch] = []
-    for adapter, task in sorted(groups, key=order.index):
-        items = sorted(groups[adapter, task], key=_cost)
-        batches += [Batch(adapter, task, tuple(part)) for part in _parts(items, batch_size)]
+    groups: dict[str, dict[tuple[object, ...], list[tuple[RoutedQuestion, Size]]]] = {}
+    for item in sorted(routed, key=lambda item: item.question.position):
+        pictures = item.question.pictures
+        groups.setdefault(item.adapter, {}).setdefault(pictures, []).append((item, estimate(item)))
+    batches = []
+    for adapter in sorted(groups, key=(NO_ADAPTER, *adapter_names()).index):
+        # Sorting keeps the order of equals: that of the questions.
+        kinds = sorted(groups[adapter].items(), key=lambda kind: (len(kind[0]), max(size.new for _, size in kind[1])))
+        ordered = [pair for _, pairs in kinds for pair in pairs]
+        parts = split([size for _, size in ordered], budget)
+        batches += [Batch(adapter, tuple(item for item, _ in ordered[part])) for part in parts]
     return batches
 
 
-def split_by_tokens(lengths: Sequence[int], most: int) -> list[slice]:
-    """Splits the rows of a batch so that no part has more tokens than allowed, its shorter rows padded to its longest.
+def split(sizes: Sequence[Size], budget: Budget) -> list[slice]:
+    """Splits questions, in their order, into parts that memory has room for.
 
     Args:
-        lengths: Tokens of each row: its prompt and the budget of its answer.
-        most: Most tokens of a part; a row that has more stands alone.
-
-    Returns:
-        The parts, in order.
+        sizes: What each takes; those on the same pictures stand together.
+        budget: What memory has room for; a question that takes more stands alone.
     """
-    parts, start = [], 0
-    for end in range(1, len(lengths) + 1):
-        if end == len(lengths) or (end + 1 - start) * max(lengths[start : end + 1]) > most:
-            parts.append(slice(start, end))
-            start = end
+    parts, start, computed, rows, longest = [], 0, 0, 0, 0
+    for place, size in enumerate(sizes):
+        shares = place > start and size.pictures == sizes[place - 1].pictures
+        more = size.own if shares else size.shared + size.own
+        # Every row of the cache has room for the longest.
+        full = (rows + bool(size.cached)) * max(longest, size.cached) > budget.cached
+        if place > start and (computed + more > budget.computed or full):
+            parts.append(slice(start, place))
+            start, computed, rows, longest = place, 0, 0, 0
+            more = size.shared + size.own
+        computed += more
+        rows += bool(size.cached)
+        longest = max(longest, size.cached)
+    if sizes:
+        parts.append(slice(start, len(sizes)))
     return parts
-
-
-def _cost(item: RoutedQuestion) -> tuple[int, int, int]:
-    question = item.question
-    return len(question.image_names), len(question.text), question.position
-
-
-def _parts(items: Sequence[RoutedQuestion], size: int) -> list[Sequence[RoutedQuestion]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]

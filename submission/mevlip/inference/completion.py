@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mevlip.answers.grammar import Grammar
-from mevlip.checkpoints.routes import Route
+from mevlip.checkpoints.routes import ImageSettings
+from mevlip.inference.batching import Budget
 from mevlip.inference.prompts import Prompt
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image as the model sees it.
+
+    Attributes:
+        key: A hash of its pixels, tile by tile; equal for equal pictures, whatever their files' names.
+        count: Number of its tiles.
+        tiles: Their pixels, (tiles, 3, height, width), not normalized; None where the model remembers the picture.
+    """
+
+    key: str
+    count: int
+    tiles: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt in tokens.
+
+    Attributes:
+        tokens: Token ids, the places of its pictures included.
+        shared: How many of them come before the question's own text: all through the last picture.
+    """
+
+    tokens: tuple[int, ...]
+    shared: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a model is asked.
+
+    Attributes:
+        prompt: The prompt, encoded.
+        pictures: Its pictures.
+        max_new_tokens: Token budget of the answer.
+        grammar: What may be said; None for anything.
+    """
+
+    prompt: Encoded
+    pictures: tuple[Picture, ...]
+    max_new_tokens: int
+    grammar: Grammar | None
 
 
 @dataclass(frozen=True)
@@ -31,26 +79,44 @@ class Completion:
     options: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass
+class Cost:
+    """What answering cost, independent of the machine; tests assert these numbers.
+
+    Attributes:
+        forwards: Passes through the language model; the first of each batch takes the prompts.
+        prompt_tokens: Prompt tokens that went through it; none is padding.
+        shared_prompts: Questions whose prompt's beginning had been taken for another one on the same pictures.
+        pictures_encoded: Pictures that went through the vision tower.
+        tiles_encoded: Tiles of these.
+        row_steps: Rows in all passes after the first: each makes one token of one answer.
+        generated_tokens: Tokens generated, end tokens included.
+        vocabulary_rows: Rows for which the logits of the whole vocabulary were computed.
+        synchronizations: How often the host waited for the device.
+    """
+
+    forwards: int = 0
+    prompt_tokens: int = 0
+    shared_prompts: int = 0
+    pictures_encoded: int = 0
+    tiles_encoded: int = 0
+    row_steps: int = 0
+    generated_tokens: int = 0
+    vocabulary_rows: int = 0
+    synchronizations: int = 0
+
+
 @dataclass(frozen=True)
 class Generation:
     """What one generate call returned and what it cost.
 
     Attributes:
-        completions: One for each row.
-        prefill_tokens: Prompt tokens, padding not counted.
-        image_encodes: Image tiles that went through the vision tower.
-        forwards: Passes through the language model; the first one is the prefill.
+        completions: One for each request.
+        cost: What they cost.
     """
 
     completions: tuple[Completion, ...]
-    prefill_tokens: int
-    image_encodes: int
-    forwards: int
-
-    @property
-    def generated_tokens(self) -> int:
-        """Tokens generated, end tokens included."""
-        return sum(completion.tokens for completion in self.completions)
+    cost: Cost
 
 
 class OutOfMemory(RuntimeError):
@@ -68,21 +134,41 @@ class Model(Protocol):
     def window(self) -> int:
         """Most tokens that a prompt and its answer should have together."""
 
-    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], route: Route) -> int:
-        """Number of tokens that a prompt takes, those of its images included."""
+    @property
+    def budget(self) -> Budget:
+        """How many tokens memory has room for."""
+
+    @property
+    def workers(self) -> int:
+        """In how many threads images should be prepared."""
+
+    def image_tokens(self, settings: ImageSettings) -> int:
+        """Most tokens of an image."""
+
+    def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
+        """Prepares an image, 8-bit RGB; called from several threads."""
+
+    def remembers(self, key: str) -> bool:
+        """Whether a picture has been through the vision tower, and what came out is at hand until it is forgotten."""
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Says which pictures will not be asked about any more, so that others may take their place."""
+
+    def encode(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
+        """Encodes a prompt.
+
+        Raises:
+            CheckpointError: It holds a token that the base does not know.
+        """
+
+    def decided_at_once(self, grammar: Grammar | None) -> bool:
+        """Whether the first token of an answer decides it."""
 
     def use(self, adapter: str) -> None:
         """Selects the adapter of the next generate calls, or the base model alone."""
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        images: Sequence[Sequence[Image.Image]],
-        route: Route,
-        max_new_tokens: int,
-        grammars: Sequence[Grammar | None],
-    ) -> Generation:
-        """Answers a batch of prompts, each within its grammar.
+    def generate(self, requests: Sequence[Request]) -> Generation:
+        """Answers prompts together, each within its grammar; those on the same pictures stand together.
 
         Raises:
             OutOfMemory: The batch does not fit into memory.

@@ -14,14 +14,14 @@ from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.core.errors import ModelFailure, describe
 from mevlip.inference.completion import Completion
 
-Mask = NDArray[np.bool_]
+Words = NDArray[np.uint32]
+_ALL = np.uint32(0xFFFFFFFF)
 
 _MOST_STATES = 32
 """Readings of an answer that are followed at once: labels such as `x`, `x, x`, `x, x, x` have ever more of them."""
@@ -32,11 +32,18 @@ _UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that 
 class Walk(Protocol):
     """A position inside a grammar."""
 
-    closed: bool
-    """Whether probabilities are meant among what is allowed."""
+    def choices(self) -> list[int] | None:
+        """The few tokens that may come next, ends included, in ascending order; None where they are not few.
 
-    def allowed(self) -> Mask:
-        """Which tokens may come next, ends included; (vocabulary,)."""
+        Where they are, probabilities are meant among them.
+        """
+
+    def fill(self, words: Words) -> None:
+        """Sets the bits of the tokens that may come next, ends included, where they are not few.
+
+        Args:
+            words: (ceil(vocabulary / 32),), all zero.
+        """
 
     def take(self, token: int) -> None:
         """Goes on by one allowed token."""
@@ -75,9 +82,19 @@ class Grammars:
         """How many grammars have been compiled so far."""
         return len(self._tries) + len(self._matchers)
 
-    def start(self, grammars: Sequence[Grammar | None]) -> Decoding:
-        """A decoding of one batch, one grammar per row; a row without one says what it likes."""
-        return Decoding([self._walk(grammar) if grammar else None for grammar in grammars], self._ends)
+    @property
+    def words(self) -> int:
+        """Number of 32-bit words that have a bit for each logit."""
+        return -(-self._size // 32)
+
+    def draft(self, grammar: Grammar | None, budget: int) -> Draft:
+        """An answer that is to be written within a grammar, or freely, of at most so many tokens."""
+        return Draft(self._walk(grammar), self._ends, budget)
+
+    def decided_at_once(self, grammar: Grammar | None) -> bool:
+        """Whether the first token of an answer decides it."""
+        walk = self._walk(grammar) if isinstance(grammar, OneOf) else None
+        return walk is not None and bool(walk.starts())
 
     def prove(self, grammar: Grammar) -> None:
         """Compiles a grammar and asks it for its first tokens.
@@ -87,11 +104,14 @@ class Grammars:
         """
         if walk := self._walk(grammar):
             try:
-                walk.allowed()
+                if walk.choices() is None:
+                    walk.fill(np.zeros(self.words, dtype=np.uint32))
             except RuntimeError as error:
                 raise _unfit(error) from error
 
-    def _walk(self, grammar: Grammar) -> Walk | None:
+    def _walk(self, grammar: Grammar | None) -> Walk | None:
+        if grammar is None:
+            return None
         if isinstance(grammar, Lark):
             if grammar not in self._matchers:
                 self._matchers[grammar] = self._compile(grammar)
@@ -99,7 +119,7 @@ class Grammars:
         if grammar not in self._tries:
             self._tries[grammar] = self._grow(grammar)
         tries = self._tries[grammar]
-        return _TrieWalk(tries, self._size, self._ends) if tries else None
+        return _TrieWalk(tries, self._ends) if tries else None
 
     def _compile(self, grammar: Lark) -> Any:
         from llguidance import LLMatcher
@@ -131,77 +151,83 @@ class Grammars:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-class Decoding:
-    """One batch on its way through its grammars, as a logits processor and a stopping criterion of `generate`.
+class Draft:
+    """One answer on its way through its grammar.
 
     Args:
-        walks: The walk of each row, or None where anything goes.
+        walk: Its position there, or None where anything goes.
         ends: Tokens that end an answer.
+        budget: Most tokens.
+
+    Attributes:
+        tokens: The tokens taken so far.
+        done: Whether it has all its tokens.
     """
 
-    def __init__(self, walks: Sequence[Walk | None], ends: Sequence[int]) -> None:
-        self._walks = walks
-        self._ends = frozenset(ends)
-        self._done = [False] * len(walks)
-        self._sureness: list[list[float]] = [[] for _ in walks]  # log-probability of each token taken
-        self._options: list[dict[str, float]] = [{} for _ in walks]
+    def __init__(self, walk: Walk | None, ends: Sequence[int], budget: int) -> None:
+        self._walk = walk
+        self._ends = ends
+        self._budget = budget
+        self._sureness: list[float] = []  # log-probability of each token taken
+        self._options: dict[str, float] = {}
+        self._closed = False
+        self.tokens: list[int] = []
+        self.done = False
 
-    def process(self, _tokens: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Forbids what the grammars forbid; scores are (rows, vocabulary) logits."""
-        held = self._hold(scores)
-        chosen = held.argmax(-1, keepdim=True)
-        among_all, among_allowed = (
-            one.float().log_softmax(-1).gather(-1, chosen).squeeze(-1).tolist() for one in (scores, held)
+    @property
+    def choices(self) -> list[int] | None:
+        """The few tokens that may come next; None where they are not few."""
+        return self._walk.choices() if self._walk is not None else None
+
+    def fill(self, words: Words) -> None:
+        """Sets the bits of the tokens that may come next; words are as `Walk.fill` has them."""
+        if self._walk is None:
+            words[:] = _ALL
+        else:
+            self._walk.fill(words)
+
+    def choose(self, choices: Sequence[int], logits: NDArray[np.float32]) -> None:
+        """Takes the likeliest of the few tokens that may come next, given their logits."""
+        self._closed = True
+        sure = logits - logits.max()
+        sure -= np.log(np.exp(sure).sum())
+        if self._walk is not None and not self.tokens:
+            places = dict(zip(choices, range(len(choices)), strict=True))
+            starts = {text: float(logits[places[token]]) for text, token in self._walk.starts().items()}
+            highest = max(starts.values(), default=0.0)
+            chances = {text: exp(logit - highest) for text, logit in starts.items()}
+            self._options = {text: chance / sum(chances.values()) for text, chance in chances.items()}
+        best = int(sure.argmax())
+        self.take(choices[best], float(sure[best]))
+
+    def take(self, token: int, sureness: float) -> None:
+        """Takes a token that was chosen, with its log-probability."""
+        self.tokens.append(token)
+        self._sureness.append(sureness)
+        if self._walk is not None:
+            self._walk.take(token)
+        decided = self._walk is not None and self._walk.text is not None
+        self.done = decided or token in self._ends or len(self.tokens) >= self._budget
+
+    def completion(self, decoded: str) -> Completion:
+        """What it came to, from its tokens as text; a text that its grammar decided is taken as spelled there."""
+        decided = self._walk.text if self._walk is not None else None
+        sureness = self._sureness
+        return Completion(
+            decoded if decided is None else decided,
+            len(sureness),
+            exp(sum(sureness) if self._closed else fmean(sureness)) if sureness else 0.0,
+            self._options,
         )
-        for row, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
-            if done:
-                continue
-            if walk is not None and not self._sureness[row]:
-                self._options[row] = _distribution(walk.starts(), held[row])
-            self._sureness[row].append((among_allowed if walk is not None and walk.closed else among_all)[row])
-        return held
 
-    def stop(self, tokens: torch.Tensor, _scores: Any) -> torch.Tensor:
-        """Takes the token just chosen in each row; returns which rows have said all there is to say, (rows,)."""
-        for row, token in enumerate(tokens[:, -1].tolist()):
-            if self._done[row]:
-                continue
-            walk = self._walks[row]
-            if walk is not None:
-                walk.take(token)
-            self._done[row] = token in self._ends or (walk is not None and walk.text is not None)
-        return torch.tensor(self._done, device=tokens.device)
 
-    def completions(self, decoded: Sequence[str]) -> tuple[Completion, ...]:
-        """What each row came to, from its tokens as text; a text that its grammar decided is taken as spelled there."""
-        return tuple(
-            Completion(
-                text if walk is None or walk.text is None else walk.text,
-                len(sureness),
-                exp(sum(sureness) if walk is not None and walk.closed else fmean(sureness)) if sureness else 0.0,
-                options,
-            )
-            for text, walk, sureness, options in zip(decoded, self._walks, self._sureness, self._options, strict=True)
-        )
-
-    def _hold(self, scores: torch.Tensor) -> torch.Tensor:
-        masks = np.ones(scores.shape, dtype=bool)
-        for row, (walk, done) in enumerate(zip(self._walks, self._done, strict=True)):
-            if walk is not None and not done:
-                masks[row] = walk.allowed()
-        return scores.masked_fill(torch.from_numpy(~masks).to(scores.device), -torch.inf)
+def _set(words: Words, tokens: Iterable[int]) -> None:
+    for token in tokens:
+        words[token // 32] |= np.uint32(1 << token % 32)
 
 
 def _unfit(error: Exception) -> ModelFailure:
     return ModelFailure(f"llguidance cannot compile a grammar ({describe(error)})", _UNFIT)
-
-
-def _distribution(starts: dict[str, int], held: torch.Tensor) -> dict[str, float]:
-    """The probability of each option from the logits of their first tokens."""
-    if not starts:
-        return {}
-    chances = held[list(starts.values())].float().softmax(-1).tolist()
-    return dict(zip(starts, chances, strict=True))
 
 
 class _Node:
@@ -247,11 +273,8 @@ class _State:
 class _TrieWalk:
     """A walk through options or labels. A separator may also begin a longer label, so there may be several states."""
 
-    closed = True
-
-    def __init__(self, tries: _Tries, size: int, ends: Sequence[int]) -> None:
+    def __init__(self, tries: _Tries, ends: Sequence[int]) -> None:
         self._tries = tries
-        self._size = size
         self._ends = ends
         self._states = [_State((), tries.first)]
         self._text: str | None = None
@@ -260,12 +283,12 @@ class _TrieWalk:
     def text(self) -> str | None:
         return self._text
 
-    def allowed(self) -> Mask:
-        mask = np.zeros(self._size, dtype=bool)
-        mask[list(self._next())] = True
-        if any(state.complete for state in self._states):
-            mask[list(self._ends)] = True
-        return mask
+    def choices(self) -> list[int]:
+        ends = self._ends if any(state.complete for state in self._states) else ()
+        return sorted({*self._next(), *ends})
+
+    def fill(self, words: Words) -> None:
+        _set(words, self.choices())
 
     def take(self, token: int) -> None:
         if token in self._ends:
@@ -309,7 +332,6 @@ class _TrieWalk:
 class _LarkWalk:
     """A walk through a context-free grammar."""
 
-    closed = False
     text = None
 
     def __init__(self, matcher: Any, size: int, tokens: int, ends: Sequence[int]) -> None:
@@ -318,21 +340,23 @@ class _LarkWalk:
         self._ends = ends
         self._bits = np.zeros((1, (tokens + 31) // 32), dtype=np.int32)
 
-    def allowed(self) -> Mask:
+    def choices(self) -> None:
+        return None
+
+    def fill(self, words: Words) -> None:
         from llguidance.numpy import fill_next_token_bitmask
 
-        if self._matcher.is_stopped():
-            mask = np.zeros(self._size, dtype=bool)
-            mask[list(self._ends)] = True
-            return mask
-        fill_next_token_bitmask(self._matcher, self._bits)
-        self._check()
-        mask = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._size].astype(bool)
-        if self._matcher.is_accepting():
-            mask[list(self._ends)] = True
-        if not mask.any():
+        ended = self._matcher.is_stopped()
+        if not ended:
+            fill_next_token_bitmask(self._matcher, self._bits)
+            self._check()
+            words[:] = self._bits[0, : len(words)].view(np.uint32)
+            if spare := 32 * len(words) - self._size:  # bits without a logit
+                words[-1] &= np.uint32(0xFFFFFFFF >> spare)
+            ended = self._matcher.is_accepting()
+        _set(words, self._ends if ended else ())
+        if not words.any():
             raise RuntimeError("llguidance: no token can come next")
-        return mask
 
     def take(self, token: int) -> None:
         if not self._matcher.is_stopped() and token not in self._ends:

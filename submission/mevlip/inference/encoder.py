@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.chat_template import Frame, read_frame
+from mevlip.inference.completion import Encoded, Picture
 from mevlip.inference.families import find_family
 from mevlip.inference.prompts import Prompt
 
@@ -34,6 +39,7 @@ class PromptEncoder:
         self.processor: Any = self.family.load_processor(folder)
         # Rows of a batch end together, so that the next token of each stands in the last column.
         self.tokenizer.padding_side = "left"
+        self._image_ids = frozenset(getattr(self.processor, "image_ids", ()))
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
@@ -42,7 +48,7 @@ class PromptEncoder:
         """The text tokenizer."""
         return self.processor.tokenizer
 
-    @property
+    @cached_property
     def reserved(self) -> frozenset[str]:
         """Strings that the tokenizer turns into special tokens, wherever they stand."""
         return reserved_tokens(self.tokenizer)
@@ -65,16 +71,36 @@ class PromptEncoder:
         text: str = self.processor.apply_chat_template(prompt.messages(), tokenize=False, add_generation_prompt=True)
         return text
 
-    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], settings: ImageSettings) -> int:
-        """Number of tokens of an encoded prompt, those of its images included; no pixel is looked at."""
-        text = len(self.tokenizer(self.render(prompt))["input_ids"])
-        options = self.family.image_options(settings)
-        return text + sum(self.family.image_tokens(self.processor, one.size, options) - 1 for one in images)
+    def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
+        """Prepares an image, 8-bit RGB, within the settings' pixel budget."""
+        tiles = self.family.tiles(self.processor, image, self.family.image_options(settings))
+        digest = blake2b(str(tiles.shape).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(tiles).data)
+        return Picture(digest.hexdigest(), len(tiles), tiles)
+
+    def image_tokens(self, settings: ImageSettings) -> int:
+        """Most tokens of an image."""
+        tiles = self.family.most_tiles(self.processor, self.family.image_options(settings))
+        return len(self._tokens_of(self.family.image_text(self.processor, tiles)))
+
+    def encode_prompt(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
+        """Encodes one prompt, in the tokens that `encode` would give."""
+        before, *rest = self.render(prompt).split(self.processor.image_token)
+        text = before + "".join(
+            self.family.image_text(self.processor, picture.count) + part
+            for picture, part in zip(pictures, rest, strict=True)
+        )
+        tokens = tuple(self._tokens_of(text))
+        last = max((place for place, token in enumerate(tokens) if token in self._image_ids), default=-1)
+        return Encoded(tokens, last + 1)
+
+    def _tokens_of(self, text: str) -> list[int]:
+        return list(self.tokenizer(text)["input_ids"])
 
     def encode(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], settings: ImageSettings
     ) -> Any:
-        """Encodes a batch.
+        """Encodes a batch as the processor does; training sees the same.
 
         Args:
             prompts: One prompt per row.

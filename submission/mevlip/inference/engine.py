@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Self
 
 from mevlip.answers import ParsedAnswer, QuestionSpec, Stage
-from mevlip.checkpoints.routes import ImageSettings, Route
+from mevlip.answers.grammar import Grammar
+from mevlip.checkpoints.routes import Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
-from mevlip.flare.images import QuestionImages
 from mevlip.flare.questions import Question
-from mevlip.inference.batching import BATCH_TOKENS, Batch, split_by_tokens
-from mevlip.inference.completion import Completion, Model, OutOfMemory
-from mevlip.inference.prompts import Prompt, build_prompt, cut_middle
+from mevlip.inference.batching import Batch, Budget, Size, plan, split
+from mevlip.inference.completion import Completion, Cost, Encoded, Model, OutOfMemory, Request
+from mevlip.inference.pictures import Gallery, ImageLoader, Shown
+from mevlip.inference.prompts import build_prompt, cut_middle
 from mevlip.reading import fallback_answer, grammar_of, read_answer
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TaskType
 
-ImageLoader = Callable[[Question, ImageSettings], QuestionImages]
-"""Loads the images of a question as its route shows them; see `mevlip.flare.images.load_in_turn`."""
-
 
 @dataclass
-class Counters:
-    """What a run cost, independent of the machine; tests assert these numbers."""
+class Counters(Cost):
+    """What a run cost.
+
+    Attributes:
+        questions: Questions that were laid out in batches.
+        router_forwards: Passes through the router.
+        adapter_switches: How often an adapter was selected.
+        batches: Batches as planned.
+        pictures_decoded: Images that were read.
+        budget_halvings: How often memory ran out.
+    """
 
     questions: int = 0
     router_forwards: int = 0
     adapter_switches: int = 0
     batches: int = 0
-    forwards: int = 0
-    prefill_tokens: int = 0
-    image_encodes: int = 0
-    generated_tokens: int = 0
+    pictures_decoded: int = 0
+    budget_halvings: int = 0
+
+    def add(self, cost: Cost) -> None:
+        """Adds what a generate call cost."""
+        for name, number in asdict(cost).items():
+            setattr(self, name, getattr(self, name) + number)
 
 
 @dataclass(frozen=True)
@@ -101,17 +112,22 @@ class _Row:
 
     Attributes:
         item: The question and who answers it.
-        loaded: Its images.
-        prompt: Its prompt, which fits the model's window.
-        tokens: Tokens of its prompt and the budget of its answer.
+        shown: Its pictures.
+        spec: What it allows as an answer.
+        request: What the model is asked; its prompt fits the model's window.
+        size: What that takes.
     """
 
     item: RoutedQuestion
-    loaded: QuestionImages
-    prompt: Prompt
-    tokens: int
+    shown: Shown
+    spec: QuestionSpec
+    request: Request
+    size: Size
 
 
+_FRAME_TOKENS = 16
+_CHARACTERS_PER_TOKEN = 3
+"""Of a question's text, for planning: rather too few, so that what is planned together also fits."""
 _LEAST_TEXT = 1024
 """Tokens of a prompt that are not taken from its text, however many its images take."""
 _PROBE = "Which is it? A: This, B: That"
@@ -133,15 +149,19 @@ class _Failure:
 
 
 class Engine:
-    """Runs batches through a model.
+    """Answers batches of routed questions with a model. Use it as a context manager, which ends its threads.
 
     Args:
         model: The model.
         routes: The route of each adapter.
         load: Loads the images of a question, each within its route's pixel budget.
+        routed: All questions that will be asked, in any order.
         counters: Where costs are added up.
         constrain: Whether the model may only say what the question allows.
-        batch_tokens: Most tokens of the questions that go through the model together.
+        batch_tokens: Most prompt tokens of one pass through the model; None for what memory has room for.
+
+    Attributes:
+        batches: The questions as they should be answered: in this order, together.
     """
 
     def __init__(
@@ -149,119 +169,162 @@ class Engine:
         model: Model,
         routes: Mapping[str, Route],
         load: ImageLoader,
+        routed: Sequence[RoutedQuestion],
         counters: Counters | None = None,
         constrain: bool = True,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
     ) -> None:
         self._model = model
         self._constrain = constrain
-        self._batch_tokens = batch_tokens
+        self._budget = model.budget
+        if batch_tokens is not None:
+            self._budget = Budget(min(batch_tokens, self._budget.computed), self._budget.cached)
         self._selected: str | None = None
         self._routes = routes
-        self._load = load
+        self._gallery = Gallery(load, model, (item.question for item in routed))
         self.counters = counters or Counters()
+        self.batches = plan(routed, self._budget, self._estimate)
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Answer, ...]]:
-        """Yields the answers of each batch as soon as it is done; every question of every batch gets one."""
-        for batch in batches:
-            yield self.answer(batch)
+    def __enter__(self) -> Self:
+        return self
 
-    def answer(self, batch: Batch) -> tuple[Answer, ...]:
+    def __exit__(self, *error: object) -> None:
+        self._gallery.close()
+
+    def run(self) -> Iterator[tuple[Answer, ...]]:
+        """Yields the answers of each batch as soon as it is done; every question gets one."""
+        for batch, following in zip(self.batches, [*self.batches[1:], None], strict=True):
+            yield self.answer(batch, following)
+
+    def answer(self, batch: Batch, following: Batch | None = None) -> tuple[Answer, ...]:
         """Answers the questions of one batch; each gets an answer.
+
+        Args:
+            batch: The questions.
+            following: The batch that comes next, as far as is known; its images are prepared meanwhile.
 
         Raises:
             MevlipError: No question is to blame.
         """
+        for coming in (batch, following):
+            if coming is not None:
+                self._gallery.prepare(_questions(coming), self._routes[coming.adapter].images)
         if batch.adapter != self._selected:
             self._model.use(batch.adapter)
             self.counters.adapter_switches += 1
             self._selected = batch.adapter
         self.counters.batches += 1
         self.counters.questions += len(batch.items)
-        return tuple(self._run_batch(batch))
+        answers = tuple(self._run_batch(batch))
+        self._gallery.forget(_questions(batch), self._routes[batch.adapter].images)
+        self.counters.pictures_decoded = self._gallery.decoded
+        return answers
+
+    def _estimate(self, item: RoutedQuestion) -> Size:
+        """What a question takes, before its images are known; of tiles, as many as there may be."""
+        route = self._routes[item.adapter]
+        count = min(len(item.question.pictures), route.images.max_count)
+        shared = count * self._model.image_tokens(route.images)
+        own = _FRAME_TOKENS + (len(item.question.text) + len(route.prompt.template)) // _CHARACTERS_PER_TOKEN
+        spec = QuestionSpec(item.question.text, None, route.box_space, route.value_range)
+        return Size(item.question.pictures, shared, own, self._new_tokens(item, route, self._grammar(item, spec)))
+
+    def _grammar(self, item: RoutedQuestion, spec: QuestionSpec) -> Grammar | None:
+        return grammar_of(item.task, spec) if self._constrain else None
+
+    def _new_tokens(self, item: RoutedQuestion, route: Route, grammar: Grammar | None) -> int:
+        return 0 if self._model.decided_at_once(grammar) else route.max_new_tokens[item.task]
 
     def _run_batch(self, batch: Batch) -> Iterator[Answer]:
         route = self._routes[batch.adapter]
-        rows = [(item, self._load(item.question, route.images)) for item in batch.items]
         ready = []
-        for item, loaded in rows:
-            if not item.question.text:
-                yield _failure(item, loaded, route, "the record has no Question text", asked=False)
-            elif loaded.named and not loaded.images:
-                yield _failure(item, loaded, route, "no image could be used", asked=False)
+        for item in batch.items:
+            shown = self._gallery.show(item.question, route.images)
+            if shown.fault:
+                self._prove_innocence(item, route, shown.fault)
+                yield _failure(item, shown, route, f"the model failed ({shown.fault})")
+            elif not item.question.text:
+                yield _failure(item, shown, route, "the record has no Question text", asked=False)
+            elif shown.named and not shown.pictures:
+                yield _failure(item, shown, route, "no image could be used", asked=False)
             else:
-                ready.append(self._prepare(item, loaded, route))
-        for part in split_by_tokens([row.tokens for row in ready], self._batch_tokens):
-            yield from self._answer(ready[part], batch.task, route)
+                ready.append(self._prepare(item, shown, route))
+        yield from self._ask(ready, route)
 
-    def _prepare(self, item: RoutedQuestion, loaded: QuestionImages, route: Route) -> _Row:
-        """Builds a question's prompt; a text that does not fit the model's window is cut in its middle."""
+    def _prepare(self, item: RoutedQuestion, shown: Shown, route: Route) -> _Row:
+        """Encodes a question's prompt; a text that does not fit the model's window is cut in its middle."""
         text, budget = item.question.text, route.max_new_tokens[item.task]
 
-        def prompt(question: str) -> Prompt:
-            return build_prompt(question, len(loaded.images), route.prompt, self._model.reserved)
+        def encode(question: str) -> Encoded:
+            prompt = build_prompt(question, len(shown.pictures), route.prompt, self._model.reserved)
+            return self._model.encode(prompt, shown.pictures)
 
-        def count(question: str) -> int:
-            return self._model.count_tokens(prompt(question), loaded.images, route)
-
-        if count(text) > self._model.window - budget:
-            room = max(self._model.window - budget, count("") + _LEAST_TEXT)
-            kept = cut_middle(text, QuestionSpec(text).options_start, lambda part: count(part) <= room)
+        encoded = encode(text)
+        if len(encoded.tokens) > self._model.window - budget:
+            room = max(self._model.window - budget, len(encode("").tokens) + _LEAST_TEXT)
+            kept = cut_middle(text, QuestionSpec(text).options_start, lambda part: len(encode(part).tokens) <= room)
             if kept != text:
                 problem = (
                     f"the question's text is too long for the model: {len(kept)} of {len(text)} characters are shown"
                 )
-                loaded, text = replace(loaded, problems=(*loaded.problems, problem)), kept
-        return _Row(item, loaded, prompt(text), count(text) + budget)
+                shown, encoded = replace(shown, problems=(*shown.problems, problem)), encode(kept)
+        spec = _spec(item, shown, route)
+        grammar = self._grammar(item, spec)
+        own = len(encoded.tokens) - encoded.shared
+        size = Size(shown.key or item, encoded.shared, own, self._new_tokens(item, route, grammar))
+        return _Row(item, shown, spec, Request(encoded, shown.pictures, budget, grammar), size)
 
-    def _answer(self, rows: Sequence[_Row], task: TaskType, route: Route) -> Iterator[Answer]:
-        """Asks the model; a batch that breaks is halved until the question that breaks it stands alone.
+    def _ask(self, rows: Sequence[_Row], route: Route) -> Iterator[Answer]:
+        """Asks the model, as many questions at a time as memory has room for.
+
+        A part that breaks is halved until the question that breaks it stands alone. Where memory runs out, the budget
+        is halved with it, and stays so.
 
         Raises:
             MevlipError: No question is to blame.
         """
-        if not rows:
-            return
-        specs = [_spec(row.item, row.loaded, route) for row in rows]
-        grammars = [grammar_of(task, spec) if self._constrain else None for spec in specs]
-        failure: _Failure | None = None
-        try:
-            made = self._model.generate(
-                [row.prompt for row in rows],
-                [row.loaded.images for row in rows],
-                route,
-                route.max_new_tokens[task],
-                grammars,
-            )
-        except MevlipError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever one question does, the others are answered
-            failure = _Failure.of(error)
-        if failure is not None:
+        waiting = self._parts(rows)
+        while waiting:
+            part = waiting.pop(0)
+            failure: _Failure | None = None
+            try:
+                made = self._model.generate([row.request for row in part])
+            except MevlipError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one question does, the others are answered
+                failure = _Failure.of(error)
+            if failure is None:
+                self.counters.add(made.cost)
+                for row, completion in zip(part, made.completions, strict=True):
+                    parsed = read_answer(row.item.task, completion.text, row.spec)
+                    yield _answer(row.item, row.shown, parsed, completion)
+                continue
             # Only here has the error let go of the tensors that its traceback kept alive.
             self._model.release_memory()
-            yield from self._answer_in_halves(rows, task, route, failure)
-            return
-        self.counters.forwards += made.forwards
-        self.counters.prefill_tokens += made.prefill_tokens
-        self.counters.image_encodes += made.image_encodes
-        self.counters.generated_tokens += made.generated_tokens
-        for row, spec, completion in zip(rows, specs, made.completions, strict=True):
-            yield _answer(row.item, row.loaded, read_answer(task, completion.text, spec), completion)
+            if len(part) == 1:
+                [row] = part
+                if not failure.out_of_memory:
+                    self._prove_innocence(row.item, route, failure.cause)
+                yield _failure(row.item, row.shown, route, f"the model failed ({failure.cause})")
+            elif failure.out_of_memory:
+                waiting = self._smaller_parts(part, [row for later in waiting for row in later])
+            else:
+                middle = len(part) // 2
+                waiting[:0] = [part[:middle], part[middle:]]
 
-    def _answer_in_halves(
-        self, rows: Sequence[_Row], task: TaskType, route: Route, failure: _Failure
-    ) -> Iterator[Answer]:
-        if len(rows) == 1:
-            if not failure.out_of_memory:
-                self._prove_innocence(task, route, failure)
-            yield _failure(rows[0].item, rows[0].loaded, route, f"the model failed ({failure.cause})")
-            return
-        middle = len(rows) // 2
-        yield from self._answer(rows[:middle], task, route)
-        yield from self._answer(rows[middle:], task, route)
+    def _parts(self, rows: Sequence[_Row]) -> list[Sequence[_Row]]:
+        return [rows[part] for part in split([row.size for row in rows], self._budget)]
 
-    def _prove_innocence(self, task: TaskType, route: Route, failure: _Failure) -> None:
+    def _smaller_parts(self, part: Sequence[_Row], later: Sequence[_Row]) -> list[Sequence[_Row]]:
+        """Halves the budget until a part that did not fit falls into several."""
+        while True:
+            self._budget = self._budget.halved()
+            self.counters.budget_halvings += 1
+            parts = self._parts(part)
+            if len(parts) > 1:
+                return [*parts, *self._parts(later)]
+
+    def _prove_innocence(self, item: RoutedQuestion, route: Route, cause: str) -> None:
         """Asks something harmless in a question's place, to learn whether the question or the program is to blame.
 
         Raises:
@@ -269,21 +332,25 @@ class Engine:
         """
         from PIL import Image
 
-        picture = Image.new("RGB", (64, 64), (128, 128, 128))
+        image = Image.new("RGB", (64, 64), (128, 128, 128))
         prompt = build_prompt(_PROBE, 1, route.prompt, self._model.reserved)
-        spec = QuestionSpec(_PROBE, picture.size, route.box_space, route.value_range)
-        grammar = grammar_of(task, spec) if self._constrain else None
-        budget = min(route.max_new_tokens[task], _PROBE_TOKENS)
+        grammar = self._grammar(item, QuestionSpec(_PROBE, image.size, route.box_space, route.value_range))
         try:
-            self._model.generate([prompt], [[picture]], route, budget, [grammar])
+            picture = self._model.picture(image, route.images)
+            budget = min(route.max_new_tokens[item.task], _PROBE_TOKENS)
+            self._model.generate([Request(self._model.encode(prompt, [picture]), (picture,), budget, grammar)])
         except OutOfMemory:
             return
         except MevlipError:
             raise
         except Exception as error:
             raise ModelFailure(
-                f"The model cannot answer any question of adapter {route.adapter!r} ({failure.cause})", _RESUME
+                f"The model cannot answer any question of adapter {route.adapter!r} ({cause})", _RESUME
             ) from error
+
+
+def _questions(batch: Batch) -> list[Question]:
+    return [item.question for item in batch.items]
 
 
 def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
@@ -295,22 +362,22 @@ def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
         asked: Whether the model was asked, in an earlier run.
     """
     parsed = fallback_answer(item.task, QuestionSpec(item.question.text), cause)
-    return _answer(item, QuestionImages((), (), 0, ()), parsed, asked=asked, failed=True)
+    return _answer(item, Shown(), parsed, asked=asked, failed=True)
 
 
-def _spec(item: RoutedQuestion, loaded: QuestionImages, route: Route) -> QuestionSpec:
-    size = loaded.sizes[0] if loaded.sizes else None
+def _spec(item: RoutedQuestion, shown: Shown, route: Route) -> QuestionSpec:
+    size = shown.sizes[0] if shown.sizes else None
     return QuestionSpec(item.question.text, size, route.box_space, route.value_range)
 
 
-def _failure(item: RoutedQuestion, loaded: QuestionImages, route: Route, cause: str, *, asked: bool = True) -> Answer:
-    parsed = fallback_answer(item.task, _spec(item, loaded, route), cause)
-    return _answer(item, loaded, parsed, asked=asked, failed=True)
+def _failure(item: RoutedQuestion, shown: Shown, route: Route, cause: str, *, asked: bool = True) -> Answer:
+    parsed = fallback_answer(item.task, _spec(item, shown, route), cause)
+    return _answer(item, shown, parsed, asked=asked, failed=True)
 
 
 def _answer(
     item: RoutedQuestion,
-    loaded: QuestionImages,
+    shown: Shown,
     parsed: ParsedAnswer,
     completion: Completion | None = None,
     *,
@@ -324,7 +391,7 @@ def _answer(
         item.confidence,
         parsed,
         completion,
-        loaded.problems,
+        shown.problems,
         failed,
         asked,
         item.corrected_from,

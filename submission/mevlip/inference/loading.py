@@ -13,6 +13,7 @@ from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
 from mevlip.checkpoints.routes import Quantization
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
+from mevlip.inference.lora import check_targets
 
 REFETCH = "Fetch the base model again."
 RETRAIN = "Train or fetch this adapter again; prediction with a base that ignores it would be silently wrong."
@@ -121,6 +122,7 @@ def load_adapters(model: Any, checkpoint: Checkpoint) -> Any:
             else:
                 wrapped.load_adapter(folder, adapter_name=name, autocast_adapter_dtype=False)
         _check_weights(wrapped, name, folder)
+        check_targets(wrapped, name)
     assert wrapped is not None, "a checkpoint has eight routes"  # noqa: S101 - by open_checkpoint
     for parameter_name, parameter in wrapped.named_parameters():
         if "lora_" in parameter_name:

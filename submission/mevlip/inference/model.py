@@ -5,6 +5,7 @@ Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,15 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.checkpoints.probes import QUESTION, Probe, distance
-from mevlip.checkpoints.routes import Route
+from mevlip.checkpoints.routes import ImageSettings, Route
 from mevlip.core import memory
-from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
-from mevlip.inference.completion import Generation, OutOfMemory
+from mevlip.core.errors import CheckpointError, MevlipError, ModelFailure
+from mevlip.inference.batching import Budget
+from mevlip.inference.completion import Encoded, Generation, OutOfMemory, Picture, Request
 from mevlip.inference.decoding import Grammars
+from mevlip.inference.device import limit_memory, release_memory
 from mevlip.inference.encoder import PromptEncoder
+from mevlip.inference.generation import Generator
 from mevlip.inference.loading import (
     REFETCH,
     RETRAIN,
@@ -31,31 +35,20 @@ from mevlip.inference.loading import (
     naming_failures,
     no_room,
 )
+from mevlip.inference.memory import budget, cached_bytes, computed_bytes
 from mevlip.inference.prompts import Prompt, build_prompt
+from mevlip.inference.reference import Reference
+from mevlip.inference.vision import Features
 from mevlip.reading import grammar_of
 from mevlip.tasks import NO_ADAPTER
 
 if TYPE_CHECKING:
     from PIL import Image
 
+_WORKERS = 8
+"""Most threads that prepare images."""
 _TOP, _FIXED = 16, 16
 """How many logits a known answer has: of the likeliest tokens, and of some evenly spaced in the vocabulary."""
-
-
-def choose_device(choice: str) -> torch.device:
-    """Turns `auto|cuda|cpu` into a device.
-
-    Raises:
-        EnvironmentProblem: CUDA was asked for and is not usable; there is no silent fall-back to the processor.
-    """
-    if choice == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem(
-            "--device cuda was asked for, but torch finds no usable GPU",
-            "Run the container with --gpus, check the driver with `mevlip doctor`, or choose --device cpu.",
-        )
-    if choice == "auto":
-        choice = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device("cuda", 0) if choice == "cuda" else torch.device("cpu")
 
 
 class VisionLanguageModel:
@@ -67,16 +60,42 @@ class VisionLanguageModel:
         grammars: Grammars compiled for its tokenizer.
     """
 
-    grammars: Grammars
-
-    def __init__(self, model: Any, encoder: PromptEncoder, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: Any,
+        encoder: PromptEncoder,
+        device: torch.device,
+        max_memory: int | None = None,
+        reference: bool = False,
+    ) -> None:
         self._model = model
         self.encoder = encoder
         self.device = device
+        base = model.get_base_model()
+        self._ends = self._pin_decoding(base.generation_config.eos_token_id)
+        self.grammars = Grammars(encoder.tokenizer, base.get_output_embeddings().weight.shape[0], self._ends)
+        self._features = Features(base, encoder.family, encoder.processor, device)
+        room = limit_memory(base, device, max_memory)
+        self._generator: Generator | Reference
+        tools = (encoder.tokenizer, self.grammars, self._features, device)
+        if reference:
+            self._generator = Reference(model, *tools)
+            self._budget = Budget(1, 1)
+        else:
+            self._generator = Generator(model, *tools)
+            self._budget = budget(room, model.config.get_text_config(), model.dtype.itemsize)
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, device: torch.device) -> VisionLanguageModel:
+    def load(
+        cls, checkpoint: Checkpoint, device: torch.device, max_memory: int | None = None, reference: bool = False
+    ) -> VisionLanguageModel:
         """Loads base and adapters from a checkpoint folder and proves that each adapter and each grammar takes effect.
+
+        Args:
+            checkpoint: The checkpoint.
+            device: Where to.
+            max_memory: Most bytes to take there; None for `GPU_MEMORY` of a GPU, or for what is free without one.
+            reference: Whether to answer each question alone, through transformers' and peft's own code.
 
         Raises:
             CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero, not finite or changes
@@ -86,12 +105,10 @@ class VisionLanguageModel:
                 the base's tokenizer.
         """
         model = load_base(checkpoint.base, checkpoint.quantization, device)
-        eos = model.generation_config.eos_token_id
         with naming_failures(f"The tokenizer or image processor in {checkpoint.base}", REFETCH):
             encoder = PromptEncoder(model.config.model_type, checkpoint.base)
         model = load_adapters(model, checkpoint)
-        loaded = cls(model, encoder, device)
-        loaded._pin_decoding(eos)
+        loaded = cls(model, encoder, device, max_memory, reference)
         with _first_forward():
             loaded._prove_adapters(checkpoint.routes, checkpoint.probes)
         loaded._prove_routes(checkpoint.routes.values())
@@ -130,72 +147,80 @@ class VisionLanguageModel:
         positions = self._model.config.get_text_config().max_position_embeddings
         return int(min(positions, self.encoder.tokenizer.model_max_length))
 
-    def count_tokens(self, prompt: Prompt, images: Sequence[Image.Image], route: Route) -> int:
-        """Number of tokens that a prompt takes, those of its images included."""
-        return self.encoder.count_tokens(prompt, images, route.images)
+    @property
+    def budget(self) -> Budget:
+        """How many tokens memory has room for; one question at a time for reference."""
+        return self._budget
+
+    @property
+    def workers(self) -> int:
+        """In how many threads images should be prepared; without a GPU the processor has other work."""
+        return min(_WORKERS, max(1, (os.process_cpu_count() or 2) - 1)) if self.device.type == "cuda" else 1
+
+    def image_tokens(self, settings: ImageSettings) -> int:
+        """Most tokens of an image."""
+        return self.encoder.image_tokens(settings)
+
+    def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
+        """Prepares an image, 8-bit RGB."""
+        return self.encoder.picture(image, settings)
+
+    def remembers(self, key: str) -> bool:
+        """Whether a picture has been through the vision tower, and what came out is at hand until it is forgotten."""
+        return self._features.remembers(key)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Says which pictures will not be asked about any more."""
+        self._features.forget(keys)
+
+    def encode(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
+        """Encodes a prompt, and refuses a token that has no embedding: on a GPU it would break the device for good.
+
+        Raises:
+            CheckpointError: It holds a token that the base does not know.
+        """
+        encoded = self.encoder.encode_prompt(prompt, pictures)
+        if unknown := self._unknown_token(encoded):
+            raise unknown
+        return encoded
+
+    def _unknown_token(self, encoded: Encoded, owner: str = "") -> CheckpointError | None:
+        known = self._model.get_input_embeddings().weight.shape[0]
+        highest = max(encoded.tokens)
+        if highest < known:
+            return None
+        token = self.encoder.tokenizer.convert_ids_to_tokens(highest)
+        return CheckpointError(
+            f"{owner}a prompt holds the token {token!r} ({highest}), the base model knows {known} tokens",
+            "Take it out of the route's prompt, or use the tokenizer that belongs to the base.",
+        )
+
+    def decided_at_once(self, grammar: Grammar | None) -> bool:
+        """Whether the first token of an answer decides it."""
+        return self.grammars.decided_at_once(grammar)
 
     def use(self, adapter: str) -> None:
         """Selects the adapter of the next generate calls, or the base model alone."""
-        if adapter == NO_ADAPTER:
-            self._model.base_model.disable_adapter_layers()
-        else:
-            self._model.base_model.enable_adapter_layers()
-            self._model.set_adapter(adapter)
+        self._generator.use(None if adapter == NO_ADAPTER else adapter)
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        images: Sequence[Sequence[Image.Image]],
-        route: Route,
-        max_new_tokens: int,
-        grammars: Sequence[Grammar | None],
-    ) -> Generation:
-        """Answers a batch of prompts greedily with the selected adapter.
-
-        Args:
-            prompts: One prompt per row.
-            images: The images of each row, 8-bit RGB.
-            route: The selected adapter's route.
-            max_new_tokens: Token budget of each row.
-            grammars: What each row may say; None for anything.
+    def generate(self, requests: Sequence[Request]) -> Generation:
+        """Answers prompts greedily with the selected adapter.
 
         Raises:
-            OutOfMemory: The batch does not fit into memory.
-            CheckpointError: A prompt holds a token that the base does not know.
+            OutOfMemory: They do not fit into memory.
         """
         with _memory_that_runs_out(), torch.inference_mode():
-            inputs = self._encode(prompts, images, route).to(self.device)
-            rows, length = inputs["input_ids"].shape
-            self._check_room(rows, length + max_new_tokens)
-            decoding = self.grammars.start(grammars)
-            whole = self._model.generate(
-                **inputs,
-                max_new_tokens=max_new_tokens,
-                logits_to_keep=1,
-                logits_processor=[decoding.process],
-                stopping_criteria=[decoding.stop],
-            )
-        new = whole[:, length:]
-        decoded = self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return Generation(
-            completions=decoding.completions(decoded),
-            prefill_tokens=int(inputs["attention_mask"].sum()),
-            image_encodes=len(inputs["pixel_values"]) if "pixel_values" in inputs else 0,
-            forwards=new.shape[1],
-        )
+            self._check_room(requests)
+            return self._generator.generate(requests)
 
-    def _check_room(self, rows: int, length: int) -> None:
+    def _check_room(self, requests: Sequence[Request]) -> None:
         """Raises OutOfMemory where a batch would not fit into main memory: there the kernel ends the whole program."""
         if self.device.type != "cpu":
             return
-        config = self._model.config.get_text_config()
-        heads = config.num_key_value_heads * getattr(
-            config, "head_dim", config.hidden_size // config.num_attention_heads
-        )
-        cached = 2 * config.num_hidden_layers * heads  # keys and values
-        working = 4 * config.hidden_size + 3 * config.intermediate_size  # one layer's states
-        mask = length  # a byte for each pair of tokens
-        needed = rows * length * (torch.bfloat16.itemsize * (cached + working) + mask)
+        config, item = self._model.config.get_text_config(), self._model.dtype.itemsize
+        lengths = [len(request.prompt.tokens) for request in requests]
+        cached = [length + one.max_new_tokens for length, one in zip(lengths, requests, strict=True)]
+        needed = sum(lengths) * computed_bytes(config, item) + sum(cached) * cached_bytes(config, item)
         free = memory.available()
         if needed > free:
             raise OutOfMemory(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")
@@ -204,35 +229,12 @@ class VisionLanguageModel:
         """Returns cached GPU memory, after a batch that broke.
 
         Raises:
-            ModelFailure: The GPU no longer answers; after a device-side assert, for example, nothing works any more.
+            ModelFailure: The GPU no longer answers.
         """
-        if self.device.type != "cuda":
-            return
-        try:
-            torch.cuda.synchronize()
-            torch.cuda.empty_cache()
-        except RuntimeError as error:
-            raise ModelFailure(
-                f"The GPU stopped working ({str(error).splitlines()[0]})",
-                "Finished answers are kept: run the same command again, on another GPU if it comes back.",
-            ) from error
+        release_memory(self.device)
 
-    def _encode(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], route: Route) -> Any:
-        """Encodes a batch, and refuses a token that has no embedding: on a GPU it would break the device for good."""
-        inputs = self.encoder.encode(prompts, images, route.images)
-        known = self._model.get_input_embeddings().weight.shape[0]
-        highest = int(inputs["input_ids"].max())
-        if highest >= known:
-            token = self.encoder.tokenizer.convert_ids_to_tokens(highest)
-            raise CheckpointError(
-                f"adapter {route.adapter!r}: a prompt holds the token {token!r} ({highest}), "
-                f"the base model knows {known} tokens",
-                "Take it out of the route's prompt, or use the tokenizer that belongs to the base.",
-            )
-        return inputs
-
-    def _pin_decoding(self, eos: int | list[int] | None) -> None:
-        """Fixes greedy decoding, whatever the base's generation_config.json asks for; only its end tokens are kept."""
+    def _pin_decoding(self, eos: int | list[int] | None) -> list[int]:
+        """Fixes greedy decoding, whatever the base's generation_config.json asks for; returns its end tokens."""
         from transformers import GenerationConfig
 
         tokenizer = self.encoder.tokenizer
@@ -242,11 +244,7 @@ class VisionLanguageModel:
         )
         self._model.generation_config = pinned
         self._model.get_base_model().generation_config = pinned
-        head = self._model.get_base_model().get_output_embeddings()
-        # The last position of each row, cut from a batch of prompts, has strides for which torch multiplies row by row
-        # instead of once: at 151,674 logits and eight rows that takes a hundred times as long on a CPU.
-        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
-        self.grammars = Grammars(tokenizer, head.weight.shape[0], pinned.eos_token_id)
+        return sorted(ends)
 
     def _prove_adapters(self, routes: Mapping[str, Route], probes: Mapping[str, Probe]) -> None:
         """Raises CheckpointError for an adapter that does not answer as recorded, or whose logits equal the base's.
@@ -275,21 +273,23 @@ class VisionLanguageModel:
         Raises:
             CheckpointError: A logit is not finite.
         """
-        inputs = self._encode([build_prompt(question, 0, route.prompt, self.reserved)], [[]], route)
+        prompt = self.encode(build_prompt(question, 0, route.prompt, self.reserved), [])
         self.use(adapter)
         with torch.inference_mode():
-            logits = self._model(**inputs.to(self.device), logits_to_keep=1).logits[0, -1].float().cpu()
+            logits = self._generator.first_logits(prompt)
         if not logits.isfinite().all():
             if adapter == NO_ADAPTER:
                 raise CheckpointError("The base model's logits are not finite", REFETCH)
             self._first_logits(NO_ADAPTER, route, question)  # is the base to blame?
             raise CheckpointError(f"adapter {adapter!r}: its logits are not finite", RETRAIN)
-        return tuple(inputs["input_ids"][0].tolist()), logits
+        return prompt.tokens, logits
 
     def _prove_routes(self, routes: Iterable[Route]) -> None:
         """Raises where a prompt, of any number of images, or a task's grammar does not fit template and tokenizer."""
         for route in routes:
-            self._encode([build_prompt("?", 0, route.prompt, self.reserved)], [[]], route)
+            encoded = self.encoder.encode_prompt(build_prompt("?", 0, route.prompt, self.reserved), [])
+            if unknown := self._unknown_token(encoded, f"adapter {route.adapter!r}: "):
+                raise unknown
             for count in range(route.images.max_count + 1):
                 self.encoder.render(build_prompt("?", count, route.prompt, self.reserved))
             for task in route.max_new_tokens:

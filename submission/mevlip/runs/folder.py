@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import PREDICTIONS_NAME, InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
-from mevlip.inference.batching import plan
-from mevlip.inference.engine import Answer, Counters, ImageLoader, give_up
+from mevlip.inference.batching import Batch
+from mevlip.inference.engine import Answer, Counters, give_up
+from mevlip.inference.pictures import ImageLoader
 from mevlip.predictor import Predictor
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.runs.explanations import explain, write_explanations
@@ -114,14 +116,18 @@ def run_folder(
             _log_corrections(routed)
         new, once, often = _by_deaths(routed, [journal.deaths.get(keys[item.question.position], 0) for item in routed])
         answers |= {item.question.position: give_up(item, _DEADLY, asked=True) for item in often}
-        batches = [*plan(new, settings.batch_size), *plan(once, 1)]
-        if batches and limit.left > 0:
+        if (new or once) and limit.left > 0:
             with clock("load"):
-                engine = predictor.engine(settings, _loader(store, perturbation), counters)
-            with clock("answer"), Progress("answering", len(new) + len(once), "questions", quiet) as progress:
-                for batch in in_time(batches, limit):
+                engine = predictor.engine([*new, *once], settings, _loader(store, perturbation), counters)
+            alone = {item.question.position for item in once}
+            with (
+                engine,
+                clock("answer"),
+                Progress("answering", len(new) + len(once), "questions", quiet) as progress,
+            ):
+                for batch, following in in_time(_with_some_alone(engine.batches, alone), limit):
                     journal.asking(keys[item.question.position] for item in batch.items)
-                    made = engine.answer(batch)
+                    made = engine.answer(batch, following)
                     journal.append((keys[answer.position], answer) for answer in made)
                     answers |= {answer.position: answer for answer in made}
                     progress.advance(len(made))
@@ -153,6 +159,16 @@ def _by_deaths(routed: Sequence[RoutedQuestion], deaths: Sequence[int]) -> tuple
     if once:
         logger.warning("an earlier run died while it asked %d questions; each is asked alone now", len(once))
     return new, once, often
+
+
+def _with_some_alone(batches: Iterable[Batch], alone: Container[int]) -> list[Batch]:
+    """Takes some questions, by their position, out of their batches and puts each at the end, by itself."""
+    together, apart = [], []
+    for batch in batches:
+        if rest := tuple(item for item in batch.items if item.question.position not in alone):
+            together.append(replace(batch, items=rest))
+        apart += [replace(batch, items=(item,)) for item in batch.items if item.question.position in alone]
+    return [*together, *apart]
 
 
 def _log_corrections(routed: Sequence[RoutedQuestion]) -> None:

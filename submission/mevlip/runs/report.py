@@ -136,7 +136,11 @@ def describe_run(
         sources: Where settings come from; one that is not named was given where it was set, else is the default.
     """
     checkpoint = predictor.checkpoint
-    given = {"checkpoint": str(checkpoint.folder), "device": predictor.device, **settings.model_dump(mode="json")}
+    given = {
+        "checkpoint": str(checkpoint.folder),
+        **predictor.settings.model_dump(exclude={"checkpoint"}),
+        **settings.model_dump(mode="json"),
+    }
     default = {name for name in type(settings).model_fields if name not in settings.model_fields_set}
     return {
         "version": 1,

@@ -99,7 +99,7 @@ def test_status_1_for_a_fault_of_the_program(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["predict"], ["predict", "a", "b", "--device", "tpu"], ["nonsense"], ["predict", "a", "b", "--batch-size", "0"]],
+    [["predict"], ["predict", "a", "b", "--device", "tpu"], ["nonsense"], ["predict", "a", "b", "--batch-tokens", "0"]],
 )
 def test_status_2_for_wrong_usage(arguments: list[str]) -> None:
     done = run_mevlip(*arguments)
@@ -196,7 +196,7 @@ def test_status_8_for_a_library_that_breaks_every_question(tmp_path: Path) -> No
 @pytest.mark.model
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
 def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
-    arguments = ["predict", str(EXAMPLES), str(tmp_path), "--batch-size", "1", "--limit", "12"]
+    arguments = ["predict", str(EXAMPLES), str(tmp_path), "--batch-tokens", "1", "--limit", "12"]
     command = [sys.executable, "-m", "mevlip", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + HANG
@@ -321,7 +321,7 @@ def test_pictures_of_every_kind_in_one_run(tmp_path: Path) -> None:
     }
     records = [record("Report on the lungs in this film.", image=f"imagesVal/{name}") for name in [*good, *bad]]
     (folder / "zoo_questions_test.json").write_text(json.dumps(records))
-    done = run_mevlip("predict", tmp_path / "in", tmp_path / "out", "--batch-size", "4")
+    done = run_mevlip("predict", tmp_path / "in", tmp_path / "out", "--batch-tokens", "300")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out/predictions.json").read_bytes())
     fallback = "No abnormality is seen."

@@ -88,9 +88,9 @@ def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(tmp_path: Path) 
     """On a file system of 4 kB the journal of 12 answers has no room, in a mount namespace of the test's own."""
     script = (
         'mount -t tmpfs -o size=4k none "$2" || exit 77; '
-        'mevlip predict "$1" "$2" --batch-size 2 --limit 12 2>"$3/first"; '
+        'mevlip predict "$1" "$2" --batch-tokens 200 --limit 12 2>"$3/first"; '
         'echo $? >"$3/status"; ls -A "$2" >"$3/left"; cp "$2"/.mevlip-journal-*.jsonl "$3"; '
-        'mount -o remount,size=1m "$2" && mevlip predict "$1" "$2" --batch-size 2 --limit 12 2>"$3/second"; '
+        'mount -o remount,size=1m "$2" && mevlip predict "$1" "$2" --batch-tokens 200 --limit 12 2>"$3/second"; '
         'echo $? >>"$3/status"; cp "$2/predictions.json" "$3"'
     )
     out, kept = tmp_path / "out", tmp_path / "kept"

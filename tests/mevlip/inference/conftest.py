@@ -18,3 +18,8 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="module")
 def model(checkpoint: Checkpoint) -> VisionLanguageModel:
     return VisionLanguageModel.load(checkpoint, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def reference(checkpoint: Checkpoint) -> VisionLanguageModel:
+    return VisionLanguageModel.load(checkpoint, torch.device("cpu"), reference=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,10 +17,11 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.core.errors import ModelFailure
-from mevlip.inference.completion import Completion
-from mevlip.inference.decoding import Grammars
+from mevlip.inference.completion import Completion, Request
+from mevlip.inference.decoding import Draft, Grammars
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
+from mevlip.inference.reference import choose
 from mevlip.reading import grammar_of
 from mevlip.runs.report import RunReport
 from mevlip.tasks import GENERALIST, TASKS, TaskType
@@ -49,18 +51,21 @@ class Letters:
 
 
 def walk(
-    grammars: Grammars, grammar: Grammar, seed: int, size: int = TOKENS, budget: int = 400
+    grammars: Grammars, grammar: Grammar | None, seed: int, size: int = TOKENS, budget: int = 400
 ) -> tuple[Completion, list[int]]:
     """Follows random logits through a grammar, as `generate` would."""
-    decoding = grammars.start([grammar])
+    draft = grammars.draft(grammar, budget)
     source = torch.Generator().manual_seed(seed)
-    tokens: list[int] = []
-    for _ in range(budget):
-        held = decoding.process(torch.tensor([tokens]), torch.randn(1, size, generator=source))
-        tokens.append(int(held.argmax(-1)))
-        if decoding.stop(torch.tensor([tokens]), None).all():
-            break
-    return decoding.completions([UNDECIDED])[0], tokens
+    while not draft.done:
+        choose(draft, torch.randn(1, size, generator=source), grammars.words)
+    return draft.completion(UNDECIDED), draft.tokens
+
+
+def allowed(grammars: Grammars, draft: Draft) -> np.ndarray:
+    """Which of the vocabulary's tokens may come next."""
+    words = np.zeros(grammars.words, dtype=np.uint32)
+    draft.fill(words)
+    return np.unpackbits(words.view(np.uint8), bitorder="little")[: grammars._size].astype(bool)
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +126,8 @@ def test_random_logits_give_legal_answers(model: VisionLanguageModel, dataset: D
 
 def test_each_grammar_is_compiled_once(letters: Grammars, checkpoint: Checkpoint) -> None:
     fresh = Grammars(Letters(), TOKENS, [END])
-    fresh.start([OneOf(("A", "B"))] * 8)
-    fresh.start([OneOf(("A", "B")), SomeOf(("A", "B"), "; "), None])
+    for grammar in (*[OneOf(("A", "B"))] * 8, SomeOf(("A", "B"), "; "), None):
+        fresh.draft(grammar, 3)
     assert fresh.compiled == 2
 
 
@@ -134,24 +139,30 @@ def test_a_grammar_that_cannot_be_used_is_named(model: VisionLanguageModel, sour
 
 def test_an_answer_that_leaves_its_grammar_is_an_error(model: VisionLanguageModel) -> None:
     """The mask forbids such a token, so a library that refuses one that was allowed has gone wrong."""
-    decoding = model.grammars.start([Lark("start: /[0-9]/")])
-    letter = model.encoder.tokenizer("a", add_special_tokens=False)["input_ids"]
+    draft = model.grammars.draft(Lark("start: /[0-9]/"), 9)
+    [letter] = model.encoder.tokenizer("a", add_special_tokens=False)["input_ids"]
     with pytest.raises(RuntimeError, match="llguidance: "):
-        decoding.stop(torch.tensor([letter]), None)
+        draft.take(letter, 0.0)
 
 
 def test_an_option_cannot_plant_a_special_token(model: VisionLanguageModel) -> None:
-    scores = torch.randn(1, model.grammars._size)
     for grammar in (OneOf(("<|im_end|>", "Mass")), SomeOf(("Mass", "no <img>"), "; ")):
-        assert torch.equal(model.grammars.start([grammar]).process(torch.zeros(1, 0), scores), scores)
+        assert allowed(model.grammars, model.grammars.draft(grammar, 9)).all()
 
 
-def test_a_row_without_a_grammar_says_what_it_likes(letters: Grammars) -> None:
-    decoding = letters.start([None, OneOf(("A", "B"))])
-    scores = torch.randn(2, TOKENS)
-    held = decoding.process(torch.zeros(2, 0), scores)
-    assert torch.equal(held[0], scores[0])
-    assert held[1].isfinite().sum() == 2
+def test_an_answer_without_a_grammar_says_what_it_likes(letters: Grammars) -> None:
+    assert allowed(letters, letters.draft(None, 9)).all()
+    assert letters.draft(OneOf(("A", "B")), 9).choices == letters.draft(OneOf(("B", "A")), 9).choices == [16, 17]
+    assert [letters.decided_at_once(one) for one in (None, OneOf(("A", "B")), OneOf(("A", "AB")))] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_an_answer_ends_with_its_budget(letters: Grammars) -> None:
+    _, tokens = walk(letters, None, 1, budget=7)
+    assert len(tokens) == 7 or tokens[-1] == END
 
 
 def _examples() -> Iterator[tuple[DemoDataset, str, Any]]:
@@ -184,10 +195,11 @@ def _naive(model: VisionLanguageModel, prompt: Any, images: Any, route: Any, tex
 
 
 def test_a_closed_choice_costs_one_forward_and_equals_naive_constrained_decoding(
-    model: VisionLanguageModel, checkpoint: Checkpoint
+    model: VisionLanguageModel, reference: VisionLanguageModel, checkpoint: Checkpoint
 ) -> None:
     route = checkpoint.routes[GENERALIST]
     model.use(GENERALIST)
+    reference.use(GENERALIST)
     for dataset, question, images in _examples():
         if dataset.task is not TaskType.CLASSIFICATION:
             continue
@@ -195,10 +207,12 @@ def test_a_closed_choice_costs_one_forward_and_equals_naive_constrained_decoding
         grammar = grammar_of(dataset.task, spec)
         assert isinstance(grammar, OneOf)
         prompt = build_prompt(question, len(images), route.prompt, model.reserved)
-        made = model.generate([prompt], [images], route, 32, [grammar])
-        assert made.completions[0].text == _naive(model, prompt, images, route, grammar.texts)
+        pictures = tuple(model.picture(image, route.images) for image in images)
+        made = model.generate([Request(model.encode(prompt, pictures), pictures, 32, grammar)])
+        assert made.completions[0].text == _naive(reference, prompt, images, route, grammar.texts)
         if spec.options:
-            assert (made.forwards, made.generated_tokens) == (1, 1)
+            cost = made.cost
+            assert (cost.forwards, cost.generated_tokens, cost.vocabulary_rows, cost.synchronizations) == (1, 1, 0, 1)
             assert sum(made.completions[0].options.values()) == pytest.approx(1, abs=1e-4)
 
 

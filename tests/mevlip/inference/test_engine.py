@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import pytest
 from PIL import Image
@@ -13,8 +12,8 @@ from mevlip.checkpoints.routes import ImageSettings, Route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
-from mevlip.inference.batching import Batch, plan
-from mevlip.inference.completion import Completion, Generation, OutOfMemory
+from mevlip.inference.batching import Budget
+from mevlip.inference.completion import Completion, Cost, Generation, OutOfMemory, Request
 from mevlip.inference.engine import Answer, Engine, give_up
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TASKS, TaskType
@@ -35,12 +34,17 @@ ROUTES = {
 
 
 def run(
-    model: FakeModel, root: Path, task: TaskType = TaskType.CLASSIFICATION, size: int = 8, constrain: bool = True
+    model: FakeModel,
+    root: Path,
+    task: TaskType = TaskType.CLASSIFICATION,
+    constrain: bool = True,
+    batch_tokens: int | None = None,
 ) -> tuple[Engine, list[Answer]]:
     folder = read_input_folder(root)
-    engine = Engine(model, ROUTES, ImageStore(folder.root).load, constrain=constrain)
     routed = [RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions]
-    results = [result for batch in engine.run(plan(routed, size)) for result in batch]
+    load = ImageStore(folder.root).load
+    with Engine(model, ROUTES, load, routed, constrain=constrain, batch_tokens=batch_tokens) as engine:
+        results = [result for batch in engine.run() for result in batch]
     return engine, sorted(results, key=lambda result: result.position)
 
 
@@ -64,16 +68,10 @@ def test_boxes_of_a_large_image_are_in_its_original_pixels_although_the_model_se
 ) -> None:
     root = write_questions([record("Where?")])
     Image.new("RGB", (2000, 1500)).save(root / "Xray/set/imagesVal/a.png")
-    shown: list[tuple[int, int]] = []
-
-    class Watched(FakeModel):
-        def generate(self, prompts: Any, images: Any, *rest: Any) -> Generation:
-            shown.extend(image.size for row in images for image in row)
-            return super().generate(prompts, images, *rest)
-
-    _, [result] = run(Watched(lambda *_: "[[0, 500, 1000, 1000]]"), root, TaskType.DETECTION)
+    model = FakeModel(lambda *_: "[[0, 500, 1000, 1000]]")
+    _, [result] = run(model, root, TaskType.DETECTION)
     assert result.text == "[[0, 750, 2000, 1500]]"
-    assert shown == [(886, 665)], "within the route's 768 x 768 pixels"
+    assert model.shown == [(886, 665)], "within the route's 768 x 768 pixels"
 
 
 def test_the_first_image_sets_the_scale_of_boxes_where_a_question_has_several(write_questions: Write) -> None:
@@ -103,10 +101,10 @@ def test_free_answers_stay_free_where_a_question_is_tried_again(write_questions:
 
 def test_an_answer_keeps_what_the_model_wrote_and_how_sure_it_was(write_questions: Write) -> None:
     class Sure(FakeModel):
-        def generate(self, prompts: Any, *rest: Any) -> Generation:
-            made = super().generate(prompts, *rest)
+        def generate(self, requests: Sequence[Request]) -> Generation:
+            super().generate(requests)
             sure = (Completion("B", 1, 0.9, {"A": 0.1, "B": 0.9}), Completion("It is A", 3, 0.25))
-            return replace(made, completions=sure[: len(prompts)])
+            return Generation(sure[: len(requests)], Cost(generated_tokens=4))
 
     engine, results = run(Sure(), write_questions([record(), record(), record(image=None) | {"Question": ""}]))
     assert [result.completion and result.completion.text for result in results] == ["B", "It is A", None]
@@ -202,15 +200,29 @@ def test_running_out_of_memory_is_survived_even_by_a_harmless_question(write_que
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(write_questions: Write) -> None:
     class Small(FakeModel):
-        def generate(self, prompts: Any, *rest: Any) -> Generation:
-            if len(prompts) > 2:
+        budget = Budget(400, 10**6)
+        tried: ClassVar[list[int]] = []
+
+        def generate(self, requests: Sequence[Request]) -> Generation:
+            self.tried.append(len(requests))
+            if len(requests) > 4:
                 raise OutOfMemory("no room")
-            return super().generate(prompts, *rest)
+            return super().generate(requests)
 
     model = Small(lambda *_: "B")
-    _, results = run(model, write_questions([record() for _ in range(8)]))
-    assert [len(prompts) for _, prompts, _, _ in model.batches] == [2] * 4
+    text = f"Which {'very ' * 15} one? A: Cat, B: Dog"
+    engine, results = run(model, write_questions([record(text, f"{n}.png") for n in range(16)]))
     assert not any(r.failed for r in results)
+    assert model.tried == [6, 4, 2, 4, 2, 4], "no later batch is tried whole"
+    assert engine.counters.budget_halvings == 2
+
+
+def test_the_budget_is_not_blamed_where_one_question_does_not_fit(write_questions: Write) -> None:
+    model = breaking(lambda text: "" if "large" in text else "B", OutOfMemory)
+    root = write_questions([record(f"{kind} one? A: x, B: y", f"{kind}.png") for kind in ("a", "b", "large", "c")])
+    engine, results = run(model, root)
+    assert [r.failed for r in results] == [False, False, True, False]
+    assert engine.counters.budget_halvings < 20
 
 
 def test_an_interrupt_is_not_swallowed(write_questions: Write) -> None:
@@ -228,17 +240,18 @@ def test_special_tokens_of_the_model_never_reach_the_prompt(write_questions: Wri
 
 
 def test_costs_are_counted(write_questions: Write) -> None:
-    root = write_questions([record(f"q{i}? A: x, B: y") for i in range(5)])
+    root = write_questions([record(f"q{i}? A: x, B: y", f"{i % 2}.png") for i in range(5)])
     folder = read_input_folder(root)
     model = FakeModel()
-    engine = Engine(model, ROUTES, ImageStore(folder.root).load)
     tasks = [TaskType.CLASSIFICATION] * 3 + [TaskType.COUNTING] * 2
-    batches = plan([RoutedQuestion(q, t, 1.0, t.value) for q, t in zip(folder.questions, tasks, strict=True)], 2)
-    assert all(isinstance(batch, Batch) for batch in batches)
-    list(engine.run(batches))
+    routed = [RoutedQuestion(q, t, 1.0, t.value) for q, t in zip(folder.questions, tasks, strict=True)]
+    with Engine(model, ROUTES, ImageStore(folder.root).load, routed, batch_tokens=70) as engine:
+        assert [len(batch.items) for batch in engine.batches] == [2, 1, 2]
+        list(engine.run())
     counters = engine.counters
     assert (counters.questions, counters.batches, counters.adapter_switches) == (5, 3, 2)
-    assert (counters.forwards, counters.prefill_tokens, counters.image_encodes) == (6, 50, 5)
+    assert (counters.forwards, counters.prompt_tokens, counters.pictures_encoded) == (6, 50, 5)
+    assert counters.pictures_decoded == 4, "two questions of a batch name the same image"
     assert counters.generated_tokens == 10, "two of each answer"
     assert model.switches == ["classification", "counting"]
     assert [batch[3] for batch in model.batches] == [32, 32, 16], "each task has its token budget"
@@ -278,15 +291,12 @@ def test_images_that_fill_the_window_leave_the_text_some_room(write_questions: W
 
 
 def test_a_batch_is_split_by_its_tokens(write_questions: Write) -> None:
-    root = write_questions([record(f"{'word ' * n}? A: x, B: y") for n in (10, 10, 10, 500, 500, 500)])
-    folder = read_input_folder(root)
+    """Where its questions turn out longer than was planned, here as every character is a word."""
+    root = write_questions([record(f"{'w ' * n}? A: x, B: y") for n in (10, 10, 10, 500, 500, 500)])
     model = FakeModel(lambda *_: "B")
-    engine = Engine(model, ROUTES, ImageStore(folder.root).load, batch_tokens=1200)
-    task = TaskType.CLASSIFICATION
-    [batch] = plan([RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions], 8)
-    assert len(engine.answer(batch)) == 6
-    assert [len(prompts) for _, prompts, _, _ in model.batches] == [3, 2, 1]
-    assert engine.counters.batches == 1, "planned together"
+    _, results = run(model, root, batch_tokens=1200)
+    assert [result.text for result in results] == ["B"] * 6
+    assert [len(prompts) for _, prompts, _, _ in model.batches] == [5, 1]
 
 
 def test_a_question_can_be_given_up_without_its_images_or_a_model(write_questions: Write) -> None:

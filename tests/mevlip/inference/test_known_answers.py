@@ -15,6 +15,7 @@ from mevlip.checkpoints.probes import TOLERANCE, Probe
 from mevlip.core.errors import CheckpointError
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import load_model
+from mevlip.settings import PredictorSettings
 from mevlip.tasks import GENERALIST, NO_ADAPTER, adapter_names
 from tests.altered_checkpoints import scaled
 from tests.conftest import DEMO
@@ -156,7 +157,7 @@ def test_logits_that_are_not_finite_are_refused_and_their_owner_named(
     model: VisionLanguageModel, checkpoint: Checkpoint, everywhere: bool, who: str
 ) -> None:
     def spoil(_: Any, __: Any, logits: torch.Tensor) -> torch.Tensor:
-        active = not model._model.base_model.model.model.language_model.layers[0].mlp.up_proj.disable_adapters
+        active = model._model.base_model.model.model.language_model.layers[0].mlp.up_proj.forward.chosen is not None
         return logits * float("nan") if everywhere or active else logits
 
     hook = model._model.get_base_model().get_output_embeddings().register_forward_hook(spoil)
@@ -175,7 +176,9 @@ def test_a_checkpoint_without_known_answers_says_so_at_every_load(
     for probes, expected in ((checkpoint.probes, 0), ({GENERALIST: checkpoint.probes[GENERALIST]}, 1)):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            load_model(Checkpoint(DEMO, checkpoint.manifest, checkpoint.routes, probes, ""), "cpu")
+            load_model(
+                Checkpoint(DEMO, checkpoint.manifest, checkpoint.routes, probes, ""), PredictorSettings(device="cpu")
+            )
         assert len(caplog.records) == expected
     assert "no known answer is recorded for classification, multi_label_classification" in caplog.text
 

@@ -14,8 +14,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
-from mevlip.inference.model import VisionLanguageModel, choose_device
+from mevlip.inference.completion import Request
+from mevlip.inference.device import choose_device
+from mevlip.inference.lora import check_targets
+from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.tasks import NO_ADAPTER, TaskType, adapter_names
 from tests.altered_checkpoints import repack, seal
@@ -26,15 +30,21 @@ PICTURE = Image.linear_gradient("L").convert("RGB")
 Tensors = dict[str, torch.Tensor]
 
 
-def prompt(text: str, images: int = 1) -> Prompt:
-    return Prompt(text, "", images)
+def request(model: VisionLanguageModel, text: str, images: int = 1, budget: int = 12) -> Request:
+    pictures = (model.picture(PICTURE, ImageSettings()),) * images
+    return Request(model.encode(Prompt(text, "", images), pictures), pictures, budget, None)
 
 
-def answer(model: VisionLanguageModel, checkpoint: Checkpoint, adapter: str, *texts: str) -> tuple[str, ...]:
+def answer(model: VisionLanguageModel, adapter: str, *texts: str) -> tuple[str, ...]:
     model.use(adapter)
-    route = checkpoint.routes[adapter]
-    made = model.generate([prompt(t) for t in texts], [[PICTURE]] * len(texts), route, 12, [None] * len(texts))
+    made = model.generate([request(model, text) for text in texts])
     return tuple(completion.text for completion in made.completions)
+
+
+def first_logits(model: VisionLanguageModel, adapter: str) -> torch.Tensor:
+    model.use(adapter)
+    with torch.inference_mode():
+        return model._generator.first_logits(model.encode(Prompt("What is it?", "", 0), []))
 
 
 def test_linear_layers_are_four_bit_and_adapters_bf16(model: VisionLanguageModel) -> None:
@@ -50,39 +60,55 @@ def test_linear_layers_are_four_bit_and_adapters_bf16(model: VisionLanguageModel
     assert kinds == {torch.bfloat16}
 
 
-def test_each_adapter_answers_in_its_own_way_and_switching_back_is_exact(
-    model: VisionLanguageModel, checkpoint: Checkpoint
-) -> None:
-    first = {name: answer(model, checkpoint, name, "What is it?") for name in adapter_names()}
-    again = {name: answer(model, checkpoint, name, "What is it?") for name in reversed(adapter_names())}
+def test_each_adapter_answers_in_its_own_way_and_switching_back_is_exact(model: VisionLanguageModel) -> None:
+    first = {name: answer(model, name, "What is it?") for name in adapter_names()}
+    again = {name: answer(model, name, "What is it?") for name in reversed(adapter_names())}
     assert first == again
-    inputs = model.encoder.tokenizer(["What is it?"], return_tensors="pt")
-    logits = []
-    for name in adapter_names():
-        model.use(name)
-        with torch.inference_mode():
-            logits.append(model._model(**inputs).logits)
+    logits = [first_logits(model, name) for name in adapter_names()]
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(logits, 2))
 
 
-def test_the_base_alone_is_the_model_without_any_adapter(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
-    inputs = model.encoder.tokenizer(["What is it?"], return_tensors="pt")
-    with torch.inference_mode():
-        with model._model.disable_adapter():
-            plain = model._model(**inputs).logits
-        model.use("counting")
-        tuned = model._model(**inputs).logits
-        model.use(NO_ADAPTER)
-        assert torch.equal(model._model(**inputs).logits, plain)
-        model.use("counting")
-        assert torch.equal(model._model(**inputs).logits, tuned)
+def test_the_base_alone_is_the_model_without_any_adapter(
+    model: VisionLanguageModel, reference: VisionLanguageModel
+) -> None:
+    tuned = first_logits(model, "counting")
+    plain = first_logits(model, NO_ADAPTER)
+    assert torch.equal(first_logits(model, NO_ADAPTER), plain) and torch.equal(first_logits(model, "counting"), tuned)
     assert not torch.equal(plain, tuned)
+    assert torch.equal(first_logits(reference, NO_ADAPTER), plain), "as transformers computes it"
 
 
-def test_only_the_chosen_adapter_is_active(model: VisionLanguageModel) -> None:
+def test_adapters_applied_in_two_kernels_are_pefts(model: VisionLanguageModel, reference: VisionLanguageModel) -> None:
+    layers = [[module for module in one._model.modules() if hasattr(module, "lora_A")] for one in (model, reference)]
+    states = torch.randn(5, layers[0][0].in_features, dtype=torch.bfloat16)
     for name in adapter_names():
         model.use(name)
-        assert model._model.get_model_status().active_adapters == [name]
+        reference.use(name)
+        assert reference._model.get_model_status().active_adapters == [name]
+        for ours, theirs in zip(*layers, strict=True):
+            if ours.in_features == states.shape[1]:
+                with torch.inference_mode():
+                    torch.testing.assert_close(ours(states), theirs(states), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.model
+def test_an_adapter_of_another_kind_keeps_pefts_way(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mevlip.inference import lora
+
+    plain = VisionLanguageModel.load(checkpoint, CPU)
+    monkeypatch.setattr(lora, "_is_plain", lambda module: "q_proj" not in repr(module) and module.in_features != 192)
+    mixed = VisionLanguageModel.load(checkpoint, CPU)
+    for name in ("counting", "generalist", NO_ADAPTER):
+        torch.testing.assert_close(first_logits(mixed, name), first_logits(plain, name), atol=0.1, rtol=0.05)
+
+
+def test_an_adapter_that_changes_the_vision_tower_is_refused() -> None:
+    """Pictures are encoded once for all adapters."""
+    model = torch.nn.ModuleDict({"vision_tower": torch.nn.ModuleDict({"lora_A": torch.nn.ModuleDict()})})
+    model["vision_tower"]["lora_A"]["counting"] = torch.nn.Linear(2, 2)
+    check_targets(model, "detection")
+    with pytest.raises(CheckpointError, match="adapter 'counting' changes vision_tower, which is not in the language"):
+        check_targets(model, "counting")
 
 
 @pytest.mark.model
@@ -95,30 +121,26 @@ def test_decoding_is_greedy_whatever_the_base_asks_for(tmp_path: Path, checkpoin
     tampered = VisionLanguageModel.load(open_checkpoint(folder), CPU)
     plain = VisionLanguageModel.load(checkpoint, CPU)
     for name in ("counting", "generalist"):
-        assert answer(tampered, checkpoint, name, "What is it?") == answer(plain, checkpoint, name, "What is it?")
-
-
-def test_the_output_layer_multiplies_a_batch_at_once(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
-    seen: list[tuple[bool, tuple[int, ...]]] = []
-    head = model._model.get_base_model().get_output_embeddings()
-    hook = head.register_forward_hook(lambda _, args, __: seen.append((args[0].is_contiguous(), tuple(args[0].shape))))
-    answer(model, checkpoint, "generalist", "One?", "Two?", "And a third one?")
-    hook.remove()
-    assert {shape for _, shape in seen} == {(3, 1, 192)}, "one position of each row"
-    assert all(contiguous for contiguous, _ in seen)
+        assert answer(tampered, name, "What is it?") == answer(plain, name, "What is it?")
 
 
 def test_costs_of_a_call(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
-    route = checkpoint.routes["generalist"]
     model.use("generalist")
-    rows = [prompt("Short?"), prompt("A longer question, is it not?", images=2)]
-    made = model.generate(rows, [[PICTURE], [PICTURE, PICTURE]], route, 3, [None, None])
-    ids = model.encoder.encode(rows, [[PICTURE], [PICTURE, PICTURE]], route.images)
-    assert made.image_encodes == 3
-    assert made.prefill_tokens == int(ids["attention_mask"].sum())
-    assert 1 <= made.forwards <= 3
+    pictures = tuple(model.picture(image, ImageSettings()) for image in map(PICTURE.rotate, (10, 20, 30)))
+    short, long, other = (
+        Request(model.encode(Prompt(text, "", len(shown)), shown), shown, 3, None)
+        for text, shown in (("Short?", pictures[:1]), ("A longer one?", pictures[:1]), ("Short?", pictures[1:]))
+    )
+    cost = model.generate([short, long, other]).cost
+    assert (cost.pictures_encoded, cost.tiles_encoded) == (3, 3)
+    assert cost.prompt_tokens == sum(len(one.prompt.tokens) for one in (short, long, other)) - short.prompt.shared
+    assert cost.shared_prompts == 1
+    assert cost.forwards <= 3 and cost.row_steps == cost.generated_tokens - 3
+    assert cost.vocabulary_rows == cost.generated_tokens and cost.synchronizations == cost.forwards
+    again = model.generate([short]).cost
+    assert again.pictures_encoded == 0, "remembered"
     image_token = model.encoder.tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
-    assert (ids["input_ids"] == image_token).sum(dim=1).tolist() == [16, 32], "one tile of 16 tokens per image"
+    assert [one.prompt.tokens.count(image_token) for one in (short, other)] == [16, 32], "a tile is 16 tokens"
 
 
 def test_the_prompt_is_what_training_writes(model: VisionLanguageModel) -> None:
@@ -283,10 +305,10 @@ def test_cuda_is_never_replaced_silently(monkeypatch: pytest.MonkeyPatch) -> Non
     assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 0)
 
 
-def test_answers_do_not_depend_on_the_batch_beyond_rounding(model: VisionLanguageModel, checkpoint: Checkpoint) -> None:
+def test_answers_do_not_depend_on_the_batch_beyond_rounding(model: VisionLanguageModel) -> None:
     texts = ("One?", "A second question with more words?", "Three")
-    together = answer(model, checkpoint, "report_generation", *texts)
-    alone = tuple(answer(model, checkpoint, "report_generation", text)[0] for text in texts)
+    together = answer(model, "report_generation", *texts)
+    alone = tuple(answer(model, "report_generation", text)[0] for text in texts)
     same = sum(a == b for a, b in zip(together, alone, strict=True))
     assert same >= 2, "bf16 rounding may flip a near tie, no more"
 

@@ -60,12 +60,12 @@ def test_a_question_that_kills_the_program_twice_costs_no_other_answer(
 ) -> None:
     root = write_questions([record(f"{'deadly' if i == 2 else 'benign'} {i}? A: x, B: y") for i in range(6)])
     out = tmp_path / "out"
-    first = kill(root, out, "deadly", batch_size=3)
+    first = kill(root, out, "deadly", batch_tokens=100)
     assert len(first.batches) == 1
-    second = kill(root, out, "deadly", batch_size=3)
+    second = kill(root, out, "deadly", batch_tokens=100)
     assert [len(prompts) for _, prompts, _, _ in second.batches] == [3, 1, 1, 1], "those in flight come last, alone"
     third = FakeModel(lambda *_: "A")
-    report = run(root, out, third, batch_size=3)
+    report = run(root, out, third, batch_tokens=100)
     assert third.batches == [], "the others were answered, and it is not asked a third time"
     assert answers(out) == ["B", "B", "A", "B", "B", "B"]
     [lost] = report.failures
@@ -80,8 +80,8 @@ def test_a_question_that_was_in_flight_by_chance_is_answered(
     write_questions: Write, tmp_path: Path, kill: Callable[..., FakeModel], caplog: pytest.LogCaptureFixture
 ) -> None:
     root = write_questions([record(f"fine {i}? A: x, B: y") for i in range(4)])
-    kill(root, tmp_path / "out", "fine 2", batch_size=2)
-    report = run(root, tmp_path / "out", FakeModel(lambda *_: "B"), batch_size=2)
+    kill(root, tmp_path / "out", "fine 2", batch_tokens=70)
+    report = run(root, tmp_path / "out", FakeModel(lambda *_: "B"), batch_tokens=70)
     assert answers(tmp_path / "out") == ["B"] * 4 and not report.failures and report.resumed == 2
     assert "an earlier run died while it asked 2 questions; each is asked alone now" in caplog.text
 
@@ -108,19 +108,19 @@ def test_when_time_is_over_the_output_is_complete_and_the_next_run_goes_on(
     root = write_questions([record(f"fine {i}? A: x, B: y") for i in range(6)])
     answer = Engine.answer
 
-    def slow(self: Engine, batch: Any) -> Any:
+    def slow(self: Engine, batch: Any, following: Any) -> Any:
         now[0] += 10
-        return answer(self, batch)
+        return answer(self, batch, following)
 
     monkeypatch.setattr(Engine, "answer", slow)
-    settings = {"batch_size": 2, "time_limit": 25.0}
+    settings = {"batch_tokens": 70, "time_limit": 25.0}
     report = run(root, tmp_path / "out", FakeModel(lambda *_: "B"), **settings)
     assert report.late == 2 and answers(tmp_path / "out") == ["B"] * 4 + ["A"] * 2
     assert not report.failures, "the model failed on none"
     with pytest.raises(TimeLimitReached, match="The time limit of 25 s left no time for 2 of 6 questions") as caught:
         check_failures(report, RunSettings(input=root, output=tmp_path / "out", **settings))
     assert caught.value.exit_code == 4
-    again = run(root, tmp_path / "out", FakeModel(lambda *_: "B"), batch_size=2, time_limit=1000.0)
+    again = run(root, tmp_path / "out", FakeModel(lambda *_: "B"), batch_tokens=70, time_limit=1000.0)
     assert (again.resumed, again.late) == (4, 0) and answers(tmp_path / "out") == ["B"] * 6
     assert not journals(tmp_path / "out")
 
@@ -155,9 +155,9 @@ def test_the_run_report_says_how_the_run_was_made_and_no_question_or_answer(
     for name in ("b.png", "c.png"):
         next(root.rglob(name)).unlink()
     file = tmp_path / "reports/run.json"
-    run(root, tmp_path / "out", FakeModel(lambda *_: "B"), run_report=file, batch_size=3)
+    run(root, tmp_path / "out", FakeModel(lambda *_: "B"), run_report=file, batch_tokens=100)
     content = json.loads(file.read_bytes())
-    assert content["settings"]["batch_size"] == {"value": 3, "source": "given"}
+    assert content["settings"]["batch_tokens"] == {"value": 100, "source": "given"}
     assert content["settings"]["constrain"] == {"value": True, "source": "default"}
     assert content["checkpoint"]["kind"] == "demo" and len(content["checkpoint"]["routes_sha256"]) == 8
     assert content["questions"] == 2 and content["counters"]["questions"] == 2
@@ -199,7 +199,7 @@ def test_a_corrected_task_is_kept_by_the_journal(
 ) -> None:
     letters = [record(f"Which {name}? A: x, B: y", TaskType="counting") for name in ("first", "deadly")]
     root = write_questions(letters)
-    kill(root, tmp_path / "out", "deadly", batch_size=1)
-    report = run(root, tmp_path / "out", FakeModel(lambda *_: "A"), batch_size=1)
+    kill(root, tmp_path / "out", "deadly", batch_tokens=1)
+    report = run(root, tmp_path / "out", FakeModel(lambda *_: "A"), batch_tokens=1)
     assert report.resumed == 1
     assert [answer.corrected_from for answer in report.answers] == ["counting", "counting"]

@@ -23,15 +23,15 @@ class Clock:
 
 def batch(task: TaskType, size: int = 2) -> Batch:
     question = Question(0, "f", 0, {}, Path())
-    return Batch(task.value, task, (RoutedQuestion(question, task, 1.0, task.value),) * size)
+    return Batch(task.value, (RoutedQuestion(question, task, 1.0, task.value),) * size)
 
 
 def answered(batches: list[Batch], seconds: float | None, cost: dict[TaskType, float]) -> list[TaskType]:
     clock = Clock()
     order = []
-    for one in in_time(batches, TimeLimit(seconds, clock=clock)):
-        clock.now += cost[one.task] * len(one.items)
-        order.append(one.task)
+    for one, _ in in_time(batches, TimeLimit(seconds, clock=clock)):
+        clock.now += cost[TaskType(one.adapter)] * len(one.items)
+        order.append(TaskType(one.adapter))
     return order
 
 
@@ -51,6 +51,11 @@ def test_once_time_is_short_the_quickest_are_answered_first() -> None:
     assert order.count(CLOSED) == 6, "all questions with options are answered"
     assert 20 * order.count(REPORT) + 2 * order.count(CLOSED) <= 62, "and the run ends in time"
     assert order.count(REPORT) == 2
+
+
+def test_what_probably_follows_is_known_so_that_its_images_can_be_prepared() -> None:
+    plan = [batch(REPORT), batch(CLOSED), batch(REPORT)]
+    assert list(in_time(plan, TimeLimit(None))) == [(plan[0], plan[1]), (plan[1], plan[2]), (plan[2], None)]
 
 
 def test_nothing_is_begun_after_the_end() -> None:

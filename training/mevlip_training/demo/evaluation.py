@@ -30,7 +30,7 @@ def evaluate(
     """
     inputs = folder / "inputs"
     write_inputs(inputs, SEED, per_dataset)
-    settings = RunSettings(input=inputs, output=folder / "out", batch_size=32)
+    settings = RunSettings(input=inputs, output=folder / "out")
     predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint)), quiet=False)
     return ablate(answer_all(predictor, settings, *read_folders(inputs, inputs, folder / "out"), systems))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mevlip.cli.options import INPUT_FOLDER, json_option, quiet_option, seed_option, settings_options
+from mevlip.cli.options import INPUT_FOLDER, json_option, quiet_option, seed_option, settings_options, take_settings
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_validation.cli.options import known_rows, resamples_option, train_option, truth_option
 from mevlip_validation.defaults import SEED
@@ -18,7 +18,7 @@ from mevlip_validation.defaults import SEED
 @truth_option
 @train_option
 @settings_options(PredictorSettings)
-@settings_options(AnswerSettings, ["batch_size"])
+@settings_options(AnswerSettings, ["batch_tokens"])
 @click.option("--consistency", is_flag=True, help="Also ask with shuffled options and in other words.")
 @resamples_option
 @seed_option(SEED)
@@ -35,15 +35,14 @@ def ablate(
     input_folder: Path,
     truth: Path,
     train: Path | None,
-    checkpoint: str | None,
-    device: Any,
-    batch_size: int,
+    batch_tokens: int | None,
     consistency: bool,
     resamples: int,
     seed: int,
     json_file: Path | None,
     out: Path,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Compare adapters, routing and images on one input.
 
@@ -61,8 +60,8 @@ def ablate(
     from mevlip_validation import ablation, comparison_output, output
     from mevlip_validation.rewordings import Stability, stability
 
-    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
-    settings = RunSettings(input=input_folder, output=out, batch_size=batch_size)
+    predictor = Predictor.find(take_settings(PredictorSettings, options), quiet=quiet)
+    settings = RunSettings(input=input_folder, output=out, batch_tokens=batch_tokens)
     folder, truths = ablation.read_folders(input_folder, truth, out)
     answers = ablation.answer_all(predictor, settings, folder, truths, quiet=quiet)
     found = ablation.ablate(answers, known_rows(train), resamples, seed)

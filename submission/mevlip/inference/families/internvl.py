@@ -7,10 +7,15 @@ processor of image and text alone, on the Pillow image backend.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.families.base import OFFLINE, Family
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
 
 
 def _image_options(settings: ImageSettings) -> dict[str, Any]:
@@ -18,10 +23,34 @@ def _image_options(settings: ImageSettings) -> dict[str, Any]:
     return {"crop_to_patches": settings.crop_to_patches, "max_patches": settings.max_patches}
 
 
-def _image_tokens(processor: Any, size: tuple[int, int], options: dict[str, Any]) -> int:
-    width, height = size
-    tiles: int = processor.image_processor.get_number_of_image_patches(height, width, options)
-    return tiles * int(processor.image_seq_length) + 2  # and a mark at each end
+def _tiles(processor: Any, image: Image.Image, options: dict[str, Any]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    made = processor.image_processor(images=[image], do_rescale=False, do_normalize=False, **options)
+    return np.stack(made["pixel_values"]).astype(np.uint8, copy=False)
+
+
+def _levels(processor: Any) -> NDArray[np.float32]:
+    import numpy as np
+
+    images = processor.image_processor
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8), (3, 1, 256))
+    levels = images.normalize(images.rescale(ramp, images.rescale_factor), images.image_mean, images.image_std)
+    return np.asarray(levels, dtype=np.float32).reshape(3, 256)
+
+
+def _image_text(processor: Any, tiles: int) -> str:
+    tokens = processor.image_token * (int(processor.image_seq_length) * tiles)
+    return f"{processor.start_image_token}{tokens}{processor.end_image_token}"
+
+
+def _most_tiles(_processor: Any, options: dict[str, Any]) -> int:
+    # A tiled image has a picture of the whole in front.
+    return int(options["max_patches"]) + 1 if options["crop_to_patches"] else 1
+
+
+def _features(base: Any, pixels: Any) -> Any:
+    return base.get_image_features(pixel_values=pixels).pooler_output
 
 
 def _load_processor(folder: Path) -> Any:
@@ -57,4 +86,4 @@ def _load_processor(folder: Path) -> Any:
     return InternVLImageProcessor(image_processor, tokenizer, settings["image_seq_length"], template)
 
 
-FAMILY = Family(_load_processor, _image_options, _image_tokens)
+FAMILY = Family(_load_processor, _image_options, _tiles, _levels, _image_text, _most_tiles, _features)

@@ -1,0 +1,91 @@
+"""The device that a model runs on, and how much of its memory is the program's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mevlip.core import memory
+from mevlip.core.errors import EnvironmentProblem, ModelFailure
+from mevlip.inference.memory import LEAST, cached_bytes, computed_bytes
+
+GPU_MEMORY = 9_000_000_000
+"""Bytes of a GPU that are taken at most, where nobody says otherwise: the figure that the paper gives."""
+SMALL_MEMORY = 8_000_000_000
+"""Below this the input embedding of InternVL3-8B stays in main memory: 1.09 GB, of which a prompt needs a few rows."""
+_CONTEXT = 500_000_000
+"""Bytes of a GPU that its driver and libraries take, beside what torch allocates."""
+
+
+def choose_device(choice: str) -> torch.device:
+    """Turns `auto|cuda|cpu` into a device.
+
+    Raises:
+        EnvironmentProblem: CUDA was asked for and is not usable; there is no silent fall-back to the processor.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentProblem(
+            "--device cuda was asked for, but torch finds no usable GPU",
+            "Run the container with --gpus, check the driver with `mevlip doctor`, or choose --device cpu.",
+        )
+    if choice == "auto":
+        choice = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda", 0) if choice == "cuda" else torch.device("cpu")
+
+
+def limit_memory(model: Any, device: torch.device, most: int | None) -> int:
+    """Keeps the program within its memory, and says what of it is left for answering.
+
+    On a GPU the allocator itself refuses more. In main memory the budget of tokens is made from what is left, and what
+    a batch needs is compared with what is free.
+
+    Args:
+        model: The loaded transformers model.
+        device: Where it is.
+        most: Bytes; None for `GPU_MEMORY` of a GPU, or for what is free without one.
+
+    Returns:
+        Bytes that are left beside the weights.
+
+    Raises:
+        EnvironmentProblem: No question could be answered with that.
+    """
+    if device.type == "cuda":
+        most = GPU_MEMORY if most is None else most
+        total = torch.cuda.mem_get_info(device)[1]
+        torch.cuda.set_per_process_memory_fraction(min(1.0, max(most - _CONTEXT, 1) / total), device)
+        if most < SMALL_MEMORY and not getattr(model.config, "tie_word_embeddings", False):
+            model.get_input_embeddings().to("cpu")
+            torch.cuda.empty_cache()
+        left = min(most, total) - _CONTEXT - torch.cuda.memory_allocated(device)
+    elif most is None:
+        left = memory.available()
+    else:
+        left = most - memory.held()
+    config, item = model.config.get_text_config(), model.dtype.itemsize
+    least = LEAST.computed * computed_bytes(config, item) + LEAST.cached * cached_bytes(config, item)
+    if left < least:
+        raise EnvironmentProblem(
+            f"--max-memory leaves {max(left, 0) / 1e9:.2f} GB beside the weights; answering takes {least / 1e9:.2f} GB",
+            f"Allow {(least - left) / 1e9:.1f} GB more, or end other programs.",
+        )
+    return left
+
+
+def release_memory(device: torch.device) -> None:
+    """Returns cached GPU memory, after a batch that broke.
+
+    Raises:
+        ModelFailure: The GPU no longer answers; after a device-side assert, for example, nothing works any more.
+    """
+    if device.type != "cuda":
+        return
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except RuntimeError as error:
+        raise ModelFailure(
+            f"The GPU stopped working ({str(error).splitlines()[0]})",
+            "Finished answers are kept: run the same command again, on another GPU if it comes back.",
+        ) from error

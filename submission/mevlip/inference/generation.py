@@ -1,0 +1,206 @@
+"""Answering prompts together: one pass for all prompts, then one for each further token of the answers not yet done.
+
+Answers that are one of a few options are chosen from the logits of these options alone; the whole vocabulary is looked
+at only for what is written freely or within a grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
+from mevlip.inference.decoding import Draft, Grammars
+from mevlip.inference.lora import Adapters
+from mevlip.inference.packed import Cache, PromptPass, Row, StepPass, install
+from mevlip.inference.vision import Features
+
+
+class Generator:
+    """Generates with a loaded transformers model.
+
+    Args:
+        model: The peft model.
+        tokenizer: Its tokenizer.
+        grammars: Grammars compiled for it.
+        features: What it sees of pictures.
+        device: Where it is.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, grammars: Grammars, features: Features, device: torch.device
+    ) -> None:
+        base = model.get_base_model()
+        self._adapters = Adapters(model)
+        self._language_model = base.model.language_model
+        self._embedding = base.get_input_embeddings()
+        self._head = base.get_output_embeddings()
+        self._image_token = int(base.config.image_token_id)
+        self._tokenizer = tokenizer
+        self._grammars = grammars
+        self._features = features
+        self._device = device
+        self._bits = torch.arange(32, dtype=torch.int32, device=device)
+        install(self._language_model.config)
+
+    def use(self, adapter: str | None) -> None:
+        """Selects an adapter; None for none."""
+        self._adapters.use(adapter)
+
+    def generate(self, requests: Sequence[Request]) -> Generation:
+        """See `mevlip.inference.completion.Model`."""
+        cost = Cost()
+        drafts = [self._grammars.draft(request.grammar, request.max_new_tokens) for request in requests]
+        writing = [
+            number
+            for number, request in enumerate(requests)
+            if request.max_new_tokens > 1 and not self._grammars.decided_at_once(request.grammar)
+        ]
+        kept = {number: slot for slot, number in enumerate(writing)}
+        rows = [
+            Row(
+                tuple(picture.key for picture in request.pictures),
+                request.prompt.tokens,
+                request.prompt.shared,
+                kept.get(number),
+            )
+            for number, request in enumerate(requests)
+        ]
+        room = max(
+            (len(requests[number].prompt.tokens) + requests[number].max_new_tokens for number in writing), default=0
+        )
+        line = PromptPass.lay_out(rows, self._device, room)
+        states = self._forward(line, line.tokens, self._see(line, [request.pictures for request in requests], cost))
+        cost.forwards += 1
+        cost.prompt_tokens += len(line.tokens)
+        cost.shared_prompts += len(rows) - len(line.order)
+        self._choose(drafts, states[torch.from_numpy(line.last).to(self._device)], cost)
+        if line.cache is not None:
+            self._write([drafts[number] for number in writing], line.cache, cost)
+        cost.generated_tokens = sum(len(draft.tokens) for draft in drafts)
+        return Generation(self._complete(drafts), cost)
+
+    def first_logits(self, prompt: Encoded) -> torch.Tensor:
+        """The logits of an answer's first token, for a prompt without pictures; (vocabulary,), float32 on the CPU."""
+        line = PromptPass.lay_out([Row(None, prompt.tokens, 0)], self._device)
+        states = self._forward(line, line.tokens, None)
+        return self._head(states[-1:])[0].float().cpu()  # type: ignore[no-any-return]
+
+    def _write(self, drafts: Sequence[Draft], cache: Cache, cost: Cost) -> None:
+        """Goes on until every answer is done, those that are no longer taking part."""
+        slots = list(drafts)
+        count = len(slots)
+        while True:
+            for slot in reversed(range(count)):
+                if slots[slot].done:
+                    count -= 1
+                    if slot != count:
+                        slots[slot] = slots[count]
+                        cache.move(count, slot)
+            if not count:
+                return
+            step = StepPass(cache, count, self._device)
+            states = self._forward(step, np.array([draft.tokens[-1] for draft in slots[:count]]), None)
+            cost.forwards += 1
+            cost.row_steps += count
+            self._choose(slots[:count], states, cost)
+
+    def _forward(self, line: Any, tokens: Any, pictures: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+        """Takes tokens through the language model.
+
+        Args:
+            line: What attention has to know of them.
+            tokens: Their ids.
+            pictures: Where features stand in their place, and the features.
+
+        Returns:
+            The last layer's states, normalized, (tokens, hidden size).
+        """
+        weight = self._embedding.weight
+        states = self._embedding(torch.from_numpy(tokens).to(weight.device)).to(self._device)
+        if pictures is not None:
+            places, features = pictures
+            states[places] = features.to(states.dtype)
+        positions = torch.from_numpy(line.positions).to(self._device)[None]
+        made = self._language_model(
+            inputs_embeds=states[None],
+            position_ids=positions,
+            attention_mask=None,
+            use_cache=False,
+            packed=line,
+        )
+        return made.last_hidden_state[0]  # type: ignore[no-any-return]
+
+    def _see(
+        self, line: PromptPass, pictures: Sequence[Sequence[Picture]], cost: Cost
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Where features stand in the line, and the features.
+
+        Raises:
+            RuntimeError: There are more or fewer than tokens for them.
+        """
+        shown = [picture for number in line.order for picture in pictures[number]]
+        places = np.flatnonzero(line.tokens == self._image_token)
+        if not shown and not len(places):
+            return None
+        found = self._features.of(shown, cost)
+        features = torch.cat([found[picture.key] for picture in shown]) if shown else torch.empty(0)
+        if len(features) != len(places):
+            raise RuntimeError(f"the prompts have {len(places)} places for pictures that take {len(features)}")
+        return torch.from_numpy(places).to(self._device), features
+
+    def _choose(self, drafts: Sequence[Draft], states: torch.Tensor, cost: Cost) -> None:
+        """Chooses the next token of each answer.
+
+        Args:
+            drafts: The answers.
+            states: The states that their next tokens are read from, (answers, hidden size).
+            cost: Where the cost is added.
+        """
+        choices = [draft.choices for draft in drafts]
+        closed = [number for number, few in enumerate(choices) if few is not None]
+        if closed:
+            few = [choices[number] or [] for number in closed]
+            ids = sorted({token for tokens in few for token in tokens})
+            columns = {token: column for column, token in enumerate(ids)}
+            logits = self._fetch(self._logits_of(ids, states if len(closed) == len(drafts) else states[closed]), cost)
+            for number, tokens, own in zip(closed, few, logits, strict=True):
+                drafts[number].choose(tokens, own[[columns[token] for token in tokens]])
+        if len(closed) < len(drafts):
+            self._choose_freely(drafts, [number for number, few in enumerate(choices) if few is None], states, cost)
+
+    def _choose_freely(self, drafts: Sequence[Draft], numbers: list[int], states: torch.Tensor, cost: Cost) -> None:
+        """Chooses among all tokens that the grammar of each answer allows."""
+        words = np.zeros((len(numbers), self._grammars.words), dtype=np.uint32)
+        for own, number in zip(words, numbers, strict=True):
+            drafts[number].fill(own)
+        logits = self._head(states if len(numbers) == len(drafts) else states[numbers])
+        cost.vocabulary_rows += len(numbers)
+        packed = torch.from_numpy(words.view(np.int32)).to(self._device)
+        allowed = ((packed[:, :, None] >> self._bits) & 1).bool().flatten(1)[:, : logits.shape[1]]
+        chosen = logits.masked_fill(~allowed, -torch.inf).argmax(-1, keepdim=True)
+        logits = logits.float()
+        sureness = logits.gather(-1, chosen) - logits.logsumexp(-1, keepdim=True)
+        # Token ids are exact in float32 up to 16,777,216.
+        for number, (token, sure) in zip(
+            numbers, self._fetch(torch.cat([chosen.float(), sureness], -1), cost), strict=True
+        ):
+            drafts[number].take(int(token), float(sure))
+
+    def _logits_of(self, ids: list[int], states: torch.Tensor) -> torch.Tensor:
+        """The logits of a few tokens, (rows, tokens)."""
+        chosen = torch.tensor(ids, device=self._device)
+        bias = self._head.bias
+        return torch.nn.functional.linear(states, self._head.weight[chosen], None if bias is None else bias[chosen])
+
+    def _fetch(self, tensor: torch.Tensor, cost: Cost) -> Any:
+        """Waits for the device."""
+        cost.synchronizations += 1
+        return tensor.float().cpu().numpy()
+
+    def _complete(self, drafts: Sequence[Draft]) -> tuple[Completion, ...]:
+        decoded = self._tokenizer.batch_decode([draft.tokens for draft in drafts], skip_special_tokens=True)
+        return tuple(draft.completion(text) for draft, text in zip(drafts, decoded, strict=True))

@@ -1,0 +1,54 @@
+"""How many tokens fit into the memory, by arithmetic from a model's shape."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mevlip.inference.batching import Budget
+
+MOST = Budget(computed=8_192, cached=65_536)
+"""What is never exceeded. Beyond some thousand rows a matrix product gets no faster, and a crash would cost more."""
+LEAST = Budget(computed=1_024, cached=2_048)
+"""What a question on one untiled picture takes with room to spare; with less than that no run makes sense."""
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_COMPUTING = 0.6
+"""Share of the room that is for computing; the rest is for keys and values."""
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `9GB` or `7.5 GiB`.
+
+    Raises:
+        ValueError: It is not a size.
+    """
+    found = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{1,3})\s*", text)
+    if not found or found[2].upper() not in _UNITS:
+        raise ValueError("it is not a size such as 9GB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def computed_bytes(config: Any, item: int) -> int:
+    """Bytes that one token takes while it goes through a layer.
+
+    Its state, normalized state, queries, keys, values and their sum (six times the hidden size at most), and the three
+    products of the feed-forward part.
+
+    Args:
+        config: The text model's configuration.
+        item: Bytes per number.
+    """
+    return item * (6 * int(config.hidden_size) + 3 * int(config.intermediate_size))
+
+
+def cached_bytes(config: Any, item: int) -> int:
+    """Bytes of the keys and values of one token, in all layers: 57,344 at InternVL3-8B."""
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return item * 2 * int(config.num_hidden_layers * config.num_key_value_heads * width)
+
+
+def budget(room: int, config: Any, item: int) -> Budget:
+    """How many tokens fit into so many bytes; at least `LEAST`, at most `MOST`."""
+    computed = int(_COMPUTING * room) // computed_bytes(config, item)
+    cached = int((1 - _COMPUTING) * room) // cached_bytes(config, item)
+    return Budget(min(max(computed, LEAST.computed), MOST.computed), min(max(cached, LEAST.cached), MOST.cached))

@@ -1,0 +1,118 @@
+"""The engine's answers are those of one question at a time through transformers, in float32, however they are batched."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.flare.questions import InputFolder, Question, read_input_folder
+from mevlip.flare.store import ImageStore
+from mevlip.inference.engine import Answer, Counters
+from mevlip.inference.model import VisionLanguageModel
+from mevlip.predictor import Predictor
+from mevlip.settings import AnswerSettings, PredictorSettings
+from mevlip.tasks import NO_ADAPTER, adapter_names
+from tests.conftest import DEMO, EXAMPLES
+
+CPU = torch.device("cpu")
+
+
+def in_float32(model: VisionLanguageModel) -> VisionLanguageModel:
+    """Computes in float32 with the same weights, which are bfloat16 or four bits."""
+    import bitsandbytes as bnb
+
+    model._model.float()
+    for layer in model._model.modules():
+        if isinstance(layer, bnb.nn.Linear4bit):
+            layer.compute_dtype = layer.weight.quant_state.dtype = torch.float32
+    return model
+
+
+def both(checkpoint: Path) -> tuple[Predictor, Predictor]:
+    made = []
+    for reference in (False, True):
+        model = in_float32(VisionLanguageModel.load(open_checkpoint(checkpoint), CPU, reference=reference))
+        settings = PredictorSettings(checkpoint=str(checkpoint), reference=reference)
+        made.append(Predictor.find(settings, load_model=lambda *_, model=model: model))
+    return made[0], made[1]
+
+
+@pytest.fixture(scope="module", params=["demo", "thin"])
+def model(request: pytest.FixtureRequest, thin_checkpoint: Path) -> tuple[Predictor, Predictor]:
+    """The demo, and the thin model with the real vocabulary and 448-pixel tiles."""
+    return both(DEMO if request.param == "demo" else thin_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def folder() -> InputFolder:
+    return read_input_folder(EXAMPLES)
+
+
+def ask(
+    predictor: Predictor, folder: InputFolder, questions: Sequence[Question], **settings: object
+) -> tuple[list[Answer], Counters]:
+    counters, chosen = Counters(), AnswerSettings(routing="declared", **settings)  # type: ignore[arg-type]
+    with ImageStore(folder.root) as store:
+        routed = predictor.route(questions, chosen, counters)
+        with predictor.engine(routed, chosen, store.load, counters) as engine:
+            found = {answer.position: answer for answers in engine.run() for answer in answers}
+    return [found[question.position] for question in questions], counters
+
+
+def test_answers_equal_those_of_the_reference(model: tuple[Predictor, Predictor], folder: InputFolder) -> None:
+    ours, cost = ask(model[0], folder, folder.questions)
+    theirs, plain = ask(model[1], folder, folder.questions)
+    assert [one.text for one in ours] == [one.text for one in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-4)
+        assert one.options == pytest.approx(other.options, abs=1e-4)
+    assert (cost.questions, cost.generated_tokens) == (plain.questions, plain.generated_tokens)
+    assert cost.forwards < plain.forwards and cost.prompt_tokens < plain.prompt_tokens
+
+
+def test_free_answers_equal_those_of_the_reference(model: tuple[Predictor, Predictor], folder: InputFolder) -> None:
+    some = folder.questions[::3]
+    ours, theirs = (ask(one, folder, some, constrain=False)[0] for one in model)
+    assert [one.text for one in ours] == [one.text for one in theirs]
+
+
+def test_other_budgets_shards_and_orders_change_no_answer(
+    model: tuple[Predictor, Predictor], folder: InputFolder
+) -> None:
+    questions = folder.questions
+    first, _ = ask(model[0], folder, questions)
+    texts = {one.position: one.text for one in first}
+    for part, budget in ((questions[::-1], 700), (questions[1::2], None), (questions[::2], 1)):
+        again, _ = ask(model[0], folder, part, batch_tokens=budget)
+        assert {one.position: one.text for one in again} == {
+            question.position: texts[question.position] for question in part
+        }
+
+
+def test_each_adapter_and_the_base_alone_compute_what_transformers_does(model: tuple[Predictor, Predictor]) -> None:
+    ours, theirs = (predictor.model for predictor in model)
+    assert isinstance(ours, VisionLanguageModel) and isinstance(theirs, VisionLanguageModel)
+    route = model[0].checkpoint.routes["generalist"]
+    for name in (NO_ADAPTER, *adapter_names()):
+        (_, one), (_, other) = (one._first_logits(name, route, "Where is it?") for one in (ours, theirs))
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-4)
+
+
+def test_prompts_that_share_pictures_and_prompts_that_do_not_are_computed_alike(
+    model: tuple[Predictor, Predictor], folder: InputFolder
+) -> None:
+    """Seven questions on one picture, of very different lengths; the longest shares nothing."""
+    texts = ["How many?", *(f"How many {'small ' * n}cells are there?" for n in (1, 2, 30, 31, 300, 1100))]
+    image = next(EXAMPLES.rglob("*.png"))
+    asked = [Question.given_as(text, [image]) for text in texts]
+    ours, theirs = (one.answer(asked, AnswerSettings(routing="generalist")) for one in model)
+    assert [one.text for one in ours] == [one.text for one in theirs]
+    alone = [model[0].answer([one], AnswerSettings(routing="generalist"))[0] for one in asked]
+    assert [one.text for one in alone] == [one.text for one in ours]
+    pairs = itertools.chain(zip(ours, theirs, strict=True), zip(ours, alone, strict=True))
+    assert all(one.probability == pytest.approx(other.probability, abs=1e-4) for one, other in pairs)
