@@ -4,8 +4,7 @@ import pytest
 import torch
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 
-from mevlip.inference.engine import Counters
-from mevlip_training.bench.work import NF4_BYTES, Work
+from mevlip_training.bench.work import NF4_BYTES, Cost, Work
 from mevlip_training.shapes.internvl3 import Vocabulary, host_bound, internvl3_8b, proportioned, shapes, thin
 
 SMALL = Vocabulary(1024, end=2, pad=0, image=18)
@@ -28,7 +27,7 @@ def test_the_true_shape_costs_what_is_known_of_it(true_size: Work) -> None:
     assert true_size.prefill(356) == pytest.approx(4.67e12, rel=1e-3)
     assert true_size.prefill(3428) == pytest.approx(47.1e12, rel=1e-3)
     assert true_size.step(356) == pytest.approx(14.3e9, rel=2e-3)
-    assert true_size.bytes_read(Counters(forwards=1)) == pytest.approx(4.45e9, rel=1e-3)
+    assert true_size.bytes_read(Cost(forwards=1)) == pytest.approx(4.45e9, rel=1e-3)
 
 
 def test_the_proportioned_shape_has_the_true_ones_share_of_vision_work(true_size: Work) -> None:
@@ -75,8 +74,8 @@ def test_a_question_costs_its_tiles_its_prompt_and_a_step_for_each_further_token
     letter = true_size.question(1, 356, 1)
     assert letter == true_size.tile + true_size.prefill(356)
     assert true_size.question(1, 356, 3) == pytest.approx(letter + 2 * true_size.step(357))
-    cost = Counters(questions=2, image_encodes=2, prefill_tokens=712, generated_tokens=2, forwards=2)
+    cost = Cost(questions=2, tiles=2, prompt_tokens=712, generated_tokens=2, forwards=2)
     assert true_size.asked_alone(cost) == 2 * letter
     assert true_size.done(cost, 356) == pytest.approx(2 * letter)
-    shared = Counters(questions=2, image_encodes=1, prefill_tokens=456, generated_tokens=2, forwards=1)
+    shared = Cost(questions=2, tiles=1, prompt_tokens=456, generated_tokens=2, forwards=1)
     assert true_size.done(shared, 356) < 0.7 * true_size.asked_alone(cost)

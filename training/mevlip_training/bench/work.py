@@ -7,17 +7,37 @@ rotary embeddings and adapters are left out: at InternVL3-8B's shape a rank-8 ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import InternVLConfig
 
-    from mevlip.inference.engine import Counters
-
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4: half a byte, one byte per block of 64, and four per 256 blocks (Dettmers et al. 2023,
 arXiv:2305.14314, section 3)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What answering took, independent of the machine.
+
+    Attributes:
+        questions: Questions answered.
+        forwards: Passes through the language model.
+        prompt_tokens: Prompt tokens that went through it, padding not counted.
+        tiles: Image tiles that went through the vision tower.
+        generated_tokens: Tokens generated, end tokens included.
+    """
+
+    questions: int = 0
+    forwards: int = 0
+    prompt_tokens: int = 0
+    tiles: int = 0
+    generated_tokens: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(ours + theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -106,12 +126,12 @@ class Work:
         """The vision tower's and projector's part of a question whose first token is its answer."""
         return tiles * self.tile / self.question(tiles, prompt, 1)
 
-    def asked_alone(self, cost: Counters) -> float:
+    def asked_alone(self, cost: Cost) -> float:
         """Operations that questions take, each asked alone, from counters of a side that does so."""
         n = max(cost.questions, 1)
-        return n * self.question(cost.image_encodes / n, cost.prefill_tokens / n, cost.generated_tokens / n)
+        return n * self.question(cost.tiles / n, cost.prompt_tokens / n, cost.generated_tokens / n)
 
-    def done(self, cost: Counters, context: float) -> float:
+    def done(self, cost: Cost, context: float) -> float:
         """Operations that a side did, from its own counters.
 
         Args:
@@ -121,13 +141,10 @@ class Work:
         read = 2 * self.weights + 2 * context * self.hidden * self.layers
         steps = max(cost.generated_tokens - cost.questions, 0)
         return (
-            cost.image_encodes * self.tile
-            + cost.prefill_tokens * read
-            + cost.questions * self.head
-            + steps * self.step(context)
+            cost.tiles * self.tile + cost.prompt_tokens * read + cost.questions * self.head + steps * self.step(context)
         )
 
-    def bytes_read(self, cost: Counters) -> float:
+    def bytes_read(self, cost: Cost) -> float:
         """Bytes of weights that a side's forwards read: all of the language model's and its head's, once each."""
         head = self.vocabulary * self.hidden * self.other_bytes
         return cost.forwards * (self.weights * self.weight_bytes + head)
