@@ -20,13 +20,15 @@ from mevlip.settings import Device
 from mevlip.tasks import TaskType
 from mevlip_training.bench.machine import Rates, Seconds, Stopwatch, measure_rates, one_thread
 from mevlip_training.bench.questions import Mix, parts_of, write_questions
-from mevlip_training.bench.sides import SIDES, Outcome
+from mevlip_training.bench.sides import SIDES, Outcome, Task, with_lengths
 from mevlip_training.bench.systems import CACHE, Shape, System, open_system
 from mevlip_training.bench.work import Cost
 
 Clock = Literal["cpu", "wall"]
 
-ENGINE = next(iter(SIDES))
+ENGINE = "engine"
+CONSTRAINED = (ENGINE, "reference")
+"""Sides that may only say what a question allows, as random weights know nothing of it."""
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "pillow")
 _ALONE = ("reference", "published", "batched")
 """Sides that read each question's whole prompt, so that their counters say what it takes alone."""
@@ -69,6 +71,7 @@ class Bench:
 
     Attributes:
         shape: The checkpoint's name.
+        trained: Whether its free answers mean something.
         mix: The questions' mix.
         pictures: Pictures of all questions.
         device: Where it ran.
@@ -84,6 +87,7 @@ class Bench:
     """
 
     shape: Shape
+    trained: bool
     mix: Mix
     pictures: int
     device: str
@@ -131,8 +135,10 @@ class Bench:
         """How many times as fast as a side the engine is, round by round."""
         return Spread.of([theirs / ours for theirs, ours in zip(self.seconds(side), self.seconds(ENGINE), strict=True)])
 
-    def agreement(self, side: str) -> tuple[int, int]:
-        """Answers of a side that equal the engine's, and all."""
+    def agreement(self, side: str) -> tuple[int, int] | None:
+        """Answers of a side that equal the engine's, and all; None where nothing is to be compared."""
+        if ENGINE not in self.sides or not (self.trained or side in CONSTRAINED):
+            return None
         pairs = [
             pair
             for sides in self.tasks.values()
@@ -174,7 +180,7 @@ class Bench:
             side: {
                 "questions_per_second": vars(Spread.of([self.questions / one for one in self.seconds(side)])),
                 "engine_is_faster": vars(self.faster(side)) if ENGINE in self.sides else None,
-                "agreement": self.agreement(side) if ENGINE in self.sides else None,
+                "agreement": self.agreement(side),
                 "counters": self.counters(side),
                 "operations": self.done[side],
                 "bytes_read": self.bytes_read[side],
@@ -229,10 +235,14 @@ def measure_system(
     """Measures sides on one loaded system; `scratch` is an empty folder for the questions."""
     folders = write_questions(scratch / "questions", mix, questions)
     warm_up = write_questions(scratch / "warm-up", mix, len(parts_of(mix)), seed=1)
-    with Progress("warm-up", len(folders) * len(sides), "sides", quiet) as progress:
-        for task in folders:
+    with Progress("warm-up", len(folders) * (1 + len(sides)), "sides", quiet) as progress:
+        asked: dict[TaskType, Task] = {}
+        for task, folder in folders.items():
+            asked[task] = with_lengths(system, folder)
+            progress.advance()
+            first = with_lengths(system, warm_up[task])
             for side in sides:
-                SIDES[side](system, warm_up[task])
+                SIDES[side](system, first)
                 progress.advance()
     weights = torch.cuda.memory_allocated(system.device) if system.device.type == "cuda" else None
     tasks: dict[TaskType, dict[str, list[tuple[Seconds, Outcome, int | None]]]] = {
@@ -240,21 +250,21 @@ def measure_system(
     }
     with Progress("measuring", rounds * len(folders) * len(sides), "sides", quiet) as progress:
         for _ in range(rounds):
-            for task, folder in folders.items():
+            for task, questions_of_task in asked.items():
                 for side in sides:
-                    tasks[task][side].append(_once(system, side, folder))
+                    tasks[task][side].append(_once(system, side, questions_of_task))
                     progress.advance()
     measured = {task: {side: _summarize(taken) for side, taken in by_side.items()} for task, by_side in tasks.items()}
     return _bench(system, mix, folders, measured, weights)
 
 
-def _once(system: System, side: str, folder: Path) -> tuple[Seconds, Outcome, int | None]:
+def _once(system: System, side: str, task: Task) -> tuple[Seconds, Outcome, int | None]:
     gpu = system.device.type == "cuda"
     if gpu:
         torch.cuda.reset_peak_memory_stats(system.device)
     before = torch.cuda.memory_allocated(system.device) if gpu else 0
     watch = Stopwatch(system.device)
-    outcome = SIDES[side](system, folder)
+    outcome = SIDES[side](system, task)
     seconds = watch.stop()
     return seconds, outcome, torch.cuda.max_memory_allocated(system.device) - before if gpu else None
 
@@ -284,6 +294,7 @@ def _bench(
         total += by_side[alone or sides[0]].outcome.cost
     return Bench(
         shape=system.shape,
+        trained=system.trained,
         mix=mix,
         pictures=sum(path.parent.name == "imagesVal" for folder in folders.values() for path in folder.rglob("*.*")),
         device=torch.cuda.get_device_name(system.device) if system.device.type == "cuda" else "cpu",

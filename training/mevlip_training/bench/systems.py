@@ -39,11 +39,10 @@ Shape = Literal["demo", "proportioned", "host-bound", "internvl3-8b"]
 
 CACHE = Path("build") / "bench"
 """Where random checkpoints are kept for the next run."""
-FREE_TOKENS = 512
-"""The published container's limit for any answer."""
 BUDGETS = dict(zip(TaskType, (2, 12, 20, 256, 4, 6, 16), strict=True))
-"""Tokens of an answer of a random model, which never ends one: about what true answers have with their end, of a
-letter, labels, one box, many boxes, digits and a sentence. Boxes of a whole image, about 46, take some 800 tokens."""
+"""Most tokens of a random model's answers: about what true ones have with their end, of a letter, labels, one box, many
+boxes, digits and a sentence. True boxes of a whole image, about 46, take some 800 tokens; a random model often ends the
+list at once."""
 
 BaseLoader = Callable[[Path, Quantization, torch.device], Any]
 AdapterLoader = Callable[[Any, Checkpoint], Any]
@@ -56,12 +55,14 @@ class Plain:
     Attributes:
         model: The peft model with eight adapters.
         processor: The transformers processor, set to pad on the left.
+        ends: Tokens that end an answer.
         router: The task classifier and its tokenizer.
         router_settings: What the classifier was trained with.
     """
 
     model: Any
     processor: Any
+    ends: tuple[int, ...]
     router: tuple[Any, Any]
     router_settings: RouterSettings
 
@@ -74,7 +75,7 @@ class System:
         shape: Its name.
         checkpoint: Its folder, read.
         choice: The device asked for.
-        trained: Whether its answers end by themselves.
+        trained: Whether it ends its answers by itself, and they mean something.
         base: Loads the base model.
         adapters: Puts the adapters on it.
     """
@@ -108,16 +109,19 @@ class System:
         from transformers import AutoTokenizer, GenerationConfig
 
         base = self.base(self.checkpoint.base, self.checkpoint.quantization, self.device)
-        ends, family = base.generation_config.eos_token_id, base.config.model_type
+        eos, family = base.generation_config.eos_token_id, base.config.model_type
+        ends = tuple(eos if isinstance(eos, list) else [eos])
         model = self.adapters(base, self.checkpoint)
         processor = find_family(family).load_processor(self.checkpoint.base)
         processor.tokenizer.padding_side = "left"
-        greedy = GenerationConfig(do_sample=False, eos_token_id=ends, pad_token_id=processor.tokenizer.pad_token_id)
+        greedy = GenerationConfig(
+            do_sample=False, eos_token_id=list(ends), pad_token_id=processor.tokenizer.pad_token_id
+        )
         model.generation_config = model.get_base_model().generation_config = greedy
         folder = self.checkpoint.router
         classifier = GLiClassModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return Plain(model, processor, (classifier, tokenizer), Router.load(folder).settings)
+        return Plain(model, processor, ends, (classifier, tokenizer), Router.load(folder).settings)
 
     @cached_property
     def dtype(self) -> torch.dtype:
@@ -129,10 +133,6 @@ class System:
         """What its answers cost by arithmetic."""
         stored = NF4_BYTES if self.checkpoint.quantization.kind == "nf4" else self.dtype.itemsize
         return Work.of(self.plain.model.get_base_model().config, stored, self.dtype.itemsize)
-
-    def free_tokens(self, task: TaskType, adapter: str) -> int:
-        """How long an answer of the published container may be; a random model is stopped where a trained one ends."""
-        return FREE_TOKENS if self.trained else self.checkpoint.routes[adapter].max_new_tokens[task]
 
     def _find(self, **settings: Any) -> Predictor:
         chosen = PredictorSettings(checkpoint=str(self.checkpoint.folder), device=self.choice, **settings)

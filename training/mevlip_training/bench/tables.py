@@ -49,8 +49,8 @@ def _by_side(bench: Bench) -> str:
         seconds, wall = Spread.of(bench.seconds(side)), Spread.of(bench.seconds(side, clock="wall"))
         row = [side, f"{seconds.median:.2f}", _range(seconds, 2), f"{wall.median:.2f}"]
         if ENGINE in bench.sides and side != ENGINE:
-            faster, (same, all_) = bench.faster(side), bench.agreement(side)
-            row += [f"{faster.median:.2f} x", _range(faster, 2), f"{same} of {all_}"]
+            faster, agreed = bench.faster(side), bench.agreement(side)
+            row += [f"{faster.median:.2f} x", _range(faster, 2), f"{agreed[0]} of {agreed[1]}" if agreed else ""]
         else:
             row += ["", "", ""]
         peak = bench.rates.operations * seconds.median
