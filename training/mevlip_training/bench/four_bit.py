@@ -43,15 +43,17 @@ def random_four_bit(config: InternVLConfig, quantization: Quantization, device: 
         EnvironmentProblem: There is no room for it in main memory.
     """
     import bitsandbytes as bnb
-    from accelerate import init_empty_weights
     from transformers import GenerationConfig, InternVLForConditionalGeneration
 
-    with init_empty_weights(include_buffers=False):
+    with torch.device("meta"):
         model: Any = InternVLForConditionalGeneration(config)
     check_room(model, device)
     generator = torch.Generator(device).manual_seed(SEED)
     for name, module in list(model.named_modules()):
-        if isinstance(module, torch.nn.Linear) and not name.endswith(_HEAD):
+        if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
+            # Rotary embeddings, whose frequencies are in no file.
+            model.set_submodule(name, type(module)(module.config, device=device))
+        elif isinstance(module, torch.nn.Linear) and not name.endswith(_HEAD):
             packed = bnb.nn.Linear4bit(
                 module.in_features,
                 module.out_features,
@@ -76,7 +78,6 @@ def random_four_bit(config: InternVLConfig, quantization: Quantization, device: 
             ).to(device)  # which quantizes it
         else:
             setattr(module, own, torch.nn.Parameter(value, requires_grad=False))
-    model = model.to(device)  # its buffers
     model.is_loaded_in_4bit = True
     text = config.text_config
     model.generation_config = GenerationConfig(

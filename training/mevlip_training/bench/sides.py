@@ -147,7 +147,8 @@ def published(system: System, task: Task, tiles: int = 0) -> Outcome:
         task: The questions.
         tiles: Most tiles of an image; 0 shows each whole.
     """
-    plain, tally, answers = system.plain, _Tally(), {}
+    plain, tally = system.plain, _Tally()
+    answers: dict[int, str] = {}
     with _questions(task.folder) as (questions, store):
         for question in questions:
             router = Router(input_pipeline(*plain.router, plain.router_settings, "cpu"), plain.router_settings)
@@ -165,7 +166,8 @@ def published_with_tiles(system: System, task: Task) -> Outcome:
 
 def batched(system: System, task: Task) -> Outcome:
     """All questions classified at once, then batches of eight rows for each adapter, padded on the left."""
-    plain, tally, answers = system.plain, _Tally(), {}
+    plain, tally = system.plain, _Tally()
+    answers: dict[int, str] = {}
     router = Router(input_pipeline(*plain.router, plain.router_settings, "cpu"), plain.router_settings)
     with _questions(task.folder) as (questions, store):
         predictions = router.classify(question.text for question in questions)

@@ -126,7 +126,8 @@ class System:
     @cached_property
     def dtype(self) -> torch.dtype:
         """In what its matrices are multiplied."""
-        return next(self.plain.model.get_input_embeddings().parameters()).dtype
+        found: torch.dtype = self.plain.model.get_input_embeddings().weight.dtype
+        return found
 
     @cached_property
     def work(self) -> Work:
@@ -235,5 +236,13 @@ def _write_without_weights(folder: Path, config: InternVLConfig, demo: Checkpoin
         InternVLConfig.from_dict(described).save_pretrained(base)
         save_file({"made_on_the_device": torch.zeros(1)}, base / "model.safetensors", {"format": "pt"})
         write_adapters(adapters, config, f"random/{folder.name}", BUDGETS)
-        parts = {"base": base, "adapters": adapters, "router": demo.router}
-        assemble(folder, **parts, name=folder.name, kind="demo", notice=NOTICE, probe=False)
+        assemble(
+            folder,
+            base=base,
+            adapters=adapters,
+            router=demo.router,
+            name=folder.name,
+            kind="demo",
+            notice=NOTICE,
+            probe=False,
+        )

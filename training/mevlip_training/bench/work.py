@@ -163,4 +163,4 @@ def _tile(config: InternVLConfig) -> float:
     embedding = 2 * patches * own * vision.num_channels * vision.patch_size[0] ** 2
     visual = config.image_seq_length
     merged = round(own / config.downsample_ratio**2)
-    return vision.num_hidden_layers * layer + embedding + 2.0 * visual * (merged * wide + wide**2)
+    return float(vision.num_hidden_layers * layer + embedding + 2 * visual * (merged * wide + wide**2))
