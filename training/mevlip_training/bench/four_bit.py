@@ -10,6 +10,7 @@ import torch
 from mevlip.checkpoints.routes import Quantization
 from mevlip.core import memory
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.inference import loading
 
 if TYPE_CHECKING:
     from transformers import InternVLConfig
@@ -45,6 +46,8 @@ def random_four_bit(config: InternVLConfig, quantization: Quantization, device: 
     import bitsandbytes as bnb
     from transformers import GenerationConfig, InternVLForConditionalGeneration
 
+    if device.type == "cpu":
+        loading._keep_four_bit_exact_on_cpu()
     with torch.device("meta"):
         model: Any = InternVLForConditionalGeneration(config)
     check_room(model, device)
