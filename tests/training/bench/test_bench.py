@@ -20,13 +20,13 @@ from mevlip_training.bench.tables import render
 from mevlip_training.bench.work import Matmul
 from tests.conftest import LOADING_FIXTURES
 
-QUESTIONS = 14
+QUESTIONS = 10
 SMALLEST = ("engine", "reference", "batched")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
-    """The command's JSON and text, all sides, once through fourteen questions."""
+    """The command's JSON and text, all sides, once through ten questions."""
     assert "model" in LOADING_FIXTURES, "so that its tests are marked"
     file = tmp_path_factory.mktemp("bench") / "bench.json"
     arguments = ["--questions", str(QUESTIONS), "--rounds", "1", "--device", "cpu", "--quiet", "--json", str(file)]
@@ -87,7 +87,7 @@ def test_shares_follow_from_work_and_measured_rates(model: tuple[dict[str, Any],
 def test_the_tables_name_tasks_sides_ratios_and_what_they_are_worth(model: tuple[dict[str, Any], str]) -> None:
     _, text = model
     for wanted in (
-        "demo, bfloat16, cpu: 14 questions",
+        f"demo, bfloat16, cpu: {QUESTIONS} questions",
         "task ",
         "Multi-label classification",
         "published-tiles",
