@@ -25,8 +25,8 @@ lint: .venv/ready ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready ## compare the predictor with one question at a time, and time scoring
-	$(BIN)/python -m benchmarks.predict
+bench: .venv/ready ## compare the predictor with other loops over the same model, and time scoring
+	$(BIN)/mevlip bench --questions 60
 	$(BIN)/python -m benchmarks.scoring
 
 image: .venv/ready ## build the offline image around a checkpoint: make image CHECKPOINT=me-vlip IMAGE=team:latest

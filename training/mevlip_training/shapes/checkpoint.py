@@ -8,38 +8,58 @@ from typing import TYPE_CHECKING
 
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.checkpoint import Checkpoint
-from mevlip.checkpoints.routes import Route, write_route
+from mevlip.checkpoints.routes import Quantization, Route, write_route
 from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.assembly import assemble
 from mevlip_training.shapes.layout import write_processor, write_tokenizer
 from mevlip_training.shapes.qwen import build_tokenizer, find_ranks
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import InternVLConfig
 
 NOTICE = "RANDOM WEIGHTS: a checkpoint for measuring and testing; its answers mean nothing"
 RANK = 8
 
 
-def write_base(folder: Path, config: InternVLConfig, seed: int = 0, quiet: bool = True) -> int:
-    """Writes a base model with random weights, Qwen2.5's tokenizer and 448-pixel tiles.
+def write_base(
+    folder: Path, config: InternVLConfig, seed: int = 0, quiet: bool = True, tokenizer: Tokenizer | None = None
+) -> int:
+    """Writes a base model with random weights.
+
+    Args:
+        folder: The base model's folder.
+        config: Its shape.
+        seed: Seed of the weights.
+        quiet: Whether to show no progress.
+        tokenizer: A tokenizer with the vocabulary of the shape; None for Qwen2.5's.
 
     Returns:
         Number of parameters.
 
     Raises:
-        EnvironmentProblem: Qwen2.5's vocabulary is not installed.
+        EnvironmentProblem: Qwen2.5's vocabulary is needed and not installed.
     """
-    from mevlip_training.shapes.internvl3 import TILE_SIZE, TILE_TOKENS, write_weights
+    from mevlip_training.shapes.internvl3 import write_weights
 
-    tokenizer = build_tokenizer(find_ranks())
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tokenizer(folder, tokenizer)
-    write_processor(folder, TILE_SIZE, TILE_TOKENS)
+    write_encoder(folder, config, tokenizer)
     return write_weights(folder, config, seed, quiet)
 
 
-def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dict[TaskType, int] | None = None) -> None:
+def write_encoder(folder: Path, config: InternVLConfig, tokenizer: Tokenizer | None = None) -> None:
+    """Writes a base model's tokenizer, chat template and processor settings; see `write_base`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder, tokenizer or build_tokenizer(find_ranks()))
+    write_processor(folder, config.vision_config.image_size[0], config.image_seq_length)
+
+
+def write_adapters(
+    folder: Path,
+    config: InternVLConfig,
+    name: str,
+    budgets: dict[TaskType, int] | None = None,
+    quantization: Quantization | None = None,
+) -> None:
     """Writes eight random rank-8 adapters and their routes; assembling adds the fingerprints.
 
     Args:
@@ -47,6 +67,7 @@ def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dic
         config: The base's shape.
         name: The base's name.
         budgets: Token budget of each task; None for the task table's.
+        quantization: How the base is to be stored; None for the contract's default.
     """
     from peft import LoraConfig
     from safetensors.torch import save_file
@@ -72,6 +93,7 @@ def write_adapters(folder: Path, config: InternVLConfig, name: str, budgets: dic
             base_model=name,
             base_revision="random",
             max_new_tokens=budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]},
+            quantization=quantization or Quantization(),
         )
         write_route(own, route)
 
@@ -82,6 +104,8 @@ def write_checkpoint(
     router: Path,
     budgets: dict[TaskType, int] | None = None,
     quiet: bool = True,
+    tokenizer: Tokenizer | None = None,
+    quantization: Quantization | None = None,
 ) -> Checkpoint:
     """Writes a whole checkpoint folder.
 
@@ -91,13 +115,15 @@ def write_checkpoint(
         router: Folder of a trained router.
         budgets: Token budget of each task; None for the task table's.
         quiet: Whether to show no progress.
+        tokenizer: A tokenizer with the vocabulary of the shape; None for Qwen2.5's.
+        quantization: How the base is to be stored; None for the contract's default.
     """
     parts = folder.with_name(f".{folder.name}.parts")
     shutil.rmtree(parts, ignore_errors=True)
     name = f"random/{folder.name}"
     try:
-        write_base(parts / "base", config, quiet=quiet)
-        write_adapters(parts / "adapters", config, name, budgets)
+        write_base(parts / "base", config, quiet=quiet, tokenizer=tokenizer)
+        write_adapters(parts / "adapters", config, name, budgets, quantization)
         return assemble(
             folder,
             base=parts / "base",

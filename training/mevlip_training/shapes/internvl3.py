@@ -1,10 +1,11 @@
-"""InternVL3's architecture at two sizes: the true eight billion parameters, and a thin one with the true vocabulary."""
+"""InternVL3's architecture at several sizes: the true eight billion parameters, and small ones for a purpose each."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,13 +23,32 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "
 TARGETS = tuple(f"self_attn.{name}" if name in ("q_proj", "k_proj", "v_proj") else name for name in PROJECTIONS)
 """Their names as an adapter_config.json has them: none fits a layer of the vision tower."""
 
-_END_ID, _PAD_ID, _IMAGE_ID = 151_645, 151_643, 151_667
 _SHARD_BYTES = 4 << 30
 # In the hub's files the language model holds its output head, and the wrapper's own prefix is left out.
 _HUB_NAMES = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
               (r"^model\.", ""))  # fmt: skip
 
 Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a model has to know of its tokenizer.
+
+    Attributes:
+        size: Number of logits.
+        end: Id of the token that ends a turn.
+        pad: Id of the token that fills rows.
+        image: Id of the token that stands for a visual one.
+    """
+
+    size: int
+    end: int
+    pad: int
+    image: int
+
+
+QWEN = Vocabulary(LOGITS, end=151_645, pad=151_643, image=151_667)
 
 
 def internvl3_8b() -> InternVLConfig:
@@ -57,26 +77,62 @@ def thin() -> InternVLConfig:
     return _config(vision, text)
 
 
-def _config(vision: dict[str, int], text: dict[str, int]) -> InternVLConfig:
+def proportioned(vocabulary: Vocabulary = QWEN) -> InternVLConfig:
+    """InternVL3-8B's proportions at a thousandth of its size, for times on a processor.
+
+    Its tiles and visual tokens are the true ones, grouped attention and the feed-forward's factor are like its own, and
+    the vision tower does 14 % of the work of a question of one tile and about 356 prompt tokens, as there (0.74 of 5.4
+    TFLOP). A vocabulary of about 2,000 tokens would give the output head its true share, too.
+    """
+    vision = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 256}
+    text = {
+        "hidden_size": 256,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 1,
+        "intermediate_size": 1344,
+    }
+    return _config(vision, text, vocabulary)
+
+
+def host_bound(vocabulary: Vocabulary = QWEN) -> InternVLConfig:
+    """InternVL3-8B's number of layers, each so narrow that starting its operations takes longer than doing them.
+
+    Tiles have 112 pixels and 16 visual tokens, as the demo's.
+    """
+    vision = {"hidden_size": 64, "num_hidden_layers": 24, "num_attention_heads": 2, "intermediate_size": 128}
+    text = {
+        "hidden_size": 64,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "intermediate_size": 128,
+    }
+    return _config(vision, text, vocabulary, tile_size=112)
+
+
+def _config(
+    vision: dict[str, int], text: dict[str, int], vocabulary: Vocabulary = QWEN, tile_size: int = TILE_SIZE
+) -> InternVLConfig:
     return InternVLConfig(
         vision_config=InternVLVisionConfig(
             **vision,
-            image_size=[TILE_SIZE, TILE_SIZE],
+            image_size=[tile_size, tile_size],
             patch_size=[PATCH_SIZE, PATCH_SIZE],
             attention_bias=True,
             layer_scale_init_value=0.1,
         ),
         text_config=Qwen2Config(
             **text,
-            vocab_size=LOGITS,
+            vocab_size=vocabulary.size,
             max_position_embeddings=32_768,
             rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
             tie_word_embeddings=False,
-            bos_token_id=_PAD_ID,
-            eos_token_id=_END_ID,
+            bos_token_id=vocabulary.pad,
+            eos_token_id=vocabulary.end,
         ),
-        image_token_id=_IMAGE_ID,
-        image_seq_length=TILE_TOKENS,
+        image_token_id=vocabulary.image,
+        image_seq_length=int((tile_size // PATCH_SIZE * DOWNSAMPLE) ** 2),
         downsample_ratio=DOWNSAMPLE,
         tie_word_embeddings=False,
     )
@@ -108,7 +164,8 @@ def write_weights(folder: Path, config: InternVLConfig, seed: int, quiet: bool =
     saved = InternVLConfig.from_dict({**config.to_dict(), "architectures": [InternVLForConditionalGeneration.__name__]})
     saved.dtype = torch.bfloat16
     saved.save_pretrained(folder)
-    generation = {"bos_token_id": _PAD_ID, "pad_token_id": _PAD_ID, "eos_token_id": _END_ID}
+    pad, end = config.text_config.bos_token_id, config.text_config.eos_token_id
+    generation = {"bos_token_id": pad, "pad_token_id": pad, "eos_token_id": end}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", "utf-8")
     wanted = shapes(config)
     count = sum(shape.numel() for shape in wanted.values())
@@ -120,7 +177,7 @@ def write_weights(folder: Path, config: InternVLConfig, seed: int, quiet: bool =
             file = "model.safetensors" if len(parts) == 1 else f"model-{number:05}-of-{len(parts):05}.safetensors"
             tensors: Tensors = {}
             for name in names:
-                tensors[_hub_name(name)] = _random(name, wanted[name], generator)
+                tensors[_hub_name(name)] = random_parameter(name, wanted[name], generator)
                 progress.advance(wanted[name].numel())
             save_file(tensors, folder / file, {"format": "pt"})
             places |= dict.fromkeys(tensors, file)
@@ -165,12 +222,19 @@ def _hub_name(name: str) -> str:
     raise ValueError(name)
 
 
-def _random(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """An untrained value: what norms, layer scales and biases begin with, else normal with deviation 0.02."""
+def random_parameter(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """An untrained bfloat16 value: what norms, layer scales and biases begin with, else normal with deviation 0.02.
+
+    Args:
+        name: The parameter's name, which tells what it is.
+        shape: Its shape.
+        generator: Source of the numbers; the value is made on its device.
+    """
+    value = torch.empty(shape, dtype=torch.bfloat16, device=generator.device)
     if "norm" in name and name.endswith("weight"):
-        return torch.ones(shape, dtype=torch.bfloat16)
+        return value.fill_(1)
     if "lambda_" in name:
-        return torch.full(shape, 0.1, dtype=torch.bfloat16)
+        return value.fill_(0.1)
     if name.endswith("bias"):
-        return torch.zeros(shape, dtype=torch.bfloat16)
-    return torch.empty(shape, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)
+        return value.zero_()
+    return value.normal_(0, 0.02, generator=generator)
