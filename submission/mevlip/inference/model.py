@@ -155,7 +155,7 @@ class VisionLanguageModel:
     @property
     def workers(self) -> int:
         """In how many threads images should be prepared; without a GPU the processor has other work."""
-        return min(_WORKERS, max(1, (os.process_cpu_count() or 2) - 1)) if self.device.type == "cuda" else 1
+        return min(_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if self.device.type == "cuda" else 1
 
     def image_tokens(self, settings: ImageSettings) -> int:
         """Most tokens of an image."""
@@ -172,6 +172,10 @@ class VisionLanguageModel:
     def forget(self, keys: Iterable[str]) -> None:
         """Says which pictures will not be asked about any more."""
         self._features.forget(keys)
+
+    def forget_pictures(self) -> None:
+        """Forgets all pictures, so that a measurement begins anew."""
+        self._features.clear()
 
     def encode(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
         """Encodes a prompt, and refuses a token that has no embedding: on a GPU it would break the device for good.

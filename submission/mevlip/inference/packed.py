@@ -172,7 +172,7 @@ class PromptPass:
             groups.setdefault((row.group, row.shared) if shares else number, []).append(number)
         # A row that shares nothing is one causal sequence with its beginning, and of equal lengths one product is made.
         sequences = sorted(
-            ([rows[own[0]].shared if len(own) > 1 else len(rows[own[0]].tokens), own] for own in groups.values()),
+            ((rows[own[0]].shared if len(own) > 1 else len(rows[own[0]].tokens), own) for own in groups.values()),
             key=lambda sequence: sequence[0],
         )
         tokens: list[int] = []
@@ -219,14 +219,18 @@ class PromptPass:
         made = queries.new_empty(queries.shape[1], queries.shape[0], queries.shape[2])
         for start, count, length in self._runs:
             end = start + count * length
-            parts = (
-                states[:, start:end].unflatten(1, (count, length)).transpose(0, 1) for states in (queries, keys, values)
+            asked, known, told = (
+                states[:, start:end].reshape(len(states), count, length, -1).transpose(0, 1)
+                for states in (queries, keys, values)
             )
-            out = scaled_dot_product_attention(*parts, is_causal=True, scale=scale, enable_gqa=True)
+            out = scaled_dot_product_attention(asked, known, told, is_causal=True, scale=scale, enable_gqa=True)
             made[start:end] = out.transpose(1, 2).flatten(0, 1)
         for block in self._blocks:
-            asked, known, told = queries[:, block.queries], keys[:, block.keys], values[:, block.keys]
-            out = _grouped(*(states.transpose(0, 1) for states in (asked, known, told)), block.mask, scale)
+            asked, known, told = (
+                states[:, places].transpose(0, 1)
+                for states, places in ((queries, block.queries), (keys, block.keys), (values, block.keys))
+            )
+            out = _grouped(asked, known, told, block.mask, scale)
             made[block.targets] = out.flatten(0, 1)[block.filled]
         return made
 

@@ -45,6 +45,11 @@ class Features:
         """Says which pictures may give way to others."""
         self._forgettable |= {key: None for key in keys if key in self._remembered}
 
+    def clear(self) -> None:
+        """Forgets all pictures."""
+        self.forget(list(self._remembered))
+        self._make_room(sum(map(_size, self._remembered.values())) + self._room)
+
     def of(self, pictures: Sequence[Picture], cost: Cost) -> dict[str, torch.Tensor]:
         """The features of pictures by their key, (tokens, hidden size) each, on the device.
 
@@ -68,7 +73,7 @@ class Features:
         if not new:
             return found
         tiles = torch.cat(list(new.values()))
-        made = torch.cat([self._encode(part) for part in tiles.split(_TILES)])
+        made = torch.cat([self._encode(tiles[place : place + _TILES]) for place in range(0, len(tiles), _TILES)])
         cost.pictures_encoded += len(new)
         cost.tiles_encoded += len(tiles)
         start = 0
@@ -89,14 +94,20 @@ class Features:
 
     def _remember(self, key: str, features: torch.Tensor) -> None:
         """Keeps features in main memory while there is room; forgotten ones give way, the oldest first."""
-        size = features.numel() * features.element_size()
-        while self._room < size and self._forgettable:
-            oldest = next(iter(self._forgettable))
-            del self._forgettable[oldest]
-            gone = self._remembered.pop(oldest)
-            self._room += gone.numel() * gone.element_size()
+        size = _size(features)
+        self._make_room(size)
         if self._room >= size:
             kept = features.to("cpu")
             # A part of a batch would keep all of it.
             self._remembered[key] = kept.clone() if kept.data_ptr() == features.data_ptr() else kept
             self._room -= size
+
+    def _make_room(self, size: int) -> None:
+        while self._room < size and self._forgettable:
+            oldest = next(iter(self._forgettable))
+            del self._forgettable[oldest]
+            self._room += _size(self._remembered.pop(oldest))
+
+
+def _size(features: torch.Tensor) -> int:
+    return features.numel() * features.element_size()

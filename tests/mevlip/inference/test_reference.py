@@ -1,4 +1,4 @@
-"""The engine's answers are those of one question at a time through transformers, in float32, however they are batched."""
+"""In float32 answers are those of one question at a time through transformers, however they are batched."""
 
 from __future__ import annotations
 

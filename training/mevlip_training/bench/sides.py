@@ -24,6 +24,7 @@ import torch
 from mevlip.answers import QuestionSpec
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore
+from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
 from mevlip.predictor import Predictor
 from mevlip.reading import read_answer
@@ -85,7 +86,7 @@ def engine(system: System, task: Task) -> Outcome:
 
 def reference(system: System, task: Task) -> Outcome:
     """The predictor one question at a time, through transformers' generate, with nothing reused."""
-    return _outcome(_run(system.reference, task, batch_size=1))
+    return _outcome(_run(system.reference, task))
 
 
 def with_lengths(system: System, folder: Path) -> Task:
@@ -101,9 +102,11 @@ def with_lengths(system: System, folder: Path) -> Task:
     return Task(folder, tuple(max(tokens, len(tokenizer(text)["input_ids"]) + 1) for tokens, text in written))
 
 
-def _run(predictor: Predictor, task: Task, **settings: Any) -> RunReport:
+def _run(predictor: Predictor, task: Task) -> RunReport:
+    if isinstance(predictor.model, VisionLanguageModel):
+        predictor.model.forget_pictures()  # of the rounds before
     with TemporaryDirectory() as out:
-        return run(predictor, task.folder, out, **settings)
+        return run(predictor, task.folder, out)
 
 
 def _outcome(report: RunReport) -> Outcome:
@@ -111,8 +114,8 @@ def _outcome(report: RunReport) -> Outcome:
     cost = Cost(
         questions=counters["questions"],
         forwards=counters["forwards"],
-        prompt_tokens=counters["prefill_tokens"],
-        tiles=counters["image_encodes"],
+        prompt_tokens=counters["prompt_tokens"],
+        tiles=counters["tiles_encoded"],
         generated_tokens=counters["generated_tokens"],
     )
     return Outcome(tuple(answer.text for answer in report.answers), cost, dict(counters))

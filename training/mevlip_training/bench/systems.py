@@ -18,9 +18,9 @@ import torch
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from mevlip.checkpoints.routes import Quantization
 from mevlip.core.files import writing
+from mevlip.inference.device import choose_device
 from mevlip.inference.families import find_family
 from mevlip.inference.loading import load_adapters, load_base
-from mevlip.inference.model import choose_device
 from mevlip.predictor import Predictor, load_model
 from mevlip.routing.router import Router, RouterSettings
 from mevlip.settings import Device, PredictorSettings
@@ -99,8 +99,8 @@ class System:
 
     @cached_property
     def reference(self) -> Predictor:
-        """The predictor that the reference side asks: THE SEAM, to become `self._find(reference=True)`."""
-        return self.predictor
+        """The predictor that answers one question at a time, with nothing of its own."""
+        return self._find(reference=True)
 
     @cached_property
     def plain(self) -> Plain:
