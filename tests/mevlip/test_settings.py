@@ -20,6 +20,7 @@ OTHER: dict[str, Any] = {
     "batch_size": 2,
     "batch_tokens": 99,
     "constrain": False,
+    "shard": "1/1",
 }
 """Another value of each setting that may change answers."""
 

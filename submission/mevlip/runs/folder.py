@@ -15,6 +15,7 @@ from mevlip.core.progress import Progress
 from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import PREDICTIONS_NAME, InputFolder, Question, read_input_folder
+from mevlip.flare.shards import Shard
 from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import plan
 from mevlip.inference.engine import Answer, Counters, ImageLoader, give_up
@@ -22,6 +23,7 @@ from mevlip.predictor import Predictor
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.runs.explanations import explain, write_explanations
 from mevlip.runs.journal import Journal, question_key
+from mevlip.runs.merging import record_shard
 from mevlip.runs.output import check_destination, output_folder
 from mevlip.runs.report import RunReport, corrections, write_run_report
 from mevlip.runs.schedule import TimeLimit, in_time
@@ -90,7 +92,7 @@ def run_folder(
     limit = TimeLimit(settings.time_limit)
     with clock("read"):
         folder = folder or read_input_folder(settings.input, settings.output)
-        questions = _select(folder, settings.limit)
+        questions = _select(folder, settings)
         limit.answers = len(questions)
         for path, option in ((settings.explanations, "--explanations"), (settings.run_report, "--run-report")):
             if path is not None:
@@ -134,6 +136,10 @@ def run_folder(
             rows = [answered(question, answer.text) for question, answer in zip(questions, ordered, strict=True)]
             path = settings.output / PREDICTIONS_NAME
             write_predictions(rows, questions, path)
+            if settings.shard:
+                identity = _identity(predictor, settings, perturbation)
+                place = predictor.checkpoint.folder
+                record_shard(settings.output, folder, questions, checkpoint=place, identity=identity, late=len(late))
             explanations = tuple(map(explain, questions, ordered))
             if settings.explanations:
                 write_explanations(settings.explanations, explanations)
@@ -173,13 +179,17 @@ def _loader(store: ImageStore, perturbation: Perturbation | None) -> ImageLoader
     return lambda question, settings: perturbation.change(store.load(question, settings))
 
 
-def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:
+def _select(folder: InputFolder, settings: RunSettings) -> tuple[Question, ...]:
     for problem in folder.problems:
         logger.warning("%s", problem)
-    questions = folder.questions[:limit]
+    questions = folder.questions[: settings.limit]
     logger.info("%d questions in %d files", len(questions), len({question.file for question in questions}))
     if len(questions) < len(folder.questions):
         logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
+    if settings.shard:
+        with ImageStore(folder.root) as store:
+            questions = Shard.parse(settings.shard).select(questions, folder.root, store)
+        logger.info("shard %s: %d of these questions", settings.shard, len(questions))
     return questions
 
 
