@@ -82,7 +82,10 @@ def merge(shards: tuple[Path, ...], input_folder: Path, out: Path, explanations:
         if explanations is not None:
             merge_explanations([shard / "explanations.jsonl" for shard in shards], folder.questions, explanations)
     if not quiet:
-        click.echo(f"wrote {merged.answers} answers of {merged.shards} shards to {merged.predictions}", err=True)
+        failed = f" ({merged.failures} of them fallbacks where the model failed)" if merged.failures else ""
+        click.echo(
+            f"wrote {merged.answers} answers{failed} of {merged.shards} shards to {merged.predictions}", err=True
+        )
     if merged.late:
         raise TimeLimitReached(
             f"The shards had no time to ask {merged.late} of {merged.answers} questions, which have fallback answers",

@@ -99,7 +99,7 @@ def run_folder(
                 check_destination(path, option, folder.root, settings.output)
     with (
         output_folder(settings.output),
-        closing(Journal(settings.output, _identity(predictor, settings, perturbation))) as journal,
+        closing(Journal(settings.output, run_identity(predictor, settings, perturbation))) as journal,
         ImageStore(folder.root) as store,
     ):
         keys = {question.position: question_key(question, store) for question in questions}
@@ -136,14 +136,13 @@ def run_folder(
             rows = [answered(question, answer.text) for question, answer in zip(questions, ordered, strict=True)]
             path = settings.output / PREDICTIONS_NAME
             write_predictions(rows, questions, path)
-            if settings.shard:
-                identity = _identity(predictor, settings, perturbation)
-                place = predictor.checkpoint.folder
-                record_shard(settings.output, folder, questions, checkpoint=place, identity=identity, late=len(late))
             explanations = tuple(map(explain, questions, ordered))
             if settings.explanations:
                 write_explanations(settings.explanations, explanations)
         report = RunReport(path, ordered, explanations, resumed, len(late), counters, clock.seconds)
+        if settings.shard:
+            identity = run_identity(predictor, settings, perturbation)
+            record_shard(report, folder, questions, predictor.checkpoint.folder, identity)
         if settings.run_report:
             write_run_report(settings.run_report, report, settings, predictor, sources or {})
         if not late:
@@ -167,7 +166,9 @@ def _log_corrections(routed: Sequence[RoutedQuestion]) -> None:
         logger.info("task corrected by the question's form: %s (%d)", pair, number)
 
 
-def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> dict[str, Any]:
+def run_identity(
+    predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None = None
+) -> dict[str, Any]:
     """What answers depend on besides the question; answers of a run with another identity are not reused."""
     images = {"perturbation": perturbation.name if perturbation else None}
     return {"version": __version__, **predictor.identity, **settings.identity, **images}

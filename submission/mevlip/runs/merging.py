@@ -21,6 +21,7 @@ from mevlip.flare.predictions import answered, find_issues, parse_strictly, writ
 from mevlip.flare.questions import PREDICTIONS_NAME, InputFolder, Question, Record
 from mevlip.flare.shards import Shard
 from mevlip.runs.output import OWN_PREFIX
+from mevlip.runs.report import RunReport
 from mevlip.settings import PredictorSettings, RunSettings
 
 SHARD_NAME = f"{OWN_PREFIX}shard.json"
@@ -37,6 +38,7 @@ class ShardRecord(FrozenModel):
         identity: What the answers depend on besides the questions: version, checkpoint, device, settings.
         positions: The place of each row among all questions.
         late: How many questions were not asked for want of time.
+        failures: How many questions the model failed on.
         predictions_sha256: Digest of the shard's predictions.json.
     """
 
@@ -46,7 +48,12 @@ class ShardRecord(FrozenModel):
     identity: dict[str, Any]
     positions: tuple[NonNegativeInt, ...]
     late: NonNegativeInt
+    failures: NonNegativeInt
     predictions_sha256: str
+
+    def fits(self, identity: Mapping[str, Any], questions: Sequence[Question]) -> bool:
+        """Whether a run of this identity over these questions of the whole input would make it again."""
+        return {**self.identity, "shard": self.shard} == identity and self.input_sha256 == input_digest(questions)
 
 
 def input_digest(questions: Sequence[Question]) -> str:
@@ -58,23 +65,16 @@ def input_digest(questions: Sequence[Question]) -> str:
 
 
 def record_shard(
-    output: Path,
-    folder: InputFolder,
-    questions: Sequence[Question],
-    *,
-    checkpoint: Path,
-    identity: Mapping[str, Any],
-    late: int,
+    report: RunReport, folder: InputFolder, questions: Sequence[Question], checkpoint: Path, identity: Mapping[str, Any]
 ) -> None:
     """Writes what a shard's predictions are a part of, once these are written.
 
     Args:
-        output: The shard's output folder.
+        report: What the shard's run did.
         folder: The whole input.
         questions: The questions of the shard.
         checkpoint: The checkpoint's folder.
         identity: What the run's answers depend on besides the questions, its shard included.
-        late: How many questions were not asked for want of time.
     """
     rest = dict(identity)
     record = ShardRecord(
@@ -83,10 +83,11 @@ def record_shard(
         checkpoint=str(checkpoint),
         identity=rest,
         positions=tuple(question.position for question in questions),
-        late=late,
-        predictions_sha256=file_sha256(output / PREDICTIONS_NAME),
+        late=report.late,
+        failures=len(report.failures),
+        predictions_sha256=file_sha256(report.predictions),
     )
-    write_text_atomically(output / SHARD_NAME, record.model_dump_json(indent=1) + "\n")
+    write_text_atomically(report.predictions.with_name(SHARD_NAME), record.model_dump_json(indent=1) + "\n")
 
 
 def read_shard(output: Path) -> ShardRecord:
@@ -120,12 +121,14 @@ class Merged:
         answers: How many answers it holds.
         shards: How many shards they came from.
         late: How many questions the shards had no time to ask.
+        failures: How many questions the model failed on.
     """
 
     predictions: Path
     answers: int
     shards: int
     late: int
+    failures: int
 
 
 def merge_shards(shards: Sequence[Path], folder: InputFolder, output: Path) -> Merged:
@@ -158,7 +161,8 @@ def merge_shards(shards: Sequence[Path], folder: InputFolder, output: Path) -> M
     rows = [answered(question, answers[question.position]) for question in folder.questions]
     path = output / PREDICTIONS_NAME
     write_predictions(rows, folder.questions, path)
-    return Merged(path, len(rows), len(records), sum(record.late for record in records.values()))
+    late, failures = (sum(getattr(record, name) for record in records.values()) for name in ("late", "failures"))
+    return Merged(path, len(rows), len(records), late, failures)
 
 
 def _read_all(shards: Sequence[Path], folder: InputFolder) -> dict[Path, ShardRecord]:
