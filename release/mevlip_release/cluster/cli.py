@@ -52,9 +52,9 @@ def predict(
 ) -> None:
     """Answer every question of INPUT with several predictors.
 
-    OUTPUT/predictions.json is the same, byte for byte, as that of `mevlip predict`. INPUT is a folder, or an address
-    that fsspec can open, such as s3://BUCKET/inputs, which is copied into OUTPUT first. All nodes see both folders and
-    the checkpoint at the same paths. After an interruption the same command resumes where it stopped.
+    OUTPUT/predictions.json is what `mevlip predict` writes. INPUT is a folder, or an address that fsspec can open, such
+    as s3://BUCKET/inputs, which is copied into OUTPUT first. All nodes see both folders and the checkpoint at the same
+    paths. After an interruption the same command resumes where it stopped.
 
     \b
     Example: mevlip cluster predict INPUT OUTPUT --shards 16 --gpus 1

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,13 +63,11 @@ class ShardAnswerer:
 
     Args:
         find: Makes the predictor.
-        quiet: Whether to log only warnings.
     """
 
-    def __init__(self, find: Callable[[], Predictor], quiet: bool) -> None:
+    def __init__(self, find: Callable[[], Predictor]) -> None:
         logs.start()
-        if quiet:
-            logs.only_warnings()
+        logs.only_warnings()
         self._find = find
 
     @cached_property
@@ -102,7 +101,7 @@ def _is_finished(predictor: Predictor, settings: RunSettings, folder: InputFolde
 def predict_on_cluster(
     find: Callable[[], Predictor], settings: RunSettings, source: str, shards: int, pool: Pool, quiet: bool = True
 ) -> Merged:
-    """Answers every question of an input on a cluster: the same predictions.json as that of one run.
+    """Answers every question of an input on a cluster and writes the predictions.json that one run would write.
 
     Args:
         find: Makes a predictor; it is called here and in every actor.
@@ -131,7 +130,7 @@ def predict_on_cluster(
         waiting = [part for part in parts if not _is_finished(predictor, part, folder)]
         logger.info("%d questions in %d shards, %d of them to be answered", len(folder.questions), shards, len(waiting))
         if waiting:
-            for row in _answer(find, waiting, pool, quiet):
+            for row in _answer(find, waiting, pool):
                 _check(row)
                 logger.info(
                     "shard %s: %d answers, %d of them from an earlier run, %.1f s",
@@ -150,12 +149,10 @@ def _check(row: Mapping[str, Any]) -> None:
         raise kind(f"shard {row['shard']}: {row['cause']}", row["remedy"])
 
 
-def _answer(
-    find: Callable[[], Predictor], parts: Iterable[RunSettings], pool: Pool, quiet: bool
-) -> Iterator[dict[str, Any]]:
+def _answer(find: Callable[[], Predictor], parts: Iterable[RunSettings], pool: Pool) -> Iterator[dict[str, Any]]:
     """Yields what became of each shard, as they finish."""
     rows = [{"settings": part.model_dump_json()} for part in parts]
-    with _ray(pool.address, quiet) as ray:
+    with _ray(pool.address) as ray:
         from ray import data
 
         gpus, actors = place_actors(ray.nodes(), pool, len(rows))
@@ -169,7 +166,7 @@ def _answer(
         restarts = {"max_restarts": pool.retries, "max_task_retries": pool.retries}
         answered = data.from_items(rows, override_num_blocks=len(rows)).map(
             ShardAnswerer,
-            fn_constructor_args=(find, quiet),
+            fn_constructor_args=(find,),
             compute=data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
             num_cpus=_CPUS,
             num_gpus=gpus,
@@ -191,16 +188,17 @@ def _answer(
 
 
 @contextmanager
-def _ray(address: str | None, quiet: bool) -> Iterator[Any]:
+def _ray(address: str | None) -> Iterator[Any]:
     """Connects to a cluster, or starts one on this machine that ends with the block."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # no GPU asked for: none seen
     with required("ray"):
         import ray
         import ray.data
+    warnings.simplefilter("ignore")  # Ray switches its own on
     local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _OBJECTS} if address is None else {}
     try:
-        ray.init(address or "local", log_to_driver=not quiet, configure_logging=False, **local)
+        ray.init(address or "local", configure_logging=False, **local)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise EnvironmentProblem(
             f"The Ray cluster {address or 'on this machine'} cannot be used ({describe(error)})",

@@ -63,8 +63,8 @@ def show(file: Path, per_task: int) -> None:
 def merge(shards: tuple[Path, ...], input_folder: Path, out: Path, explanations: Path | None, quiet: bool) -> None:
     """Join the output folders of all shards of a run.
 
-    OUT/predictions.json is the same, byte for byte, as that of one run over the whole INPUT. Each SHARD is the output
-    folder of `mevlip predict --shard I/N`.
+    OUT/predictions.json is what one run over the whole INPUT writes. Each SHARD is the output folder of `mevlip predict
+    --shard I/N`.
 
     \b
     Example: mevlip predictions merge OUTPUT/shards/1 OUTPUT/shards/2 --input INPUT --out OUTPUT

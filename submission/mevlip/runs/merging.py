@@ -132,7 +132,7 @@ class Merged:
 
 
 def merge_shards(shards: Sequence[Path], folder: InputFolder, output: Path) -> Merged:
-    """Joins the predictions of all shards, in input order: the same bytes as one run's.
+    """Joins the predictions of all shards, in input order: the same bytes as a run's that gives the same answers.
 
     Args:
         shards: The output folders of the shards, each once, in any order.

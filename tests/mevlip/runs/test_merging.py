@@ -263,7 +263,7 @@ def test_explanations_of_shards_are_joined_in_input_order(root: Path, tmp_path: 
 @pytest.mark.model
 def test_two_shards_of_the_demo_are_the_same_bytes_as_one_run(tmp_path: Path) -> None:
     for name, options in {"whole": [], "1": ["--shard", "1/2"], "2": ["--shard", "2/2"]}.items():
-        done = run_mevlip("predict", EXAMPLES, tmp_path / name, *options)
+        done = run_mevlip("predict", EXAMPLES, tmp_path / name, "--batch-size", "1", *options)
         assert done.returncode == 0, done.stderr
     shards = [tmp_path / "1", tmp_path / "2"]
     done = run_mevlip("predictions", "merge", *shards, "--input", EXAMPLES, "--out", tmp_path / "out")

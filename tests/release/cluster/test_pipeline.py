@@ -181,7 +181,7 @@ def test_actors_whose_place_is_taken_are_announced_too(
             return True
 
     @contextmanager
-    def running(address: str | None, quiet: bool) -> Iterator[Any]:
+    def running(address: str | None) -> Iterator[Any]:
         yield ray
 
     ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from mevlip_release.deploy import rendering
 from mevlip_release.deploy.cli import deploy
 from mevlip_release.deploy.rendering import Needs
-from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, require_marker
+from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, answer_folder, require_marker
 
+ALWAYS = {"MEVLIP_CHECKPOINT": str(DEMO), "MEVLIP_BATCH_SIZE": "1"}
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 CASES: dict[str, list[str]] = {
     "slurm": ["--input", "in", "--output", "out", "--shards", "3"],
@@ -222,7 +223,7 @@ def tools(tmp_path: Path) -> Path:
 def runner(tools: Path, cwd: Path) -> Callable[..., None]:
     def run(command: list[str], **variables: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
-        environment = {**kept, "PATH": f"{tools}:{os.environ['PATH']}", "MEVLIP_CHECKPOINT": str(DEMO), **variables}
+        environment = {**kept, "PATH": f"{tools}:{os.environ['PATH']}", **ALWAYS, **variables}
         done = subprocess.run(
             command, cwd=cwd, capture_output=True, text=True, timeout=HANG, env=environment, check=False
         )
@@ -241,25 +242,29 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The predictions of one run."""
+    require_marker()
+    return answer_folder(few, tmp_path_factory.mktemp("whole"), batch_size=1).predictions.read_bytes()
+
+
 @pytest.mark.model
-def test_the_slurm_script_gives_the_same_bytes_as_one_run(few: Path, tools: Path, tmp_path: Path) -> None:
+def test_the_slurm_script_gives_the_same_bytes_as_one_run(few: Path, whole: bytes, tools: Path, tmp_path: Path) -> None:
     run = runner(tools, tmp_path)
-    run(["mevlip", "predict", str(few), "whole"])
     script = tmp_path / "predict.sbatch"
     done = call("slurm", "--input", few, "--output", tmp_path / "out put", "--shards", "2", "--out", script)
     assert done.exit_code == 0, done.output
     for task in ("1", "2"):
         run(["bash", str(script)], SLURM_ARRAY_TASK_ID=task, SLURM_ARRAY_TASK_COUNT="2", SLURM_JOB_ID="7")
     run(["bash", str(script), "merge"], SLURM_ARRAY_TASK_ID="1", SLURM_JOB_ID="9")
-    merged = (tmp_path / "out put/predictions.json").read_bytes()
-    assert merged == (tmp_path / "whole/predictions.json").read_bytes()
+    assert (tmp_path / "out put/predictions.json").read_bytes() == whole
 
 
 @pytest.mark.model
-def test_the_pods_scripts_give_the_same_bytes_as_one_run(few: Path, tools: Path, tmp_path: Path) -> None:
+def test_the_pods_scripts_give_the_same_bytes_as_one_run(few: Path, whole: bytes, tools: Path, tmp_path: Path) -> None:
     """Run as the pods run them, but for the folders' places: in the folder of predict.sh, by sh."""
     run = runner(tools, ROOT)
-    run(["mevlip", "predict", str(few), str(tmp_path / "whole")])
     work, merge = (
         script.replace("/workspace/inputs", "$INPUTS").replace("/workspace/outputs", str(tmp_path / "out"))
         .replace("--input=$INPUTS", '--input="$INPUTS"').replace("predict.sh $INPUTS", 'predict.sh "$INPUTS"')
@@ -268,7 +273,7 @@ def test_the_pods_scripts_give_the_same_bytes_as_one_run(few: Path, tools: Path,
     for index in range(3):
         run(["sh", "-c", work], JOB_COMPLETION_INDEX=str(index), INPUTS=str(few))
     run(["sh", "-c", merge], INPUTS=str(few), PYTHONPATH="submission")
-    assert (tmp_path / "out/predictions.json").read_bytes() == (tmp_path / "whole/predictions.json").read_bytes()
+    assert (tmp_path / "out/predictions.json").read_bytes() == whole
 
 
 def test_a_script_that_slurm_did_not_start_says_so(tmp_path: Path) -> None:
