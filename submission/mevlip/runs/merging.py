@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import AfterValidator, NonNegativeInt, ValidationError
 
 from mevlip.checkpoints.records import FrozenModel, first_error
 from mevlip.core.errors import EnvironmentProblem, OutputError
@@ -42,7 +42,7 @@ class ShardRecord(FrozenModel):
         predictions_sha256: Digest of the shard's predictions.json.
     """
 
-    shard: str
+    shard: Annotated[str, AfterValidator(lambda text: str(Shard.parse(text)))]
     input_sha256: str
     checkpoint: str
     identity: dict[str, Any]
@@ -98,7 +98,6 @@ def read_shard(output: Path) -> ShardRecord:
     """
     try:
         record = ShardRecord.model_validate_json(read_bounded(output / SHARD_NAME, LARGEST_LIST))
-        Shard.parse(record.shard)
         with open_regular(output / PREDICTIONS_NAME, LARGEST_LIST) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
