@@ -43,6 +43,7 @@ RUN = {
     ("data", "check"), ("data", "stats"), ("data", "split"), ("data", "prepare"), ("score",), ("compare",), ("tasks",),
     ("predictions", "check"), ("predictions", "format"), ("predictions", "show"), ("predictions", "zip"),
     ("checkpoint", "check"), ("scan-phi",),
+    ("deploy", "slurm"), ("deploy", "k8s"), ("deploy", "apptainer"), ("deploy", "compose"),
 }  # fmt: skip
 """Commands whose examples are run here; those of others load a model, train, fetch, or need a container engine."""
 

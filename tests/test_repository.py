@@ -100,7 +100,7 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
     pages = [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md"), ROOT / "Makefile", ROOT / "predict.sh"]
     named = set()
     for page in pages:
-        for name, second in re.findall(r"\bmevlip ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?", page.read_text()):
+        for name, second in re.findall(r"\bmevlip ([a-z]+(?:-[a-z]+)*)(?: ([a-z][a-z0-9]*))?", page.read_text()):
             named.add((page.name, (name, second) if name in groups and second else (name,)))
     assert {path for _, path in named} <= known, sorted(one for one in named if one[1] not in known)
     assert {("predict",), ("predictions", "check"), ("data", "check")} <= {path for _, path in named}

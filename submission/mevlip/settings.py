@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from mevlip.flare.shards import Shard
 from mevlip.inference.memory import parse_size
 from mevlip.routing.policy import Routing
 
@@ -54,6 +55,10 @@ class AnswerSettings(_Settings):
     """Constrain decoding to the answers that a question allows; otherwise free text is parsed and repaired."""
 
 
+def _check_shard(text: str | None) -> str | None:
+    return None if text is None else str(Shard.parse(text))
+
+
 class RunSettings(AnswerSettings):
     """A run over an input folder."""
 
@@ -65,6 +70,9 @@ class RunSettings(AnswerSettings):
     """Write how each answer came about, as JSON lines."""
     limit: Annotated[int | None, Field(ge=1, json_schema_extra=_KEEPS_ANSWERS)] = None
     """Answer only the first N questions; the output is partial."""
+    # Cannot change an answer, but a shard has a journal of its own.
+    shard: Annotated[str | None, AfterValidator(_check_shard)] = None
+    """Answer only part I of N of the questions, all of a picture together; `mevlip predictions merge` joins them."""
     run_report: Annotated[Path | None, Field(json_schema_extra=_KEEPS_ANSWERS)] = None
     """Write versions, settings, checksums, counters, reasons, timings and peak memory of the run, as JSON."""
     time_limit: Annotated[float | None, Field(gt=0, json_schema_extra=_KEEPS_ANSWERS)] = None

@@ -19,6 +19,7 @@ OTHER: dict[str, Any] = {
     "threshold": 0.9,
     "batch_tokens": 99,
     "constrain": False,
+    "shard": "1/1",
 }
 """Another value of each setting that may change answers."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Settings = TypeVar("_Settings", bound="BaseModel")
 
-_METAVARS = {"checkpoint": "DIR|NAME", "max_failures": "N|P%"}
+_METAVARS = {"checkpoint": "DIR|NAME", "max_failures": "N|P%", "shard": "I/N"}
 INPUT_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -34,7 +34,7 @@ def settings_options(
     Args:
         model: The settings model.
         names: The fields wanted, in order; None for all.
-        env: Whether the environment can set them, too: `--batch-size` is MEVLIP_BATCH_SIZE.
+        env: Whether the environment can set them, too: `--batch-tokens` is MEVLIP_BATCH_TOKENS.
     """
     chosen = [*(names if names is not None else model.model_fields)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mevlip.answers import QuestionSpec, Stage
 from mevlip.checkpoints.records import first_error
-from mevlip.core.errors import InputError
+from mevlip.core.errors import InputError, OutputError
 from mevlip.core.files import LARGEST_LIST, atomic_file, read_bounded
 from mevlip.flare.questions import Question
 from mevlip.inference.engine import Answer
@@ -119,3 +119,26 @@ def read_explanations(path: Path) -> tuple[Explanation, ...]:
         except ValidationError as error:
             raise InputError(f"{path}, line {number} is not an explanation ({first_error(error)})", remedy) from error
     return tuple(found)
+
+
+def merge_explanations(shards: Iterable[Path], questions: Sequence[Question], path: Path) -> None:
+    """Joins the explanations of shards, in the order of the questions.
+
+    Args:
+        shards: The files that the shards' runs wrote.
+        questions: All questions of the input folder.
+        path: The file to write.
+
+    Raises:
+        InputError: A file cannot be read.
+        OutputError: A question is not explained.
+        EnvironmentProblem: The file cannot be written.
+    """
+    found = {one.question: one for shard in shards for one in read_explanations(shard)}
+    missing = [question.where for question in questions if question.where not in found]
+    if missing:
+        raise OutputError(
+            f"No shard explains {len(missing)} of {len(questions)} questions, first {missing[0]}",
+            "Run every shard with --explanations SHARD/explanations.jsonl.",
+        )
+    write_explanations(path, [found[question.where] for question in questions])

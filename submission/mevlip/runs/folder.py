@@ -16,6 +16,7 @@ from mevlip.core.progress import Progress
 from mevlip.flare.images import Perturbation
 from mevlip.flare.predictions import answered, write_predictions
 from mevlip.flare.questions import PREDICTIONS_NAME, InputFolder, Question, read_input_folder
+from mevlip.flare.shards import Shard
 from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import Batch
 from mevlip.inference.engine import Answer, Counters, give_up
@@ -24,6 +25,7 @@ from mevlip.predictor import Predictor
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.runs.explanations import explain, write_explanations
 from mevlip.runs.journal import Journal, question_key
+from mevlip.runs.merging import record_shard
 from mevlip.runs.output import check_destination, output_folder
 from mevlip.runs.report import RunReport, corrections, write_run_report
 from mevlip.runs.schedule import TimeLimit, in_time
@@ -92,14 +94,14 @@ def run_folder(
     limit = TimeLimit(settings.time_limit)
     with clock("read"):
         folder = folder or read_input_folder(settings.input, settings.output)
-        questions = _select(folder, settings.limit)
+        questions = _select(folder, settings)
         limit.answers = len(questions)
         for path, option in ((settings.explanations, "--explanations"), (settings.run_report, "--run-report")):
             if path is not None:
                 check_destination(path, option, folder.root, settings.output)
     with (
         output_folder(settings.output),
-        closing(Journal(settings.output, _identity(predictor, settings, perturbation))) as journal,
+        closing(Journal(settings.output, run_identity(predictor, settings, perturbation))) as journal,
         ImageStore(folder.root) as store,
     ):
         keys = {question.position: question_key(question, store) for question in questions}
@@ -144,6 +146,9 @@ def run_folder(
             if settings.explanations:
                 write_explanations(settings.explanations, explanations)
         report = RunReport(path, ordered, explanations, resumed, len(late), counters, clock.seconds)
+        if settings.shard:
+            identity = run_identity(predictor, settings, perturbation)
+            record_shard(report, folder, questions, predictor.checkpoint.folder, identity)
         if settings.run_report:
             write_run_report(settings.run_report, report, settings, predictor, sources or {})
         if not late:
@@ -177,7 +182,9 @@ def _log_corrections(routed: Sequence[RoutedQuestion]) -> None:
         logger.info("task corrected by the question's form: %s (%d)", pair, number)
 
 
-def _identity(predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None) -> dict[str, Any]:
+def run_identity(
+    predictor: Predictor, settings: RunSettings, perturbation: Perturbation | None = None
+) -> dict[str, Any]:
     """What answers depend on besides the question; answers of a run with another identity are not reused."""
     images = {"perturbation": perturbation.name if perturbation else None}
     return {"version": __version__, **predictor.identity, **settings.identity, **images}
@@ -189,13 +196,17 @@ def _loader(store: ImageStore, perturbation: Perturbation | None) -> ImageLoader
     return lambda question, settings: perturbation.change(store.load(question, settings))
 
 
-def _select(folder: InputFolder, limit: int | None) -> tuple[Question, ...]:
+def _select(folder: InputFolder, settings: RunSettings) -> tuple[Question, ...]:
     for problem in folder.problems:
         logger.warning("%s", problem)
-    questions = folder.questions[:limit]
+    questions = folder.questions[: settings.limit]
     logger.info("%d questions in %d files", len(questions), len({question.file for question in questions}))
     if len(questions) < len(folder.questions):
         logger.warning("PARTIAL OUTPUT: --limit leaves %d questions out", len(folder.questions) - len(questions))
+    if settings.shard:
+        with ImageStore(folder.root) as store:
+            questions = Shard.parse(settings.shard).select(questions, folder.root, store)
+        logger.info("shard %s: %d of these questions", settings.shard, len(questions))
     return questions
 
 

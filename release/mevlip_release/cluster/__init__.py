@@ -1,0 +1,1 @@
+"""Answering one input folder on many GPUs, with Ray."""

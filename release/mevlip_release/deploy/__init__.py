@@ -1,0 +1,1 @@
+"""Scripts and manifests that run the predictor on clusters and container engines."""
