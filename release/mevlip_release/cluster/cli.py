@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mevlip.cli.options import OUTPUT_FOLDER, quiet_option, settings_options
+from mevlip.cli.options import OUTPUT_FOLDER, quiet_option, settings_options, take_settings
 from mevlip.settings import AnswerSettings, PredictorSettings, RunSettings
 
 _OPTIONS = (*AnswerSettings.model_fields, "max_failures")
@@ -46,7 +46,6 @@ def predict(
     retries: int,
     address: str | None,
     checkpoint: str | None,
-    device: Any,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -64,8 +63,8 @@ def predict(
     from mevlip.predictor import Predictor
     from mevlip_release.cluster.pipeline import Pool, predict_on_cluster
 
-    folder = str(find_checkpoint(checkpoint).resolve())
-    find = partial(Predictor.find, PredictorSettings(checkpoint=folder, device=device))
+    options["checkpoint"] = str(find_checkpoint(checkpoint).resolve())
+    find = partial(Predictor.find, take_settings(PredictorSettings, options))
     settings = RunSettings(input=Path(), output=output_folder, **options)
     pool = Pool(address, actors, gpus, retries)
     merged = predict_on_cluster(find, settings, source, shards, pool, quiet)

@@ -8,8 +8,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.chat_template import Frame, read_frame
 from mevlip.inference.completion import Encoded, Picture
@@ -75,7 +73,7 @@ class PromptEncoder:
         """Prepares an image, 8-bit RGB, within the settings' pixel budget."""
         tiles = self.family.tiles(self.processor, image, self.family.image_options(settings))
         digest = blake2b(str(tiles.shape).encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(tiles).data)
+        digest.update(tiles.tobytes())
         return Picture(digest.hexdigest(), len(tiles), tiles)
 
     def image_tokens(self, settings: ImageSettings) -> int:
