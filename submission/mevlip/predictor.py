@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
+from mevlip.core.lean_imports import import_bitsandbytes
 from mevlip.core.offline import go_offline
 from mevlip.core.progress import Progress
 from mevlip.flare.given import load_given_images
@@ -58,6 +59,7 @@ class Loads:
 
 def load_model(checkpoint: Checkpoint, device: Device) -> Model:
     """Loads the checkpoint's model; the heavy imports happen here."""
+    import_bitsandbytes()
     from mevlip.inference.model import VisionLanguageModel, choose_device
 
     chosen = choose_device(device)

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from mevlip.checkpoints.records import FrozenModel, read_record
 from mevlip.core.errors import CheckpointError
+from mevlip.core.lean_imports import import_gliclass
 from mevlip.tasks import TASKS, TaskType
 
 ROUTER_NAME = "router.json"
@@ -77,6 +78,7 @@ class Router:
             CheckpointError: The folder does not hold a complete classifier.
         """
         settings = _read_settings(folder)
+        import_gliclass()
         from gliclass import GLiClassModel
         from transformers import AutoTokenizer
 
