@@ -197,6 +197,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
     import torch
 
     from mevlip.inference import model as product
+    from mevlip.inference.device import choose_device
 
     measured = Measured()
     phases = Phases(measured.phases)
@@ -218,7 +219,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
         ):
             part = phases.around(name.strip("_").replace("_", " "), getattr(place, name))
             stack.enter_context(patch.object(place, name, part))
-        model = product.VisionLanguageModel.load(checkpoint, product.choose_device("auto"))
+        model = product.VisionLanguageModel.load(checkpoint, choose_device("auto"))
     with torch.inference_mode():
         for task in TaskType:
             with phases(f"answer {task.value}"):

@@ -11,6 +11,7 @@ from mevlip.inference.batching import BATCH_TOKENS
 from mevlip.routing.policy import Routing
 
 Device = Literal["auto", "cuda", "cpu"]
+Verify = Literal["full", "quick"]
 
 _KEEPS_ANSWERS: dict[str, Any] = {"keeps_answers": True}
 """Marks a setting that cannot change an answer; see `RunSettings.identity`."""
@@ -29,6 +30,8 @@ class PredictorSettings(_Settings):
     """Checkpoint folder, or its name below checkpoints. Default: me-vlip if it is there, else demo."""
     device: Device = "auto"
     """auto takes the GPU if there is one and logs which; cuda never falls back."""
+    verify: Verify = "full"
+    """full hashes every file of the checkpoint; quick only those changed since this user's last quick run."""
 
 
 class AnswerSettings(_Settings):

@@ -131,7 +131,8 @@ def _record_probes(checkpoint: Checkpoint) -> None:
         CheckpointError: An adapter takes no effect, or something does not fit together.
         EnvironmentProblem: The model does not fit into the free memory.
     """
-    from mevlip.inference.model import VisionLanguageModel, choose_device
+    from mevlip.inference.device import choose_device
+    from mevlip.inference.model import VisionLanguageModel
 
     try:
         model = VisionLanguageModel.load(checkpoint, choose_device("auto"))
@@ -164,8 +165,8 @@ def _quantize(base: Path, target: Path, quantization: Quantization) -> None:
     """
     if quantization.kind == "none":
         raise CheckpointError("The adapters' routes want an unquantized base", "Assemble without --quantize.")
+    from mevlip.inference.device import choose_device
     from mevlip.inference.loading import load_base
-    from mevlip.inference.model import choose_device
 
     model = load_base(base, quantization, choose_device("auto"))
     target.mkdir(parents=True)

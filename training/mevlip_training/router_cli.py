@@ -113,7 +113,7 @@ def _read(data: Path, share: float, seed: int) -> Split:
 
 def _train(split: Split, out: Path, options: dict[str, Any], quiet: bool) -> Calibration:
     from mevlip.core.errors import TrainingFailed
-    from mevlip.inference.model import choose_device
+    from mevlip.inference.device import choose_device
     from mevlip_training.calibration import calibrate, router_logits, write_calibration
     from mevlip_training.off_topic import held_out_off_topic, off_topic_for
     from mevlip_training.router import (

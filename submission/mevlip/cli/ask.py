@@ -39,6 +39,7 @@ def ask(
     task: str | None,
     checkpoint: str | None,
     device: Any,
+    verify: Any,
     as_json: bool,
     draw: Path | None,
     quiet: bool,
@@ -50,7 +51,7 @@ def ask(
     """
     from mevlip.predictor import Predictor
 
-    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
+    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device, verify=verify), quiet=quiet)
     answer = predictor.ask(question, images, task=task)
     for problem in answer.problems:
         logger.warning("%s", problem)

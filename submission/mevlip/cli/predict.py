@@ -31,6 +31,7 @@ def predict(
     output_folder: Path,
     checkpoint: str | None,
     device: Any,
+    verify: Any,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -48,7 +49,7 @@ def predict(
     from mevlip.runs.folder import run_folder
     from mevlip.runs.report import check_failures
 
-    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
+    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device, verify=verify), quiet=quiet)
     settings = RunSettings(input=input_folder, output=output_folder, **options)
     report = run_folder(predictor, settings, quiet, sources=_sources(context))
     if not quiet:

@@ -17,7 +17,7 @@ from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.checkpoints.probes import QUESTION, Probe, distance
 from mevlip.checkpoints.routes import Route
 from mevlip.core import memory
-from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
+from mevlip.core.errors import CheckpointError, MevlipError, ModelFailure
 from mevlip.inference.completion import Generation, OutOfMemory
 from mevlip.inference.decoding import Grammars
 from mevlip.inference.encoder import PromptEncoder
@@ -40,22 +40,6 @@ if TYPE_CHECKING:
 
 _TOP, _FIXED = 16, 16
 """How many logits a known answer has: of the likeliest tokens, and of some evenly spaced in the vocabulary."""
-
-
-def choose_device(choice: str) -> torch.device:
-    """Turns `auto|cuda|cpu` into a device.
-
-    Raises:
-        EnvironmentProblem: CUDA was asked for and is not usable; there is no silent fall-back to the processor.
-    """
-    if choice == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem(
-            "--device cuda was asked for, but torch finds no usable GPU",
-            "Run the container with --gpus, check the driver with `mevlip doctor`, or choose --device cpu.",
-        )
-    if choice == "auto":
-        choice = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device("cuda", 0) if choice == "cuda" else torch.device("cpu")
 
 
 class VisionLanguageModel:

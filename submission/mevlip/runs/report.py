@@ -136,7 +136,8 @@ def describe_run(
         sources: Where settings come from; one that is not named was given where it was set, else is the default.
     """
     checkpoint = predictor.checkpoint
-    given = {"checkpoint": str(checkpoint.folder), "device": predictor.device, **settings.model_dump(mode="json")}
+    system = {"checkpoint": str(checkpoint.folder), "device": predictor.device, "verify": predictor.verification}
+    given = {**system, **settings.model_dump(mode="json")}
     default = {name for name in type(settings).model_fields if name not in settings.model_fields_set}
     return {
         "version": 1,
@@ -157,6 +158,7 @@ def describe_run(
                 name: checkpoint.manifest.files[f"adapters/{name}/{ROUTE_NAME}"].sha256 for name in checkpoint.routes
             },
         },
+        "loads": asdict(predictor.loads),
         "questions": len(report.answers),
         "resumed": report.resumed,
         "late": report.late,

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
-from mevlip.inference.model import VisionLanguageModel, choose_device
+from mevlip.inference.device import choose_device
+from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.tasks import NO_ADAPTER, TaskType, adapter_names
 from tests.altered_checkpoints import repack, seal

@@ -37,6 +37,7 @@ def ablate(
     train: Path | None,
     checkpoint: str | None,
     device: Any,
+    verify: Any,
     batch_size: int,
     consistency: bool,
     resamples: int,
@@ -61,7 +62,7 @@ def ablate(
     from mevlip_validation import ablation, comparison_output, output
     from mevlip_validation.rewordings import Stability, stability
 
-    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device), quiet=quiet)
+    predictor = Predictor.find(PredictorSettings(checkpoint=checkpoint, device=device, verify=verify), quiet=quiet)
     settings = RunSettings(input=input_folder, output=out, batch_size=batch_size)
     folder, truths = ablation.read_folders(input_folder, truth, out)
     answers = ablation.answer_all(predictor, settings, folder, truths, quiet=quiet)
