@@ -37,7 +37,7 @@ from mevlip.checkpoints.records import (
     read_record,
 )
 from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_route
-from mevlip.checkpoints.verification import Stamp, Verification, reading
+from mevlip.checkpoints.verification import Stamp, Verification, check_sizes
 from mevlip.core.errors import CheckpointError
 from mevlip.core.files import file_sha256, read_bounded, write_text_atomically
 from mevlip.core.text import visible
@@ -280,16 +280,7 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
 
 
 def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], object] = lambda _: None) -> None:
-    """Compares every file of a checkpoint folder with its manifest.
-
-    Args:
-        folder: The checkpoint folder.
-        manifest: Its manifest.
-        advance: Called with the number of bytes just hashed, for a progress bar.
-
-    Raises:
-        CheckpointError: Names the first file that is missing, altered, unlisted or of a refused kind.
-    """
+    """Compares every file of a checkpoint folder with its manifest: `begin_verification` and its `wait` in one."""
     begin_verification(folder, manifest).wait(advance)
 
 
@@ -339,11 +330,7 @@ def _check_list(folder: Path, manifest: Manifest) -> None:
     for name in sorted(present - listed):
         what = f"{owner_of(name)}{visible(name, LINE_LIMIT)}"
         raise CheckpointError(f"{what} is not listed in {folder / MANIFEST_NAME}", REFETCH)
-    for name, record in sorted(manifest.files.items()):
-        with reading(name):
-            size = (folder / name).stat().st_size
-        if size != record.size:
-            raise CheckpointError(f"{owner_of(name)}{name} has {size} bytes instead of {record.size}", REFETCH)
+    check_sizes(folder, {name: record.size for name, record in manifest.files.items()})
 
 
 def list_files(folder: Path) -> Iterator[str]:

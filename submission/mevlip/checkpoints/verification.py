@@ -135,7 +135,7 @@ class Verification:
     def _verify(self, name: str, sha256: str) -> Verified:
         path = self._folder / name
         self._count(0)
-        with reading(name):
+        with _reading(name):
             before = Stamp.of(path)
             if self._known.get(name) == before:
                 return Verified(before.size, hashed=False, stamp=before)
@@ -158,8 +158,25 @@ class _Stopped(Exception):
     """Ends a thread whose result nobody wants."""
 
 
+def check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Compares the sizes of files.
+
+    Args:
+        folder: Their folder.
+        sizes: Bytes of each, by its name below the folder.
+
+    Raises:
+        CheckpointError: Names the first that has another size or cannot be read.
+    """
+    for name, wanted in sorted(sizes.items()):
+        with _reading(name):
+            size = (folder / name).stat().st_size
+        if size != wanted:
+            raise CheckpointError(f"{owner_of(name)}{name} has {size} bytes instead of {wanted}", REFETCH)
+
+
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def _reading(name: str) -> Iterator[None]:
     """Names a file of the checkpoint that cannot be read."""
     try:
         yield

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from mevlip.core.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(choice: str) -> torch.device:
@@ -13,6 +16,8 @@ def choose_device(choice: str) -> torch.device:
     Raises:
         EnvironmentProblem: CUDA was asked for and is not usable; there is no silent fall-back to the processor.
     """
+    import torch
+
     if choice == "cuda" and not torch.cuda.is_available():
         raise EnvironmentProblem(
             "--device cuda was asked for, but torch finds no usable GPU",
