@@ -17,7 +17,7 @@ import numpy as np
 from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
 from mevlip.core.tables import table
-from mevlip.inference.decoding import Draft, Grammars
+from mevlip.inference.decoding import Draft, Grammars, choose
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.reading import grammar_of
 from mevlip.tasks import TaskType
@@ -54,14 +54,14 @@ def step(made: Grammars, drafts: Sequence[Draft], logits: np.ndarray) -> float:
     """Takes one token of each answer; returns the host's CPU seconds."""
     start = time.process_time()
     choices = [draft.choices for draft in drafts]
-    ids = sorted({token for few in choices for token in few or ()})
-    columns = {token: column for column, token in enumerate(ids)}
     words = np.zeros((len(drafts), made.words), dtype=np.uint32)
-    for row, (draft, few) in enumerate(zip(drafts, choices, strict=True)):
-        if few is not None:
-            draft.choose(few, logits[row, [columns[token] for token in few]])
-        else:
-            draft.fill(words[row])
+    if few := [one for one in choices if one is not None]:
+        ids = tuple(sorted(set().union(*set(few))))
+        own = logits[:, : len(ids)]  # as the device hands them over
+        choose(drafts, few, ids, own)
+    else:
+        for draft, own in zip(drafts, words, strict=True):
+            draft.fill(own)
     seconds = time.process_time() - start
     for row, (draft, few) in enumerate(zip(drafts, choices, strict=True)):
         if few is None:  # the device's part
@@ -75,13 +75,14 @@ def step(made: Grammars, drafts: Sequence[Draft], logits: np.ndarray) -> float:
 
 def measure(made: Grammars, grammar: Grammar | None, rows: int) -> float:
     """Milliseconds of a step, the median over rounds; answers that end are begun anew."""
-    source, medians = np.random.default_rng(0), []
+    medians = []
+    logits = [np.random.default_rng(seed).standard_normal((rows, LOGITS), dtype=np.float32) for seed in range(2)]
     for _ in range(ROUNDS):
         drafts = [made.draft(grammar, 10**6) for _ in range(rows)]
         seconds = 0.0
-        for _ in range(STEPS):
+        for number in range(STEPS):
             drafts = [made.draft(grammar, 10**6) if draft.done else draft for draft in drafts]
-            seconds += step(made, drafts, source.standard_normal((rows, LOGITS), dtype=np.float32))
+            seconds += step(made, drafts, logits[number % 2])
         medians.append(1000 * seconds / STEPS)
     return float(np.median(medians))
 

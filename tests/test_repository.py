@@ -28,7 +28,17 @@ HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gliclass", "numpy", "
 TORCH = (
     "model.py",
     # What it alone imports, and commands that load one.
-    *("decoding.py", "device.py", "generation.py", "loading.py", "lora.py", "packed.py", "reference.py", "vision.py"),
+    *(
+        "decoding.py",
+        "device.py",
+        "generation.py",
+        "loading.py",
+        "lora.py",
+        "packed.py",
+        "reference.py",
+        "tries.py",
+        "vision.py",
+    ),
 )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify_files
+from mevlip.checkpoints.checkpoint import Checkpoint, begin_verification, find_checkpoint, read_checkpoint
+from mevlip.checkpoints.verified import read_verified, write_verified
+from mevlip.core.lean_imports import import_bitsandbytes
 from mevlip.core.offline import go_offline
 from mevlip.core.progress import Progress
 from mevlip.flare.given import load_given_images
@@ -20,18 +23,19 @@ from mevlip.inference.memory import parse_size
 from mevlip.inference.pictures import ImageLoader
 from mevlip.routing.policy import RoutedQuestion, needs_router, route
 from mevlip.routing.router import Router, TaskPrediction
-from mevlip.settings import AnswerSettings, Device, PredictorSettings
+from mevlip.settings import AnswerSettings, Device, PredictorSettings, Verify
 from mevlip.tasks import GENERALIST, NO_ADAPTER, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mevlip.checkpoints.verification import Verification
     from mevlip.flare.questions import GivenImage
 
 logger = logging.getLogger(__name__)
 
 ModelLoader = Callable[[Checkpoint, PredictorSettings], Model]
-RouterLoader = Callable[[Path], "TaskClassifier"]
+RouterLoader = Callable[[Path, Device], "TaskClassifier"]
 
 
 class TaskClassifier(Protocol):
@@ -53,12 +57,25 @@ class Loads:
     """How often a predictor did what is costly and needed only once; tests assert these numbers."""
 
     verifications: int = 0
+    hashed_files: int = 0
+    hashed_bytes: int = 0
+    unchanged_files: int = 0
+    """Files that were not hashed, because they are unchanged since they were."""
+    unchanged_bytes: int = 0
     routers: int = 0
     models: int = 0
 
 
+def load_router(folder: Path, device: Device) -> TaskClassifier:
+    """Loads the checkpoint's task classifier, on the model's device; the heavy imports happen here."""
+    from mevlip.inference.device import choose_device
+
+    return Router.load(folder, choose_device(device))
+
+
 def load_model(checkpoint: Checkpoint, settings: PredictorSettings) -> Model:
     """Loads the checkpoint's model; the heavy imports happen here."""
+    import_bitsandbytes()
     from mevlip.inference.device import choose_device
     from mevlip.inference.model import VisionLanguageModel
 
@@ -78,8 +95,8 @@ class Predictor:
     """Owns a checkpoint's router and model and answers questions with them.
 
     Args:
-        checkpoint: The checkpoint; its files are verified before the first of them is loaded.
-        settings: Where and how the model runs.
+        checkpoint: The checkpoint; its files are verified before the first answer.
+        settings: Where and how the model runs, and how files are verified.
         load_model: Loads the model; tests and other model families hand in another.
         load_router: Loads the task classifier; likewise.
         quiet: Whether to show no progress.
@@ -94,13 +111,14 @@ class Predictor:
         settings: PredictorSettings | None = None,
         *,
         load_model: ModelLoader = load_model,
-        load_router: RouterLoader = Router.load,
+        load_router: RouterLoader = load_router,
         quiet: bool = True,
     ) -> None:
         go_offline()
         self.checkpoint = checkpoint
         self.settings = settings or PredictorSettings()
         self.loads = Loads()
+        self._verifying: Verification | None = None
         self._load_model = load_model
         self._load_router = load_router
         self._quiet = quiet
@@ -116,12 +134,20 @@ class Predictor:
         return cls(read_checkpoint(find_checkpoint(chosen.checkpoint)), chosen, **options)
 
     @classmethod
-    def load(cls, checkpoint: str | Path | None = None, device: Device = "auto", **options: Any) -> Predictor:
+    def load(
+        cls,
+        checkpoint: str | Path | None = None,
+        device: Device = "auto",
+        *,
+        verify: Verify = "full",
+        **options: Any,
+    ) -> Predictor:
         """Verifies a checkpoint and loads its router and model.
 
         Args:
             checkpoint: Its folder or name; None for the medical one if it is there, else the demo.
             device: Where the model runs.
+            verify: Whether every file is hashed, or only those changed since a `quick` verification before.
             options: Those of the class.
 
         Raises:
@@ -130,44 +156,94 @@ class Predictor:
             ModelFailure: The model, its device or a library broke.
         """
         name = None if checkpoint is None else str(checkpoint)
-        predictor = cls.find(PredictorSettings(checkpoint=name, device=device), **options)
+        predictor = cls.find(PredictorSettings(checkpoint=name, device=device, verify=verify), **options)
         _ = predictor.router, predictor.model
         return predictor
 
+    def begin_verification(self) -> None:
+        """Compares the checkpoint's files with its manifest, all but its weights, which threads hash from now on.
+
+        Raises:
+            CheckpointError: A file is missing, unlisted, of a refused kind or of another size, or is altered and is
+                not weights.
+        """
+        if self._verifying:
+            return
+        folder, manifest, digest = self.checkpoint.folder, self.checkpoint.manifest, self.checkpoint.digest
+        known = read_verified(folder, digest) if self.settings.verify == "quick" else {}
+        self._verifying = begin_verification(folder, manifest, known)
+        logger.info("checkpoint: %s (%s)", folder, manifest.kind)
+        if manifest.notice:
+            logger.warning("%s", manifest.notice)
+
     def verify(self) -> None:
-        """Compares every file of the checkpoint with its manifest, once.
+        """Waits until every file of the checkpoint is known to be as its manifest says.
 
         Raises:
             CheckpointError: A file is missing, altered, unlisted or of a refused kind.
         """
         if self.loads.verifications:
             return
-        manifest = self.checkpoint.manifest
-        with Progress("verifying the checkpoint", manifest.size, "B", self._quiet) as progress:
-            verify_files(self.checkpoint.folder, manifest, progress.advance)
+        self.begin_verification()
+        assert self._verifying, "it has begun"  # noqa: S101 - a line above
+        try:
+            with Progress("verifying the checkpoint", self.checkpoint.manifest.size, "B", self._quiet) as progress:
+                files = self._verifying.wait(progress.advance)
+        except BaseException:
+            self._verifying = None  # asked again, it is begun anew
+            raise
+        hashed = [one.size for one in files.values() if one.hashed]
+        unchanged = [one.size for one in files.values() if not one.hashed]
+        self.loads.hashed_files, self.loads.hashed_bytes = len(hashed), sum(hashed)
+        self.loads.unchanged_files, self.loads.unchanged_bytes = len(unchanged), sum(unchanged)
         self.loads.verifications += 1
-        logger.info("checkpoint: %s (%s)", self.checkpoint.folder, manifest.kind)
-        if manifest.notice:
-            logger.warning("%s", manifest.notice)
+        if self.settings.verify == "quick":
+            logger.info("verified: %d files hashed, %d unchanged since they were", len(hashed), len(unchanged))
+            if hashed:
+                stamps = {name: one.stamp for name, one in files.items() if one.stamp}
+                write_verified(self.checkpoint.folder, self.checkpoint.digest, stamps)
+
+    @contextmanager
+    def _unverified(self) -> Iterator[None]:
+        """Lets weights be used while they are verified; where one is damaged, that is the error, whatever else fails.
+
+        Raises:
+            CheckpointError: A file is altered; a library may have said something else about it.
+        """
+        self.begin_verification()
+        assert self._verifying, "it has begun"  # noqa: S101 - a line above
+        if self._verifying.failed:
+            self.verify()
+        try:
+            yield
+        except Exception:
+            self.verify()
+            raise
+        except BaseException:  # Ctrl-C waits for nothing
+            self._verifying.stop()
+            self._verifying = None
+            raise
 
     @cached_property
     def router(self) -> TaskClassifier:
         """The task classifier."""
-        self.verify()
-        self.loads.routers += 1
-        return self._load_router(self.checkpoint.router)
+        with self._unverified():
+            self.loads.routers += 1
+            return self._load_router(self.checkpoint.router, self.settings.device)
 
     @cached_property
     def model(self) -> Model:
-        """The model with its adapters."""
+        """The model with its adapters; its checkpoint is verified."""
+        with self._unverified():
+            self.loads.models += 1
+            model = self._load_model(self.checkpoint, self.settings)
         self.verify()
-        self.loads.models += 1
-        return self._load_model(self.checkpoint, self.settings)
+        return model
 
     @property
     def identity(self) -> dict[str, Any]:
         """What answers depend on besides the question and the settings."""
-        return {"checkpoint": self.checkpoint.digest, **self.settings.model_dump(exclude={"checkpoint"})}
+        return {"checkpoint": self.checkpoint.digest, **self.settings.model_dump(exclude={"checkpoint", "verify"})}
 
     def ask(
         self,
@@ -226,7 +302,8 @@ class Predictor:
         if not texts:
             return [route(question, settings.routing, {}, 0.0) for question in questions]
         before = self.router.forwards
-        predictions = self.router.classify(texts)
+        with self._unverified():
+            predictions = self.router.classify(texts)
         counters.router_forwards += self.router.forwards - before
         threshold = self.router.threshold if settings.threshold is None else settings.threshold
         return [route(question, settings.routing, predictions, threshold) for question in questions]

@@ -12,6 +12,7 @@ from mevlip.inference.memory import parse_size
 from mevlip.routing.policy import Routing
 
 Device = Literal["auto", "cuda", "cpu"]
+Verify = Literal["full", "quick"]
 
 _KEEPS_ANSWERS: dict[str, Any] = {"keeps_answers": True}
 """Marks a setting that cannot change an answer; see `RunSettings.identity`."""
@@ -40,6 +41,8 @@ class PredictorSettings(_Settings):
     """Most memory to take, such as 9GB. Default: 9GB of a GPU, or without one what is free."""
     reference: bool = False
     """Answer one question at a time with the libraries' own code, sharing nothing: slow, to compare with."""
+    verify: Verify = "full"
+    """full hashes every file of the checkpoint; quick only those changed since this user's last quick run."""
 
 
 class AnswerSettings(_Settings):

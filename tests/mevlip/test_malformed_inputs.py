@@ -85,7 +85,7 @@ class FakeRouter:
 
 def run(corpus: Path, output: Path, model: FakeModel) -> Outcome:
     settings = PredictorSettings(checkpoint=str(DEMO))
-    predictor = Predictor.find(settings, load_model=lambda *_: model, load_router=lambda _: FakeRouter())
+    predictor = Predictor.find(settings, load_model=lambda *_: model, load_router=lambda *_: FakeRouter())
     report = run_with(predictor, corpus, output, routing="declared", max_failures="100%")
     folder = read_input_folder(corpus)
     return Outcome(folder, report.answers, parse_strictly(report.predictions.read_bytes()))

@@ -33,7 +33,7 @@ class FakeRouter:
 
 
 def fake(model: FakeModel, task: TaskType = TaskType.CLASSIFICATION) -> mevlip.Predictor:
-    return mevlip.Predictor.load(DEMO, load_model=lambda *_: model, load_router=lambda _: FakeRouter(task))
+    return mevlip.Predictor.load(DEMO, load_model=lambda *_: model, load_router=lambda *_: FakeRouter(task))
 
 
 def test_router_and_model_are_replaceable_and_loaded_once() -> None:
@@ -43,7 +43,9 @@ def test_router_and_model_are_replaceable_and_loaded_once() -> None:
         answer = predictor.ask("Which side? A: Left, B: Right", [PICTURE])
         assert (answer.text, answer.task, answer.adapter) == ("B", "classification", "classification")
         assert (answer.stage, answer.confidence, answer.probability) == ("tolerant", 0.9, 0.75)
-    assert predictor.loads == Loads(verifications=1, routers=1, models=1)
+    manifest = predictor.checkpoint.manifest
+    hashed = {"hashed_files": len(manifest.files), "hashed_bytes": manifest.size}
+    assert predictor.loads == Loads(verifications=1, **hashed, routers=1, models=1)
 
 
 def test_images_are_paths_bytes_or_pictures(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from mevlip.flare.questions import json_files
-from mevlip.predictor import Loads, Predictor
+from mevlip.predictor import Predictor
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, read_folders, render
 from mevlip_validation.cli.ablate import ablate as ablate_command
@@ -28,7 +28,8 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[R
     predictor = Predictor.find(PredictorSettings(checkpoint=str(DEMO)), load_model=lambda *_: model)
     settings = RunSettings(input=PART, output=out, constrain=False)
     found = answer_all(predictor, settings, *read_folders(PART, PART, out), quiet=True)
-    assert predictor.loads == Loads(verifications=1, routers=1, models=1)
+    loads = predictor.loads
+    assert (loads.verifications, loads.routers, loads.models) == (1, 1, 1)
     return found, model, out
 
 

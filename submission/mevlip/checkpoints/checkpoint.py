@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -28,14 +27,17 @@ from mevlip.checkpoints.records import (
     MANIFEST_LIMIT,
     MEBIBYTE,
     RECORD_LIMIT,
+    REFETCH,
     TEXT_LIMIT,
     Digest,
     FrozenModel,
     Line,
     first_error,
+    owner_of,
     read_record,
 )
 from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_route
+from mevlip.checkpoints.verification import Stamp, Verification, check_sizes
 from mevlip.core.errors import CheckpointError
 from mevlip.core.files import file_sha256, read_bounded, write_text_atomically
 from mevlip.core.text import visible
@@ -44,10 +46,10 @@ from mevlip.tasks import adapter_names
 MANIFEST_NAME = "manifest.json"
 MEDICAL_NAME = "me-vlip"
 DEMO_NAME = "demo"
+WEIGHTS_SUFFIX = ".safetensors"
 CODE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
 """Files that could run code when they are loaded; a checkpoint folder has no such file."""
 
-_REFETCH = "Assemble the checkpoint again, or fetch it again."
 _READABLE = "Name a checkpoint folder that this user may read."
 _ONE_LINE = "Names and the notice are one printable line of at most 200 characters."
 _REPACK = "Put the packed files back, or pack the adapter again with `mevlip train adapters`."
@@ -201,7 +203,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     for name in routes:
         if f"adapters/{name}/{PROBE_NAME}" in manifest.files:
             path, owner = adapter_folder(folder, name) / PROBE_NAME, f"adapter {name!r}: "
-            probes[name] = read_record(path, Probe, "known answer", _REFETCH, owner)
+            probes[name] = read_record(path, Probe, "known answer", REFETCH, owner)
     return Checkpoint(folder, manifest, routes, probes, digest)
 
 
@@ -226,7 +228,7 @@ def _check_fingerprints(folder: Path, manifest: Manifest, routes: Mapping[str, R
             )
         weights = manifest.checksums(f"adapters/{name}").get(WEIGHTS_NAME)
         if weights is None:
-            raise CheckpointError(f"{owner}{own / WEIGHTS_NAME} is not listed in {folder / MANIFEST_NAME}", _REFETCH)
+            raise CheckpointError(f"{owner}{own / WEIGHTS_NAME} is not listed in {folder / MANIFEST_NAME}", REFETCH)
         if weights != route.adapter_fingerprint.weights:
             other = f"those of {packed[weights]!r}" if weights in packed else "not those it was packed with"
             raise CheckpointError(f"{owner}the weights in {own / WEIGHTS_NAME} are {other}", _REPACK)
@@ -253,7 +255,7 @@ def stored_quantization(base: Path) -> dict[str, Any] | None:
         if not isinstance(stored, dict | None):
             raise ValueError("quantization_config is not an object")
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read ({first_error(error)})", _REFETCH) from error
+        raise CheckpointError(f"{path} cannot be read ({first_error(error)})", REFETCH) from error
     return stored
 
 
@@ -273,59 +275,62 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
         content = read_bounded(path, MANIFEST_LIMIT)
         manifest = Manifest.model_validate_json(content)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a valid manifest ({first_error(error)})", _REFETCH) from error
+        raise CheckpointError(f"{path} is not a valid manifest ({first_error(error)})", REFETCH) from error
     return manifest, hashlib.sha256(content).hexdigest()
 
 
 def verify_files(folder: Path, manifest: Manifest, advance: Callable[[int], object] = lambda _: None) -> None:
-    """Compares every file of a checkpoint folder with its manifest.
+    """Compares every file of a checkpoint folder with its manifest: `begin_verification` and its `wait` in one."""
+    begin_verification(folder, manifest).wait(advance)
+
+
+def begin_verification(
+    folder: Path, manifest: Manifest, known: Mapping[str, Stamp] = MappingProxyType({})
+) -> Verification:
+    """Compares a checkpoint folder with its manifest, all but the content of its weights, which threads then hash.
 
     Args:
         folder: The checkpoint folder.
         manifest: Its manifest.
-        advance: Called with the number of bytes just hashed, for a progress bar.
+        known: Files that were verified before, as they were then; one that is unchanged is not hashed again.
+
+    Returns:
+        What compares the weights; no answer of theirs may be given before its `wait` has returned.
 
     Raises:
-        CheckpointError: Names the first file that is missing, altered, unlisted or of a refused kind.
+        CheckpointError: Names the first file that is missing, unlisted, of a refused kind or of another size, or that
+            is altered and is not weights.
     """
+    _check_list(folder, manifest)
+    begun = Verification(folder, {name: record.sha256 for name, record in manifest.files.items()}, known)
+    begun.wait(only=[name for name in manifest.files if not name.endswith(WEIGHTS_SUFFIX)])
+    return begun
+
+
+def _check_list(folder: Path, manifest: Manifest) -> None:
+    """Raises CheckpointError where folder and manifest do not list the same files with the same sizes."""
     listed = set(manifest.files)
     for name in sorted(listed):
         parts = PurePosixPath(name).parts
         if ".." in parts or PurePosixPath(name).is_absolute():
-            raise CheckpointError(f"{MANIFEST_NAME} lists {name!r}, which lies outside the folder", _REFETCH)
-        if not name.endswith(".safetensors") and manifest.files[name].size > TEXT_LIMIT:
+            raise CheckpointError(f"{MANIFEST_NAME} lists {name!r}, which lies outside the folder", REFETCH)
+        if not name.endswith(WEIGHTS_SUFFIX) and manifest.files[name].size > TEXT_LIMIT:
             raise CheckpointError(
-                f"{_owner(name)}{name} has more than {TEXT_LIMIT // MEBIBYTE} MiB, though it is not weights", _REFETCH
+                f"{owner_of(name)}{name} has more than {TEXT_LIMIT // MEBIBYTE} MiB, though it is not weights", REFETCH
             )
     present = set(list_files(folder))
     for name in sorted(present):
         if name.endswith(CODE_SUFFIXES):
             raise CheckpointError(
-                f"{_owner(name)}{visible(name, LINE_LIMIT)} is a file that can run code when loaded",
+                f"{owner_of(name)}{visible(name, LINE_LIMIT)} is a file that can run code when loaded",
                 "Keep weights as safetensors only.",
             )
     for name in sorted(listed - present):
-        raise CheckpointError(f"{_owner(name)}{name} is missing from {folder}", _REFETCH)
+        raise CheckpointError(f"{owner_of(name)}{name} is missing from {folder}", REFETCH)
     for name in sorted(present - listed):
-        what = f"{_owner(name)}{visible(name, LINE_LIMIT)}"
-        raise CheckpointError(f"{what} is not listed in {folder / MANIFEST_NAME}", _REFETCH)
-
-    def check(name: str) -> str | None:
-        record, path = manifest.files[name], folder / name
-        try:
-            if path.stat().st_size != record.size:
-                return f"{_owner(name)}{name} has {path.stat().st_size} bytes instead of {record.size}"
-            if file_sha256(path, advance) != record.sha256:
-                return f"{_owner(name)}{name} fails its checksum"
-        except OSError as error:
-            return f"{_owner(name)}{name} cannot be read ({error.strerror})"
-        return None
-
-    # Hashing releases the interpreter lock, so a few threads read a large checkpoint at the disk's speed.
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for problem in pool.map(check, sorted(listed)):
-            if problem:
-                raise CheckpointError(problem, _REFETCH)
+        what = f"{owner_of(name)}{visible(name, LINE_LIMIT)}"
+        raise CheckpointError(f"{what} is not listed in {folder / MANIFEST_NAME}", REFETCH)
+    check_sizes(folder, {name: record.size for name, record in manifest.files.items()})
 
 
 def list_files(folder: Path) -> Iterator[str]:
@@ -389,9 +394,3 @@ def write_manifest(
         raise CheckpointError(f"The checkpoint cannot be described ({first_error(error)})", _ONE_LINE) from error
     write_text_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
     return manifest
-
-
-def _owner(file: str) -> str:
-    """Names the adapter that a file belongs to, for messages."""
-    parts = PurePosixPath(file).parts
-    return f"adapter {parts[1]!r}: " if len(parts) > 2 and parts[0] == "adapters" else ""

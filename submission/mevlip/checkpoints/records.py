@@ -5,7 +5,7 @@ Whoever writes a checkpoint may be a stranger, so neither its files' sizes nor t
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -25,6 +25,8 @@ TEXT_LIMIT = 64 * MEBIBYTE
 LINE_LIMIT = 200
 """Characters of a text that is shown to people."""
 _ERROR_LIMIT = 200
+
+REFETCH = "Assemble the checkpoint again, or fetch it again."
 
 
 class FrozenModel(BaseModel):
@@ -77,3 +79,9 @@ def first_error(error: Exception) -> str:
     else:
         text = str(error)
     return visible(text, _ERROR_LIMIT)
+
+
+def owner_of(file: str) -> str:
+    """Names the adapter that a file of a checkpoint belongs to, for the beginning of a message."""
+    parts = PurePosixPath(file).parts
+    return f"adapter {parts[1]!r}: " if len(parts) > 2 and parts[0] == "adapters" else ""

@@ -7,9 +7,8 @@ go through llguidance, which knows every way in which tokens can spell a text of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import exp
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp, log
 from statistics import fmean
 from typing import Any, Protocol
 
@@ -19,12 +18,9 @@ from numpy.typing import NDArray
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.core.errors import ModelFailure, describe
 from mevlip.inference.completion import Completion
+from mevlip.inference.tries import Choices, Node, Tries, TrieWalk, Words, set_bits
 
-Words = NDArray[np.uint32]
 _ALL = np.uint32(0xFFFFFFFF)
-
-_MOST_STATES = 32
-"""Readings of an answer that are followed at once: labels such as `x`, `x, x`, `x, x, x` have ever more of them."""
 
 _UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that the checkpoint was made with."
 
@@ -32,7 +28,7 @@ _UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that 
 class Walk(Protocol):
     """A position inside a grammar."""
 
-    def choices(self) -> list[int] | None:
+    def choices(self) -> Choices | None:
         """The few tokens that may come next, ends included, in ascending order; None where they are not few.
 
         Where they are, probabilities are meant among them.
@@ -73,7 +69,7 @@ class Grammars:
         self._tokens = max(size, len(tokenizer))
         self._ends = tuple(ends)
         self._reserved = frozenset(tokenizer.get_added_vocab().values()) | frozenset(tokenizer.all_special_ids)
-        self._tries: dict[Grammar, _Tries | None] = {}
+        self._tries: dict[Grammar, Tries | None] = {}
         self._matchers: dict[Grammar, Any] = {}
         self._library: Any = None
 
@@ -119,7 +115,7 @@ class Grammars:
         if grammar not in self._tries:
             self._tries[grammar] = self._grow(grammar)
         tries = self._tries[grammar]
-        return _TrieWalk(tries, self._ends) if tries else None
+        return TrieWalk(tries, self._ends) if tries else None
 
     def _compile(self, grammar: Lark) -> Any:
         from llguidance import LLMatcher
@@ -136,16 +132,16 @@ class Grammars:
         except Exception as error:
             raise _unfit(error) from error
 
-    def _grow(self, grammar: OneOf | SomeOf) -> _Tries | None:
+    def _grow(self, grammar: OneOf | SomeOf) -> Tries | None:
         """Tries of the texts; None where one is spelled with added tokens, so that a question cannot plant them."""
         separator = grammar.separator if isinstance(grammar, SomeOf) else ""
-        first, later = _Node(), _Node()
+        first, later = Node(), Node()
         for text in grammar.texts:
             for node, tokens in ((first, self._spell(text)), (later, self._spell(separator + text))):
                 if not tokens or not self._reserved.isdisjoint(tokens):
                     return None
                 node.add(tokens, text)
-        return _Tries(first, later if separator else None, separator)
+        return Tries(first, later if separator else None, separator)
 
     def _spell(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -175,7 +171,7 @@ class Draft:
         self.done = False
 
     @property
-    def choices(self) -> list[int] | None:
+    def choices(self) -> Choices | None:
         """The few tokens that may come next; None where they are not few."""
         return self._walk.choices() if self._walk is not None else None
 
@@ -186,19 +182,18 @@ class Draft:
         else:
             self._walk.fill(words)
 
-    def choose(self, choices: Sequence[int], logits: NDArray[np.float32]) -> None:
-        """Takes the likeliest of the few tokens that may come next, given their logits."""
+    def decide(self, token: int, columns: Mapping[int, int], chances: Sequence[float]) -> None:
+        """Takes one of the few tokens that may come next.
+
+        Args:
+            token: The token.
+            columns: Where each of them stands in `chances`.
+            chances: Their probabilities among each other.
+        """
         self._closed = True
-        sure = logits - logits.max()
-        sure -= np.log(np.exp(sure).sum())
         if self._walk is not None and not self.tokens:
-            places = dict(zip(choices, range(len(choices)), strict=True))
-            starts = {text: float(logits[places[token]]) for text, token in self._walk.starts().items()}
-            highest = max(starts.values(), default=0.0)
-            chances = {text: exp(logit - highest) for text, logit in starts.items()}
-            self._options = {text: chance / sum(chances.values()) for text, chance in chances.items()}
-        best = int(sure.argmax())
-        self.take(choices[best], float(sure[best]))
+            self._options = {text: chances[columns[start]] for text, start in self._walk.starts().items()}
+        self.take(token, log(chances[columns[token]]))
 
     def take(self, token: int, sureness: float) -> None:
         """Takes a token that was chosen, with its log-probability."""
@@ -221,112 +216,28 @@ class Draft:
         )
 
 
-def _set(words: Words, tokens: Iterable[int]) -> None:
-    for token in tokens:
-        words[token // 32] |= np.uint32(1 << token % 32)
-
-
 def _unfit(error: Exception) -> ModelFailure:
     return ModelFailure(f"llguidance cannot compile a grammar ({describe(error)})", _UNFIT)
 
 
-class _Node:
-    """A node of a trie of tokens."""
+def choose(drafts: Sequence[Draft], choices: Sequence[Choices], ids: Choices, logits: NDArray[np.float32]) -> None:
+    """Takes the likeliest token of each of some answers for which few may come next.
 
-    def __init__(self) -> None:
-        self.children: dict[int, _Node] = {}
-        self.texts: set[str] = set()
-        self.text: str | None = None
-
-    def add(self, tokens: Sequence[int], text: str) -> None:
-        """Adds a text by its tokens."""
-        node = self
-        node.texts.add(text)
-        for token in tokens:  # not by recursion: an option may be as long as a book
-            node = node.children.setdefault(token, _Node())
-            node.texts.add(text)
-        node.text = text
-
-
-@dataclass(frozen=True)
-class _Tries:
-    """The texts at the beginning, and where several may be said the texts after a separator."""
-
-    first: _Node
-    later: _Node | None
-    separator: str
-
-
-@dataclass(frozen=True)
-class _State:
-    """Texts said so far and where the next one stands."""
-
-    said: tuple[str, ...]
-    node: _Node
-
-    @property
-    def complete(self) -> bool:
-        """Whether the answer may end here."""
-        return self.node.text is not None and self.node.text not in self.said
-
-
-class _TrieWalk:
-    """A walk through options or labels. A separator may also begin a longer label, so there may be several states."""
-
-    def __init__(self, tries: _Tries, ends: Sequence[int]) -> None:
-        self._tries = tries
-        self._ends = ends
-        self._states = [_State((), tries.first)]
-        self._text: str | None = None
-
-    @property
-    def text(self) -> str | None:
-        return self._text
-
-    def choices(self) -> list[int]:
-        ends = self._ends if any(state.complete for state in self._states) else ()
-        return sorted({*self._next(), *ends})
-
-    def fill(self, words: Words) -> None:
-        _set(words, self.choices())
-
-    def take(self, token: int) -> None:
-        if token in self._ends:
-            complete = next(state for state in self._states if state.complete)
-            self._text = self._join(complete)
-            return
-        self._states = self._next()[token]
-        if self._tries.later is None and len(self._states[0].node.texts) == 1:
-            self._text = next(iter(self._states[0].node.texts))  # one option is left, whatever its other tokens are
-        elif not self._next():
-            self._text = self._join(self._states[0])  # every label has been said
-
-    def starts(self) -> dict[str, int]:
-        first = self._tries.first.children
-        if self._tries.later is not None or any(len(node.texts) > 1 for node in first.values()):
-            return {}
-        return {next(iter(node.texts)): token for token, node in first.items()}
-
-    def _next(self) -> dict[int, list[_State]]:
-        """The states after each token that is not an end."""
-        after: dict[int, list[_State]] = {}
-        for state in self._states:
-            for said, node in self._positions(state):
-                for token, child in node.children.items():
-                    states = after.setdefault(token, [])
-                    if len(states) < _MOST_STATES and child.texts.difference(said):
-                        states.append(_State(said, child))
-        return {token: states for token, states in after.items() if states}
-
-    def _positions(self, state: _State) -> list[tuple[tuple[str, ...], _Node]]:
-        """Where a state may go on: inside its text and, if that is complete, at the next separator."""
-        positions = [(state.said, state.node)]
-        if state.complete and self._tries.later is not None:
-            positions.append(((*state.said, str(state.node.text)), self._tries.later))
-        return positions
-
-    def _join(self, state: _State) -> str:
-        return self._tries.separator.join((*state.said, str(state.node.text)))
+    Args:
+        drafts: The answers.
+        choices: The tokens that may come next in each.
+        ids: All of these, in ascending order.
+        logits: Their logits in each answer, (answers, ids).
+    """
+    # Answers to questions of one kind have the same choices, so that little is done for each answer by itself.
+    kinds = {few: number for number, few in enumerate(dict.fromkeys(choices))}
+    allowed = np.array([np.isin(ids, few) for few in kinds])[[kinds[few] for few in choices]]
+    held = np.where(allowed, logits, -np.inf)
+    chances = np.exp(held - held.max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    columns = dict(zip(ids, range(len(ids)), strict=True))
+    for draft, best, own in zip(drafts, held.argmax(1).tolist(), chances.tolist(), strict=True):
+        draft.decide(ids[best], columns, own)
 
 
 class _LarkWalk:
@@ -354,7 +265,7 @@ class _LarkWalk:
             if spare := 32 * len(words) - self._size:  # bits without a logit
                 words[-1] &= np.uint32(0xFFFFFFFF >> spare)
             ended = self._matcher.is_accepting()
-        _set(words, self._ends if ended else ())
+        set_bits(words, self._ends if ended else ())
         if not words.any():
             raise RuntimeError("llguidance: no token can come next")
 

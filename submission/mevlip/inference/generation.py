@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
-from mevlip.inference.decoding import Draft, Grammars
+from mevlip.inference.decoding import Choices, Draft, Grammars, choose
 from mevlip.inference.lora import Adapters
 from mevlip.inference.packed import Cache, PromptPass, Row, StepPass, install
 from mevlip.inference.vision import Features
@@ -163,12 +163,10 @@ class Generator:
         choices = [draft.choices for draft in drafts]
         closed = [number for number, few in enumerate(choices) if few is not None]
         if closed:
-            few = [choices[number] or [] for number in closed]
-            ids = sorted({token for tokens in few for token in tokens})
-            columns = {token: column for column, token in enumerate(ids)}
+            few = [choices[number] or () for number in closed]
+            ids = tuple(sorted(set().union(*set(few))))
             logits = self._fetch(self._logits_of(ids, states if len(closed) == len(drafts) else states[closed]), cost)
-            for number, tokens, own in zip(closed, few, logits, strict=True):
-                drafts[number].choose(tokens, own[[columns[token] for token in tokens]])
+            choose([drafts[number] for number in closed], few, ids, logits)
         if len(closed) < len(drafts):
             self._choose_freely(drafts, [number for number, few in enumerate(choices) if few is None], states, cost)
 
@@ -190,7 +188,7 @@ class Generator:
         ):
             drafts[number].take(int(token), float(sure))
 
-    def _logits_of(self, ids: list[int], states: torch.Tensor) -> torch.Tensor:
+    def _logits_of(self, ids: Choices, states: torch.Tensor) -> torch.Tensor:
         """The logits of a few tokens, (rows, tokens)."""
         chosen = torch.tensor(ids, device=self._device)
         bias = self._head.bias

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mevlip.inference import decoding
 from mevlip.inference.completion import Cost, Encoded, Generation, Request
 from mevlip.inference.decoding import Draft, Grammars
 from mevlip.inference.lora import select
@@ -88,7 +89,7 @@ def choose(draft: Draft, scores: torch.Tensor, words: int) -> torch.Tensor:
     """
     logits = scores[0].float()
     if (few := draft.choices) is not None:
-        draft.choose(few, logits[few].cpu().numpy())
+        decoding.choose([draft], [few], few, logits[list(few)][None].cpu().numpy())
     else:
         mask = np.zeros(words, dtype=np.uint32)
         draft.fill(mask)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from mevlip.checkpoints.records import FrozenModel, read_record
-from mevlip.core.errors import CheckpointError
+from mevlip.core.errors import CheckpointError, ModelFailure
+from mevlip.core.lean_imports import import_gliclass
 from mevlip.tasks import TASKS, TaskType
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
 
 ROUTER_NAME = "router.json"
 
@@ -54,6 +61,9 @@ class TaskPrediction:
 class Router:
     """A GLiClass model, loaded once.
 
+    Where a GPU has no room for it, or fails, it goes on on the CPU with a warning, though `--device cuda` never falls
+    back for the model itself: it is small, it names the same tasks there, and a run is not to be lost for it.
+
     Attributes:
         settings: What it was trained with.
         forwards: Batches run so far.
@@ -70,13 +80,19 @@ class Router:
         return self.settings.threshold
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> Router:
+    def load(cls, folder: Path, device: str | torch.device = "cpu") -> Router:
         """Loads the classifier from a local folder.
+
+        Args:
+            folder: The folder.
+            device: Where it runs, if it can.
 
         Raises:
             CheckpointError: The folder does not hold a complete classifier.
+            ModelFailure: The GPU failed for good.
         """
         settings = _read_settings(folder)
+        import_gliclass()
         from gliclass import GLiClassModel
         from transformers import AutoTokenizer
 
@@ -87,7 +103,9 @@ class Router:
             raise CheckpointError(
                 f"The router in {folder} cannot be loaded ({type(error).__name__})", "Fetch or train the router again."
             ) from error
-        return cls(input_pipeline(model, tokenizer, settings, device), settings)
+        router = cls(input_pipeline(model, tokenizer, settings, "cpu"), settings)
+        router._move(device)
+        return router
 
     def classify(self, questions: Iterable[str], batch_size: int = 32) -> dict[str, TaskPrediction]:
         """Classifies questions, each distinct one once.
@@ -111,10 +129,44 @@ class Router:
         import torch
 
         tasks = list(self.settings.labels)
-        logits = score_texts(self._pipeline, self.settings, batch)
+        try:
+            logits = score_texts(self._pipeline, self.settings, batch).cpu()
+        except RuntimeError as error:
+            if self._pipeline.device.type == "cpu":
+                raise
+            self._fall_back(error)
+            logits = score_texts(self._pipeline, self.settings, batch)
         best = torch.softmax(logits / self.settings.temperature, dim=-1).max(dim=-1)
         self.forwards += 1
         return [TaskPrediction(tasks[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+
+    def _move(self, device: str | torch.device) -> None:
+        try:
+            self._place(device)
+        except RuntimeError as error:
+            self._fall_back(error)
+
+    def _fall_back(self, error: RuntimeError) -> None:
+        """Goes on on the CPU.
+
+        Raises:
+            ModelFailure: The weights cannot be fetched from the GPU any more.
+        """
+        cause = str(error).partition("\n")[0]
+        logger.warning("the task classifier runs on the CPU: the GPU failed it (%s)", cause)
+        try:
+            self._place("cpu")
+        except RuntimeError as broken:
+            raise ModelFailure(
+                f"The GPU stopped working while it classified questions ({cause})",
+                "Check the GPU, its driver and the packages with `mevlip doctor`, or choose --device cpu.",
+            ) from broken
+
+    def _place(self, device: str | torch.device) -> None:
+        import torch
+
+        self._pipeline.model.to(device)
+        self._pipeline.device = torch.device(device)
 
 
 def score_texts(pipeline: Any, settings: RouterSettings, batch: Sequence[str]) -> Any:

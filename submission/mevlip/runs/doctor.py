@@ -141,6 +141,8 @@ def _checkpoint(settings: PredictorSettings) -> Iterator[Finding]:
     seconds = time.perf_counter() - start
     manifest, folder = predictor.checkpoint.manifest, predictor.checkpoint.folder
     detail = f"{folder}: {len(manifest.files)} files, {manifest.size / _GIGABYTE:.3f} GB, checksums match"
+    if predictor.loads.unchanged_files:
+        detail += f" ({predictor.loads.unchanged_files} files not hashed: unchanged since they were)"
     yield Finding("checkpoint", "ok", detail)
     if answer.failed:
         yield Finding("dry run", "FAIL", answer.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")

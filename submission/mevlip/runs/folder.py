@@ -104,9 +104,9 @@ def run_folder(
         closing(Journal(settings.output, run_identity(predictor, settings, perturbation))) as journal,
         ImageStore(folder.root) as store,
     ):
-        keys = {question.position: question_key(question, store) for question in questions}
         with clock("verify"):
-            predictor.verify()
+            predictor.begin_verification()
+        keys = {question.position: question_key(question, store) for question in questions}
         answers = {position: journal.done[key] for position, key in keys.items() if key in journal.done}
         resumed = len(answers)
         if resumed:
@@ -136,6 +136,8 @@ def run_folder(
                     interrupts.check()
         late = [item for item in routed if item.question.position not in answers]
         answers |= {item.question.position: give_up(item, _LATE, asked=False) for item in late}
+        with clock("verify"):
+            predictor.verify()  # done where the model was loaded; answers of an earlier run need none
         with clock("write"):
             ordered = tuple(answers[question.position] for question in questions)
             _log_failures(questions, ordered)

@@ -161,6 +161,7 @@ def describe_run(
                 name: checkpoint.manifest.files[f"adapters/{name}/{ROUTE_NAME}"].sha256 for name in checkpoint.routes
             },
         },
+        "loads": asdict(predictor.loads),
         "questions": len(report.answers),
         "resumed": report.resumed,
         "late": report.late,

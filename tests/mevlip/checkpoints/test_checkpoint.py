@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_read_is_named(copy: Path, monkeypatch: pytest.Mon
     def refuse(path: Path, advance: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("mevlip.checkpoints.checkpoint.file_sha256", refuse)
+    monkeypatch.setattr("mevlip.checkpoints.verification.file_sha256", refuse)
     with pytest.raises(CheckpointError, match=r"cannot be read \(Permission denied\)"):
         open_checkpoint(copy)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.checkpoints import checkpoint as module
+from mevlip.checkpoints import verification as module
 from mevlip.checkpoints.adapter_config import lora_settings
 from mevlip.checkpoints.checkpoint import open_checkpoint, read_checkpoint
 from mevlip.checkpoints.fingerprints import QuantizedFrom, base_files, base_fingerprint, own_fingerprint

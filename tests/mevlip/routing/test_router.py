@@ -4,11 +4,14 @@ import json
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
-from mevlip.core.errors import CheckpointError
-from mevlip.routing.router import ROUTER_NAME, Router
+from mevlip.core.errors import CheckpointError, ModelFailure
+from mevlip.routing.router import ROUTER_NAME, Router, RouterSettings
 from mevlip.tasks import TaskType
 from mevlip_training.demo.pairs import held_out_pairs
 from tests.conftest import DEMO
@@ -76,3 +79,58 @@ def test_an_incomplete_router_is_named(tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="cannot be loaded"):
         Router.load(folder)
+
+
+class FakePipeline:
+    """A classifier on a GPU that has no room at some point; not run on a GPU."""
+
+    def __init__(self, full: str) -> None:
+        self.full = full
+        self.device = torch.device("cpu")
+        self.places: list[str] = []
+        self.model = self
+
+    def to(self, device: object) -> None:
+        self.places.append(str(device))
+        if str(device) == "cpu" and self.full == "dead":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
+        if str(device) != "cpu" and self.full == "loading":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+    def prepare_inputs(self, texts: list[str], labels: list[str], same_labels: bool) -> dict[str, Any]:
+        if self.device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+        return {"rows": len(texts)}
+
+    def __call__(self, rows: int, max_num_classes: int) -> Any:
+        return SimpleNamespace(logits=torch.eye(7)[:rows])
+
+
+@pytest.mark.parametrize("full", ["loading", "classifying"])
+def test_a_gpu_without_room_leaves_the_classifier_on_the_cpu(full: str, caplog: pytest.LogCaptureFixture) -> None:
+    settings = RouterSettings.model_validate_json((DEMO / "router" / ROUTER_NAME).read_bytes())
+    pipeline = FakePipeline(full)
+    router = Router(pipeline, settings)
+    router._move("cuda:0")
+    assert set(router.classify(["a", "b"])) == {"a", "b"} and router.forwards == 1
+    assert pipeline.places == ["cuda:0", "cpu"] and pipeline.device.type == "cpu"
+    assert "the task classifier runs on the CPU: the GPU failed it (CUDA out of memory" in caplog.text
+    router.classify(["c"])
+    assert len(caplog.records) == 1, "it stays there"
+
+
+def test_a_gpu_that_stopped_working_is_named() -> None:
+    settings = RouterSettings.model_validate_json((DEMO / "router" / ROUTER_NAME).read_bytes())
+    router = Router(FakePipeline("dead"), settings)
+    router._move("cuda:0")
+    with pytest.raises(ModelFailure, match="The GPU stopped working while it classified"):
+        router.classify(["a"])
+
+
+def test_an_error_on_the_cpu_is_not_taken_for_one_of_a_gpu(router: Router, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(router._pipeline, "prepare_inputs", broken)
+    with pytest.raises(RuntimeError, match="planted"):
+        router.classify(["a"])
