@@ -55,10 +55,10 @@ def step(made: Grammars, drafts: Sequence[Draft], logits: np.ndarray) -> float:
     start = time.process_time()
     choices = [draft.choices for draft in drafts]
     words = np.zeros((len(drafts), made.words), dtype=np.uint32)
-    if few := [one for one in choices if one is not None]:
-        ids = tuple(sorted(set().union(*set(few))))
+    if closed := [one for one in choices if one is not None]:
+        ids = tuple(sorted(set().union(*set(closed))))
         own = logits[:, : len(ids)]  # as the device hands them over
-        choose(drafts, few, ids, own)
+        choose(drafts, closed, ids, own)
     else:
         for draft, own in zip(drafts, words, strict=True):
             draft.fill(own)

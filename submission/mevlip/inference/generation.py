@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
-from mevlip.inference.decoding import Choices, Draft, Grammars, choose
+from mevlip.inference.decoding import Draft, Grammars, choose
 from mevlip.inference.lora import Adapters
 from mevlip.inference.packed import Cache, PromptPass, Row, StepPass, install
+from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
 
 
