@@ -35,8 +35,8 @@ DATASETS = (
     "Xray/chest_regions",
 )
 """Data sets of all kinds of answers."""
-BATCH_TOKENS = 200
-"""Two or three questions of the examples at a time."""
+BATCH_TOKENS = 100
+"""One or two questions of the examples at a time."""
 MEMORY = 6 << 30
 """Bytes of address space that a run may take beyond what this process has."""
 PATIENCE = 900

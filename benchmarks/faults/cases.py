@@ -49,7 +49,7 @@ def killed(bench: Bench) -> Iterator[Promise]:
 def terminated(bench: Bench) -> Iterator[Promise]:
     """SIGTERM and SIGINT in the middle of a run."""
     promise = Promise("SIGTERM and Ctrl-C end with status 130 and lose no answer")
-    batches = len(_rows(bench.expected)) // 4  # at least
+    batches = max(len(_rows(bench.expected)) // 4, 1)  # at least
     for number, sent in enumerate((signal.SIGTERM, signal.SIGINT) * max(bench.kills // 40, 1)):
         output = bench.output()
         at = random.Random(number).randrange(batches)

@@ -70,7 +70,7 @@ from pathlib import Path
 from mevlip.answers import QuestionSpec
 from mevlip.checkpoints.routes import Route
 from mevlip.flare.questions import Question
-from mevlip.inference.batching import plan
+from mevlip.inference.batching import Budget, Size, plan
 from mevlip.routing.policy import route
 from mevlip.routing.router import TaskPrediction
 from mevlip.tasks import TASKS, TaskType, adapter_names, parse_task_type
@@ -81,8 +81,9 @@ assert task is TaskType("laterality") is list(TASKS)[-1] and adapter_names()[-1]
 spec = QuestionSpec("Which side? A: Left, B: Right")
 assert read_answer(task, "right", spec).text == "B" and grammar_of(task, spec).texts == ("A", "B")
 asked = Question.given_as(spec.question, [], task)
-[batch] = plan([route(asked, "router", {asked.text: TaskPrediction(task, 0.9)}, 0.3)], 8)
-assert (batch.adapter, batch.task) == ("laterality", task)
+routed = route(asked, "router", {asked.text: TaskPrediction(task, 0.9)}, 0.3)
+[batch] = plan([routed], Budget(99, 99), lambda item: Size((), 0, 9, 0))
+assert (batch.adapter, batch.items[0].task) == ("laterality", task)
 text = Route(adapter="laterality", base_model="b", base_revision="r", max_new_tokens={task: 8}).model_dump_json()
 assert Route.model_validate_json(text).max_new_tokens == {task: 8}
 """

@@ -72,8 +72,8 @@ class VisionLanguageModel:
         self.encoder = encoder
         self.device = device
         base = model.get_base_model()
-        self._ends = self._pin_decoding(base.generation_config.eos_token_id)
-        self.grammars = Grammars(encoder.tokenizer, base.get_output_embeddings().weight.shape[0], self._ends)
+        ends = self._pin_decoding(base.generation_config.eos_token_id)
+        self.grammars = Grammars(encoder.tokenizer, base.get_output_embeddings().weight.shape[0], ends)
         self._features = Features(base, encoder.family, encoder.processor, device)
         room = limit_memory(base, device, max_memory)
         self._generator: Generator | Reference
@@ -183,21 +183,19 @@ class VisionLanguageModel:
         Raises:
             CheckpointError: It holds a token that the base does not know.
         """
-        encoded = self.encoder.encode_prompt(prompt, pictures)
-        if unknown := self._unknown_token(encoded):
-            raise unknown
-        return encoded
+        return self._encode(prompt, pictures, "")
 
-    def _unknown_token(self, encoded: Encoded, owner: str = "") -> CheckpointError | None:
+    def _encode(self, prompt: Prompt, pictures: Sequence[Picture], owner: str) -> Encoded:
+        encoded = self.encoder.encode_prompt(prompt, pictures)
         known = self._model.get_input_embeddings().weight.shape[0]
         highest = max(encoded.tokens)
-        if highest < known:
-            return None
-        token = self.encoder.tokenizer.convert_ids_to_tokens(highest)
-        return CheckpointError(
-            f"{owner}a prompt holds the token {token!r} ({highest}), the base model knows {known} tokens",
-            "Take it out of the route's prompt, or use the tokenizer that belongs to the base.",
-        )
+        if highest >= known:
+            token = self.encoder.tokenizer.convert_ids_to_tokens(highest)
+            raise CheckpointError(
+                f"{owner}a prompt holds the token {token!r} ({highest}), the base model knows {known} tokens",
+                "Take it out of the route's prompt, or use the tokenizer that belongs to the base.",
+            )
+        return encoded
 
     def decided_at_once(self, grammar: Grammar | None) -> bool:
         """Whether the first token of an answer decides it."""
@@ -277,7 +275,8 @@ class VisionLanguageModel:
         Raises:
             CheckpointError: A logit is not finite.
         """
-        prompt = self.encode(build_prompt(question, 0, route.prompt, self.reserved), [])
+        owner = f"adapter {route.adapter!r}: "
+        prompt = self._encode(build_prompt(question, 0, route.prompt, self.reserved), [], owner)
         self.use(adapter)
         with torch.inference_mode():
             logits = self._generator.first_logits(prompt)
@@ -291,9 +290,7 @@ class VisionLanguageModel:
     def _prove_routes(self, routes: Iterable[Route]) -> None:
         """Raises where a prompt, of any number of images, or a task's grammar does not fit template and tokenizer."""
         for route in routes:
-            encoded = self.encoder.encode_prompt(build_prompt("?", 0, route.prompt, self.reserved), [])
-            if unknown := self._unknown_token(encoded, f"adapter {route.adapter!r}: "):
-                raise unknown
+            self._encode(build_prompt("?", 0, route.prompt, self.reserved), [], f"adapter {route.adapter!r}: ")
             for count in range(route.images.max_count + 1):
                 self.encoder.render(build_prompt("?", count, route.prompt, self.reserved))
             for task in route.max_new_tokens:

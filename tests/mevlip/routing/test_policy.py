@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mevlip.flare.questions import Question
-from mevlip.inference.batching import plan
+from mevlip.inference.batching import Budget, Size, plan
 from mevlip.routing.policy import route
 from mevlip.routing.router import TaskPrediction
 from mevlip.tasks import GENERALIST, NO_ADAPTER, TaskType
@@ -44,7 +44,7 @@ def test_routing_by_declaration_asks_the_router_where_nothing_is_declared() -> N
 def test_the_base_alone_answers_in_the_form_of_the_likeliest_task() -> None:
     routed = route(question(), "none", {"How many?": TaskPrediction(TaskType.COUNTING, 1.0)}, 0.3)
     assert (routed.adapter, routed.task) == (NO_ADAPTER, TaskType.COUNTING)
-    assert [batch.adapter for batch in plan([routed], 4)] == [NO_ADAPTER]
+    assert [batch.adapter for batch in plan([routed], Budget(9, 9), lambda item: Size((), 0, 1, 0))] == [NO_ADAPTER]
 
 
 def test_the_generalist_answers_everything_in_the_form_of_its_task() -> None:
