@@ -14,6 +14,10 @@ LEAST = Budget(computed=1_024, cached=2_048)
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 _COMPUTING = 0.6
 """Share of the room that is for computing; the rest is for keys and values."""
+_WRITING = 64
+"""Rows for which choosing among all tokens has room."""
+MOST_TILES = 16
+"""Tiles in one pass through the vision tower; more do not make it faster."""
 
 
 def parse_size(text: str) -> int:
@@ -47,8 +51,32 @@ def cached_bytes(config: Any, item: int) -> int:
     return item * 2 * int(config.num_hidden_layers * config.num_key_value_heads * width)
 
 
+def row_bytes(config: Any) -> int:
+    """Bytes that choosing among all tokens takes for one row: logits as they come and in 32 bits, and the mask."""
+    return 16 * int(config.vocab_size)
+
+
+def tile_bytes(config: Any, item: int) -> int:
+    """Bytes that one tile takes in the vision tower: one layer's states and products, and its pixels.
+
+    Args:
+        config: The vision tower's configuration.
+        item: Bytes per number.
+    """
+    (height, width), (patch_height, patch_width) = config.image_size, config.patch_size
+    patches = (height // patch_height) * (width // patch_width) + 1
+    # Pixels are looked up by 64-bit numbers in a table of 32-bit ones.
+    return item * patches * (6 * config.hidden_size + 2 * config.intermediate_size) + 3 * height * width * (12 + item)
+
+
+def tiles_at_once(room: int, config: Any, item: int) -> int:
+    """How many tiles may go through the vision tower in one pass, of so many bytes; one at least."""
+    return min(max(int(_COMPUTING * room) // tile_bytes(config, item), 1), MOST_TILES)
+
+
 def budget(room: int, config: Any, item: int) -> Budget:
     """How many tokens fit into so many bytes; at least `LEAST`, at most `MOST`."""
+    room -= _WRITING * row_bytes(config)
     computed = int(_COMPUTING * room) // computed_bytes(config, item)
     cached = int((1 - _COMPUTING) * room) // cached_bytes(config, item)
     return Budget(min(max(computed, LEAST.computed), MOST.computed), min(max(cached, LEAST.cached), MOST.cached))

@@ -35,7 +35,7 @@ from mevlip.inference.loading import (
     naming_failures,
     no_room,
 )
-from mevlip.inference.memory import budget, cached_bytes, computed_bytes
+from mevlip.inference.memory import budget, cached_bytes, computed_bytes, row_bytes, tiles_at_once
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.inference.reference import Reference
 from mevlip.inference.vision import Features
@@ -74,8 +74,9 @@ class VisionLanguageModel:
         base = model.get_base_model()
         ends = self._pin_decoding(base.generation_config.eos_token_id)
         self.grammars = Grammars(encoder.tokenizer, base.get_output_embeddings().weight.shape[0], ends)
-        self._features = Features(base, encoder.family, encoder.processor, device)
-        room = limit_memory(base, device, max_memory)
+        room, item = limit_memory(base, device, max_memory), model.dtype.itemsize
+        tiles = tiles_at_once(room, base.config.vision_config, item)
+        self._features = Features(base, encoder.family, encoder.processor, device, tiles)
         self._generator: Generator | Reference
         tools = (encoder.tokenizer, self.grammars, self._features, device)
         if reference:
@@ -83,7 +84,7 @@ class VisionLanguageModel:
             self._budget = Budget(1, 1)
         else:
             self._generator = Generator(model, *tools)
-            self._budget = budget(room, model.config.get_text_config(), model.dtype.itemsize)
+            self._budget = budget(room, model.config.get_text_config(), item)
 
     @classmethod
     def load(
@@ -223,6 +224,7 @@ class VisionLanguageModel:
         lengths = [len(request.prompt.tokens) for request in requests]
         cached = [length + one.max_new_tokens for length, one in zip(lengths, requests, strict=True)]
         needed = sum(lengths) * computed_bytes(config, item) + sum(cached) * cached_bytes(config, item)
+        needed += len(requests) * row_bytes(config)
         free = memory.available()
         if needed > free:
             raise OutOfMemory(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")

@@ -9,11 +9,10 @@ import torch
 
 from mevlip.inference.completion import Cost, Picture
 from mevlip.inference.families import Family
+from mevlip.inference.memory import MOST_TILES
 
 ROOM = 1 << 30
 """Bytes of main memory in which features are remembered: 585 pictures of one tile at InternVL3-8B."""
-_TILES = 16
-"""Most tiles in one pass through the vision tower."""
 
 
 class Features:
@@ -24,15 +23,25 @@ class Features:
         family: Its family.
         processor: Its processor.
         device: Where it is.
+        tiles: Most tiles in one pass through the vision tower.
         room: Bytes in which features are remembered.
     """
 
-    def __init__(self, base: Any, family: Family, processor: Any, device: torch.device, room: int = ROOM) -> None:
+    def __init__(
+        self,
+        base: Any,
+        family: Family,
+        processor: Any,
+        device: torch.device,
+        tiles: int = MOST_TILES,
+        room: int = ROOM,
+    ) -> None:
         self._base = base
         self._family = family
         self._device = device
         self._levels = torch.from_numpy(family.levels(processor)).to(device)
         self._channels = torch.arange(3, device=device)[:, None, None]
+        self._tiles = tiles
         self._room = room
         self._remembered: dict[str, torch.Tensor] = {}
         self._forgettable: dict[str, None] = {}
@@ -73,7 +82,8 @@ class Features:
         if not new:
             return found
         tiles = torch.cat(list(new.values()))
-        made = torch.cat([self._encode(tiles[place : place + _TILES]) for place in range(0, len(tiles), _TILES)])
+        starts = range(0, len(tiles), self._tiles)
+        made = torch.cat([self._encode(tiles[start : start + self._tiles]) for start in starts])
         cost.pictures_encoded += len(new)
         cost.tiles_encoded += len(tiles)
         start = 0

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mevlip.cli.predict import predict
+from mevlip.core import memory as main_memory
+from mevlip.core.errors import EnvironmentProblem
+from mevlip.inference import device, memory
+from mevlip.inference.memory import (
+    LEAST,
+    MOST,
+    budget,
+    cached_bytes,
+    computed_bytes,
+    parse_size,
+    row_bytes,
+    tile_bytes,
+    tiles_at_once,
+)
+from mevlip_training.shapes.internvl3 import internvl3_8b
+
+GB = 10**9
+TEXT = internvl3_8b().text_config
+VISION = internvl3_8b().vision_config
+CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("9GB", 9 * GB), ("9 gb", 9 * GB), ("7.5GiB", 7.5 * 2**30), (" 500 MB ", 500 * 10**6), ("12B", 12)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: float) -> None:
+    assert parse_size(text) == size
+
+
+@given(st.text(max_size=20))
+def test_whatever_is_no_size_is_refused(text: str) -> None:
+    try:
+        assert parse_size(text) >= 0
+    except ValueError as error:
+        assert "not a size" in str(error)
+
+
+def test_a_size_that_is_none_is_a_usage_error() -> None:
+    done = CliRunner().invoke(predict, ["in", "out", "--max-memory", "plenty"])
+    assert done.exit_code == 2 and "it is not a size such as 9GB" in done.output
+
+
+def test_the_true_shape_takes_what_is_known_of_it() -> None:
+    assert cached_bytes(TEXT, 2) == 57_344
+    assert computed_bytes(TEXT, 2) == pytest.approx(144_000, rel=0.1), "with everything that is alive at once"
+    assert row_bytes(TEXT) == 16 * 151_674
+    assert tile_bytes(VISION, 2) == pytest.approx(38e6, rel=0.05)
+
+
+def test_nine_gigabytes_hold_some_twenty_questions_of_the_true_shape() -> None:
+    """Weights take 6.04 GB and CUDA half of one: 2.4 GB are left."""
+    room = 9 * GB - 6_040_000_000 - 500_000_000
+    made = budget(room, TEXT, 2)
+    assert made == memory.Budget(8_192, 16_076)
+    assert made.computed * computed_bytes(TEXT, 2) + made.cached * cached_bytes(TEXT, 2) < room
+    assert tiles_at_once(room, VISION, 2) == 16
+    small = budget(room - 1_500_000_000, TEXT, 2)
+    assert LEAST.computed < small.computed < made.computed and small.cached < made.cached
+    assert tiles_at_once(room - 2_300_000_000, VISION, 2) == 2
+
+
+@given(st.integers(-GB, 100 * GB))
+def test_a_budget_stays_within_its_bounds_and_grows_with_the_room(room: int) -> None:
+    made, more = budget(room, TEXT, 2), budget(room + GB, TEXT, 2)
+    assert LEAST.computed <= made.computed <= more.computed <= MOST.computed
+    assert LEAST.cached <= made.cached <= more.cached <= MOST.cached
+    assert 1 <= tiles_at_once(room, VISION, 2) <= 16
+
+
+class Embedding:
+    place = "cuda"
+
+    def to(self, place: str) -> None:
+        self.place = place
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A GPU of 24 GB that holds weights of 6.04, played by stand-ins: there is none here."""
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (20 * GB, 24 * GB))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 6_040_000_000)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda share, _: seen.update(bytes=share * 24 * GB)
+    )
+    return seen
+
+
+def model() -> SimpleNamespace:
+    embedding = Embedding()
+    config = SimpleNamespace(get_text_config=lambda: TEXT, tie_word_embeddings=False)
+    return SimpleNamespace(
+        config=config, dtype=torch.bfloat16, embedding=embedding, get_input_embeddings=lambda: embedding
+    )
+
+
+def test_a_gpus_allocator_is_held_to_nine_gigabytes_or_what_is_asked_for(gpu: dict[str, Any]) -> None:
+    one = model()
+    assert device.limit_memory(one, CUDA, None) == 9 * GB - 500_000_000 - 6_040_000_000
+    assert gpu["bytes"] == pytest.approx(8.5 * GB) and one.embedding.place == "cuda"
+    assert device.limit_memory(model(), CUDA, 12 * GB) == 12 * GB - 6_540_000_000
+
+
+def test_below_eight_gigabytes_the_input_embedding_stays_in_main_memory(gpu: dict[str, Any]) -> None:
+    one = model()
+    device.limit_memory(one, CUDA, 7_500_000_000)
+    assert one.embedding.place == "cpu"
+    tied = model()
+    tied.config.tie_word_embeddings = True
+    device.limit_memory(tied, CUDA, 7_500_000_000)
+    assert tied.embedding.place == "cuda", "the output layer needs it there"
+
+
+def test_memory_that_no_question_fits_into_is_named(gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"--max-memory leaves 0\.06 GB beside the weights") as caught:
+        device.limit_memory(model(), CUDA, 6_600_000_000)
+    assert "Allow 0.2 GB more" in caught.value.remedy
+    monkeypatch.setattr(main_memory, "available", lambda: 1000)
+    with pytest.raises(EnvironmentProblem, match="beside the weights"):
+        device.limit_memory(model(), CPU, None)
+
+
+def test_in_main_memory_what_the_process_holds_already_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_memory, "held", lambda: 3 * GB)
+    assert device.limit_memory(model(), CPU, 4 * GB) == GB
+    monkeypatch.undo()
+    assert 10**7 < main_memory.held() < 64 * GB
