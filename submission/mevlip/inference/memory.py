@@ -66,7 +66,7 @@ def tile_bytes(config: Any, item: int) -> int:
     (height, width), (patch_height, patch_width) = config.image_size, config.patch_size
     patches = (height // patch_height) * (width // patch_width) + 1
     # Pixels are looked up by 64-bit numbers in a table of 32-bit ones.
-    states = item * patches * int(6 * config.hidden_size + 2 * config.intermediate_size)
+    states: int = item * patches * int(6 * config.hidden_size + 2 * config.intermediate_size)
     return states + 3 * int(height * width) * (12 + item)
 
 
