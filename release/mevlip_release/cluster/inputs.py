@@ -45,7 +45,7 @@ def copy_input(address: str, target: Path, quiet: bool = True) -> Path:
         The folder.
 
     Raises:
-        InputError: There is no file.
+        InputError: The address holds no file.
         EnvironmentProblem: The address cannot be read, or the folder cannot be written or has no room.
     """
     with _reading(address):
@@ -56,7 +56,7 @@ def copy_input(address: str, target: Path, quiet: bool = True) -> Path:
         files = _choose(system.find(start, detail=True), start)
     if not files:
         raise InputError(
-            f"There is no file below {address}", "Name the address of the folder that holds the questions."
+            f"No file was found below {address}", "Name the address of the folder that holds the questions."
         )
     known = _read_states(target)
     states = {place: _state(info) for place, (_, info) in files.items()}

@@ -29,6 +29,7 @@ from mevlip.checkpoints.records import (
     RECORD_LIMIT,
     REFETCH,
     TEXT_LIMIT,
+    WEIGHTS_SUFFIX,
     Digest,
     FrozenModel,
     Line,
@@ -46,7 +47,6 @@ from mevlip.tasks import adapter_names
 MANIFEST_NAME = "manifest.json"
 MEDICAL_NAME = "me-vlip"
 DEMO_NAME = "demo"
-WEIGHTS_SUFFIX = ".safetensors"
 CODE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
 """Files that could run code when they are loaded; a checkpoint folder has no such file."""
 

@@ -26,6 +26,7 @@ LINE_LIMIT = 200
 """Characters of a text that is shown to people."""
 _ERROR_LIMIT = 200
 
+WEIGHTS_SUFFIX = ".safetensors"
 REFETCH = "Assemble the checkpoint again, or fetch it again."
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mevlip.checkpoints.records import REFETCH, owner_of
+from mevlip.checkpoints.records import REFETCH, WEIGHTS_SUFFIX, owner_of
 from mevlip.core.errors import CheckpointError
 from mevlip.core.files import file_sha256
 
@@ -81,7 +81,7 @@ class Verification:
         self._advance: Callable[[int], object] = lambda _: None
         self._stopped = threading.Event()
         # Small files first: what is not weights is waited for before anything is loaded.
-        names = sorted(checksums, key=lambda name: (name.endswith(".safetensors"), name))
+        names = sorted(checksums, key=lambda name: (name.endswith(WEIGHTS_SUFFIX), name))
         self._files: dict[str, Future[Verified]] = {name: Future() for name in names}
         self._left = iter([(name, checksums[name]) for name in names])
         for _ in range(_THREADS):

@@ -47,7 +47,7 @@ def read_verified(folder: Path, digest: str) -> dict[str, Stamp]:
         digest: sha256 of its manifest.
 
     Returns:
-        The stamps by file name; empty where there is no record, or none that can be trusted.
+        The stamps by file name; empty if no record exists or the one found cannot be trusted.
     """
     try:
         path = _path(folder, digest)

@@ -22,7 +22,7 @@ def choose_device(choice: str) -> torch.device:
     """Turns `auto|cuda|cpu` into a device.
 
     Raises:
-        EnvironmentProblem: CUDA was asked for and is not usable; there is no silent fall-back to the processor.
+        EnvironmentProblem: CUDA was asked for and is not usable; the CPU never takes its place silently.
     """
     if choice == "cuda" and not torch.cuda.is_available():
         raise EnvironmentProblem(

@@ -34,6 +34,7 @@ class PromptEncoder:
         self.family = find_family(family)
         self._folder = folder
         self._frames: dict[tuple[str, int], Frame] = {}
+        self._image_tokens: dict[ImageSettings, int] = {}
         self.processor: Any = self.family.load_processor(folder)
         # Rows of a batch end together, so that the next token of each stands in the last column.
         self.tokenizer.padding_side = "left"
@@ -78,8 +79,10 @@ class PromptEncoder:
 
     def image_tokens(self, settings: ImageSettings) -> int:
         """Most tokens of an image."""
-        tiles = self.family.most_tiles(self.processor, self.family.image_options(settings))
-        return len(self._tokens_of(self.family.image_text(self.processor, tiles)))
+        if settings not in self._image_tokens:
+            tiles = self.family.most_tiles(self.processor, self.family.image_options(settings))
+            self._image_tokens[settings] = len(self._tokens_of(self.family.image_text(self.processor, tiles)))
+        return self._image_tokens[settings]
 
     def encode_prompt(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
         """Encodes one prompt, in the tokens that `encode` would give."""

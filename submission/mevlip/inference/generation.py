@@ -15,7 +15,7 @@ import torch
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
 from mevlip.inference.decoding import Draft, Grammars, choose
 from mevlip.inference.lora import Adapters
-from mevlip.inference.packed import Cache, PromptPass, Row, StepPass, install
+from mevlip.inference.packed import Cache, Indices, PromptPass, Row, StepPass, install
 from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
 
@@ -109,7 +109,9 @@ class Generator:
             cost.row_steps += count
             self._choose(slots[:count], states, cost)
 
-    def _forward(self, line: Any, tokens: Any, pictures: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+    def _forward(
+        self, line: PromptPass | StepPass, tokens: Indices, pictures: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> torch.Tensor:
         """Takes tokens through the language model.
 
         Args:

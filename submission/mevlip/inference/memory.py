@@ -8,7 +8,7 @@ from typing import Any
 from mevlip.inference.batching import Budget
 
 MOST = Budget(computed=8_192, cached=65_536)
-"""What is never exceeded. Beyond some thousand rows a matrix product gets no faster, and a crash would cost more."""
+"""Upper bound of every budget: what one batch can lose when the program is killed."""
 LEAST = Budget(computed=1_024, cached=2_048)
 """What a question on one untiled picture takes with room to spare; with less than that no run makes sense."""
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
@@ -17,7 +17,7 @@ _COMPUTING = 0.6
 _WRITING = 64
 """Rows for which choosing among all tokens has room."""
 MOST_TILES = 16
-"""Tiles in one pass through the vision tower; more do not make it faster."""
+"""Most tiles in one pass through the vision tower."""
 
 
 def parse_size(text: str) -> int:
@@ -52,7 +52,7 @@ def cached_bytes(config: Any, item: int) -> int:
 
 
 def row_bytes(config: Any) -> int:
-    """Bytes that choosing among all tokens takes for one row: logits as they come and in 32 bits, and the mask."""
+    """Bytes to choose one row's next token from the whole vocabulary: its logits, their 32-bit copy, and the mask."""
     return 16 * int(config.vocab_size)
 
 

@@ -55,7 +55,7 @@ class Gallery:
         decoded: How many images have been read so far.
     """
 
-    def __init__(self, load: ImageLoader, model: Model, questions: Iterable[Question] = ()) -> None:
+    def __init__(self, load: ImageLoader, model: Model, questions: Iterable[Question]) -> None:
         self._load = load
         self._model = model
         self._pool = ThreadPoolExecutor(model.workers, thread_name_prefix="images")

@@ -94,7 +94,7 @@ def read_shard(output: Path) -> ShardRecord:
     """Reads what `record_shard` wrote, and proves that the predictions are those it was written for.
 
     Raises:
-        ValueError: There is no finished shard; the message is a predicate of the folder.
+        ValueError: The folder does not hold a finished shard; the message continues a sentence about the folder.
     """
     try:
         record = ShardRecord.model_validate_json(read_bounded(output / SHARD_NAME, LARGEST_LIST))

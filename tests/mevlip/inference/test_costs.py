@@ -173,7 +173,7 @@ def test_features_are_kept_within_their_room_and_never_lost_before_their_last_us
         first = features.of([picture(1), picture(2), picture(1)], cost := Cost())
         assert (cost.pictures_encoded, set(first)) == (2, {"1", "2"})
         features.of([picture(3)], Cost())
-        assert [features.remembers(key) for key in "123"] == [True, True, False], "there is no room for a third"
+        assert [features.remembers(key) for key in "123"] == [True, True, False], "a third does not fit"
         features.forget("1")
         assert features.remembers("1"), "nobody needs its room yet"
         features.of([picture(4)], Cost())

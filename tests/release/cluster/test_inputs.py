@@ -86,7 +86,7 @@ def test_no_name_leaves_the_folder(
 
 
 def test_an_address_without_files_is_no_input(tmp_path: Path, memory: Any) -> None:
-    with pytest.raises(InputError, match="no file below memory://nothing"):
+    with pytest.raises(InputError, match="No file was found below memory://nothing"):
         copy_input("memory://nothing", tmp_path / "in")
 
 
@@ -105,7 +105,7 @@ def test_a_disk_without_room_is_named_before_anything_is_copied(
     ("address", "message"),
     [
         ("nowhere://x", "nowhere://x cannot be read .*Protocol not known: nowhere.*Check the address"),
-        ("file:///no/such/folder", "There is no file below"),
+        ("file:///no/such/folder", "No file was found below"),
     ],
 )
 def test_an_address_that_cannot_be_read_is_one_line(tmp_path: Path, address: str, message: str) -> None:
