@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -217,6 +218,13 @@ def answer_folder(
     load = {"load_model": lambda *_: model} if model else {}
     predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint), device=device), **load)
     return run(predictor, root, output, **options)
+
+
+def copy_two_examples(root: Path) -> Path:
+    """Copies two of the example's data sets into a folder."""
+    for path in sorted(EXAMPLES.glob("*/*"))[:2]:
+        shutil.copytree(path, root / path.relative_to(EXAMPLES))
+    return root
 
 
 def record(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_release.cluster import pipeline
 from mevlip_release.cluster.cli import cluster
 from mevlip_release.cluster.pipeline import Pool, place_actors, predict_on_cluster
-from tests.conftest import DEMO, EXAMPLES, answer_folder
+from tests.conftest import DEMO, answer_folder, copy_two_examples
 
 Find = Callable[[], Predictor]
 
@@ -28,10 +27,7 @@ Find = Callable[[], Predictor]
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two of the example's data sets."""
-    root = tmp_path_factory.mktemp("inputs")
-    for path in sorted(EXAMPLES.glob("*/*"))[:2]:
-        shutil.copytree(path, root / path.relative_to(EXAMPLES))
-    return root
+    return copy_two_examples(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")

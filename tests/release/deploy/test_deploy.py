@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from mevlip_release.deploy import rendering
 from mevlip_release.deploy.cli import deploy
 from mevlip_release.deploy.rendering import Needs
-from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, answer_folder, require_marker
+from tests.conftest import DEMO, HANG, ROOT, answer_folder, copy_two_examples, require_marker
 
 ALWAYS = {"MEVLIP_CHECKPOINT": str(DEMO), "MEVLIP_BATCH_TOKENS": "1"}
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
@@ -236,10 +236,7 @@ def runner(tools: Path, cwd: Path) -> Callable[..., None]:
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two of the example's data sets, in a folder with a blank in its name."""
-    root = tmp_path_factory.mktemp("some inputs")
-    for path in sorted(EXAMPLES.glob("*/*"))[:2]:
-        shutil.copytree(path, root / path.relative_to(EXAMPLES))
-    return root
+    return copy_two_examples(tmp_path_factory.mktemp("some inputs"))
 
 
 @pytest.fixture(scope="module")
