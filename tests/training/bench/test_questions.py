@@ -13,6 +13,7 @@ from mevlip.flare.questions import read_input_folder
 from mevlip.tasks import TaskType
 from mevlip_training.bench.questions import HIDDEN, SIDE, Mix, parts_of, quotas, write_questions
 from mevlip_training.demo.wordings import DATASETS
+from tests.conftest import EXAMPLES
 
 MIXES: tuple[Mix, ...] = ("hidden", "one", "six")
 
@@ -54,6 +55,17 @@ def test_any_number_is_split_without_a_rest(mix: Mix, questions: int) -> None:
     shares = quotas(parts, questions)
     assert sum(shares) == questions
     assert min(shares) >= int(questions >= len(parts))
+
+
+def test_the_examples_are_those_that_users_have(tmp_path: Path) -> None:
+    def asked(folder: Path) -> set[tuple[object, object]]:
+        records = (one.record for one in read_input_folder(folder).questions)
+        return {(record["Question"], str(record["ImageName"])) for record in records}
+
+    folders = write_questions(tmp_path / "bench", "examples")
+
+    assert set(folders) == set(TaskType)
+    assert set().union(*map(asked, folders.values())) == asked(EXAMPLES)
 
 
 def test_the_mixs_own_number_is_split_in_its_proportions() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mevlip_training.bench.systems import Shape
 
 _SHAPES = ("demo", "proportioned", "host-bound", "internvl3-8b")
-_MIXES = ("hidden", "one", "six")
+_MIXES = ("hidden", "one", "six", "examples")
 _SIDES = ("engine", "reference", "published", "published-tiles", "batched")
 
 
@@ -34,7 +34,7 @@ _SIDES = ("engine", "reference", "published", "published-tiles", "batched")
     type=click.Choice(_MIXES),
     default="hidden",
     show_default=True,
-    help="Questions as often on a picture as in the hidden validation set, one on each, or six.",
+    help="Questions as often on a picture as in the hidden validation set, one on each, six, or the example questions.",
 )
 @click.option(
     "--questions", type=click.IntRange(1), metavar="N", help="How many, in the mix's proportions. Default: all of it."

@@ -17,10 +17,11 @@ from typing import Literal
 from PIL import Image
 
 from mevlip.tasks import TaskType
+from mevlip_training.demo.inputs import PER_DATASET, SEED, write_inputs
 from mevlip_training.demo.scenes import draw_scene
 from mevlip_training.demo.wordings import DATASETS, DemoDataset
 
-Mix = Literal["hidden", "one", "six"]
+Mix = Literal["hidden", "one", "six", "examples"]
 
 SIDE = 448
 """Pixels of a picture's longer side, about a tile's."""
@@ -33,7 +34,8 @@ class Part:
     Attributes:
         dataset: The demo's data set, of one picture for each question.
         questions: Its questions at scale 1.
-        pictures: How many pictures are asked how many questions, by the number of questions.
+        pictures: How many pictures are asked how many questions, by the number of questions; empty where the data set
+            itself says.
     """
 
     dataset: str
@@ -70,6 +72,8 @@ def parts_of(mix: Mix) -> tuple[Part, ...]:
     """The data sets of a mix at scale 1."""
     if mix == "hidden":
         return HIDDEN
+    if mix == "examples":
+        return tuple(Part(dataset.name, PER_DATASET, {}) for dataset in DATASETS)
     each = {"one": 1, "six": 6}[mix]
     return tuple(Part(name, count, {each: count}) for name, count in _ALL_TASKS.items())
 
@@ -106,7 +110,10 @@ def write_questions(root: Path, mix: Mix, questions: int | None = None, seed: in
         if count:
             dataset = datasets[part.dataset]
             folders[dataset.task] = root / dataset.task
-            _write(root / dataset.task / dataset.category / dataset.name, dataset, part, count, seed)
+            if part.pictures:
+                _write(root / dataset.task / dataset.category / dataset.name, dataset, part, count, seed)
+            else:
+                write_inputs(root / dataset.task / dataset.name, SEED + seed, count, [dataset])
     return {task: folders[task] for task in TaskType if task in folders}
 
 
