@@ -1,4 +1,4 @@
-"""How many tokens fit into the memory, by arithmetic from a model's shape."""
+"""How many tokens go through a model at once: as many as fit into memory, by arithmetic from its shape."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ MOST = Budget(computed=8_192, cached=65_536)
 """Upper bound of every budget: what one batch can lose when the program is killed."""
 LEAST = Budget(computed=1_024, cached=2_048)
 """What a question on one untiled picture takes with room to spare; with less than that no run makes sense."""
+_PATIENCE = 2e12
+"""Operations of one batch's prompts on a processor, which needs half a minute or more for them: a time limit and Ctrl-C
+wait for the batch, and a larger one is no faster there."""
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 _COMPUTING = 0.6
 """Share of the room that is for computing; the rest is for keys and values."""
@@ -51,6 +54,13 @@ def cached_bytes(config: Any, item: int) -> int:
     return item * 2 * int(config.num_hidden_layers * config.num_key_value_heads * width)
 
 
+def token_operations(config: Any) -> int:
+    """Floating-point operations of one token in the layers' matrices, two for each of their numbers."""
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    heads = 2 * config.num_attention_heads + 2 * config.num_key_value_heads
+    return int(2 * config.num_hidden_layers * config.hidden_size * (heads * width + 3 * config.intermediate_size))
+
+
 def row_bytes(config: Any) -> int:
     """Bytes to choose one row's next token from the whole vocabulary: its logits, their 32-bit copy, and the mask."""
     return 16 * int(config.vocab_size)
@@ -75,9 +85,18 @@ def tiles_at_once(room: int, config: Any, item: int) -> int:
     return min(max(int(_COMPUTING * room) // tile_bytes(config, item), 1), MOST_TILES)
 
 
-def budget(room: int, config: Any, item: int) -> Budget:
-    """How many tokens fit into so many bytes; at least `LEAST`, at most `MOST`."""
+def budget(room: int, config: Any, item: int, *, gpu: bool) -> Budget:
+    """How many tokens fit into so many bytes; at least `LEAST`, at most `MOST`, and fewer where they would take long.
+
+    Args:
+        room: The bytes.
+        config: The text model's configuration.
+        item: Bytes per number.
+        gpu: Whether a GPU computes.
+    """
     room -= _WRITING * row_bytes(config)
     computed = int(_COMPUTING * room) // computed_bytes(config, item)
     cached = int((1 - _COMPUTING) * room) // cached_bytes(config, item)
+    if not gpu:
+        computed = min(computed, int(_PATIENCE // token_operations(config)))
     return Budget(min(max(computed, LEAST.computed), MOST.computed), min(max(cached, LEAST.cached), MOST.cached))

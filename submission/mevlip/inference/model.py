@@ -84,7 +84,7 @@ class VisionLanguageModel:
             self._budget = Budget(1, 1)
         else:
             self._generator = Generator(model, *tools)
-            self._budget = budget(room, model.config.get_text_config(), item)
+            self._budget = budget(room, model.config.get_text_config(), item, gpu=device.type == "cuda")
 
     @classmethod
     def load(

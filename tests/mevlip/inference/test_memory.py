@@ -23,8 +23,9 @@ from mevlip.inference.memory import (
     row_bytes,
     tile_bytes,
     tiles_at_once,
+    token_operations,
 )
-from mevlip_training.shapes.internvl3 import internvl3_8b
+from mevlip_training.shapes.internvl3 import internvl3_8b, proportioned
 
 GB = 10**9
 TEXT = internvl3_8b().text_config
@@ -63,18 +64,24 @@ def test_the_true_shape_takes_what_is_known_of_it() -> None:
 def test_nine_gigabytes_hold_some_twenty_questions_of_the_true_shape() -> None:
     """Weights take 6.04 GB and CUDA half of one: 2.4 GB are left."""
     room = 9 * GB - 6_040_000_000 - 500_000_000
-    made = budget(room, TEXT, 2)
+    made = budget(room, TEXT, 2, gpu=True)
     assert made == memory.Budget(8_192, 16_076)
     assert made.computed * computed_bytes(TEXT, 2) + made.cached * cached_bytes(TEXT, 2) < room
     assert tiles_at_once(room, VISION, 2) == 16
-    small = budget(room - 1_500_000_000, TEXT, 2)
+    small = budget(room - 1_500_000_000, TEXT, 2, gpu=True)
     assert LEAST.computed < small.computed < made.computed and small.cached < made.cached
     assert tiles_at_once(room - 2_300_000_000, VISION, 2) == 2
 
 
+def test_without_a_gpu_a_batch_of_the_true_shape_is_no_longer_than_it_must_be() -> None:
+    assert token_operations(TEXT) == pytest.approx(2 * 6.53e9, rel=0.01)
+    assert budget(20 * GB, TEXT, 2, gpu=False).computed == LEAST.computed
+    assert budget(20 * GB, proportioned().text_config, 4, gpu=False) == MOST, "small models answer as before"
+
+
 @given(st.integers(-GB, 100 * GB))
 def test_a_budget_stays_within_its_bounds_and_grows_with_the_room(room: int) -> None:
-    made, more = budget(room, TEXT, 2), budget(room + GB, TEXT, 2)
+    made, more = budget(room, TEXT, 2, gpu=True), budget(room + GB, TEXT, 2, gpu=True)
     assert LEAST.computed <= made.computed <= more.computed <= MOST.computed
     assert LEAST.cached <= made.cached <= more.cached <= MOST.cached
     assert 1 <= tiles_at_once(room, VISION, 2) <= 16

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.agreement import in_float32
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
@@ -20,17 +21,6 @@ from mevlip.tasks import NO_ADAPTER, adapter_names
 from tests.conftest import DEMO, EXAMPLES
 
 CPU = torch.device("cpu")
-
-
-def in_float32(model: VisionLanguageModel) -> VisionLanguageModel:
-    """Computes in float32 with the same weights, which are bfloat16 or four bits."""
-    import bitsandbytes as bnb
-
-    model._model.float()
-    for layer in model._model.modules():
-        if isinstance(layer, bnb.nn.Linear4bit):
-            layer.compute_dtype = layer.weight.quant_state.dtype = torch.float32
-    return model
 
 
 def both(checkpoint: Path) -> tuple[Predictor, Predictor]:

@@ -1,0 +1,98 @@
+"""Adapters applied by our own kernels against peft's, on a small block."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mevlip.inference.lora import Adapters, select
+
+WIDTH = 16
+ALL = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class Block(torch.nn.Module):
+    """Calls its layers as a transformers block does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ALL:
+            setattr(self, name, torch.nn.Linear(WIDTH, WIDTH, bias=name == "q_proj"))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        mixed = torch.tanh(self.q_proj(states) * self.k_proj(states) + self.v_proj(states))
+        made: torch.Tensor = self.down_proj(self.gate_proj(mixed) * self.up_proj(mixed))
+        return made
+
+
+def adapted(**adapters: Sequence[str]) -> Any:
+    """A block with adapters on the layers named, none of them zero."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model: Any = None
+    for rank, (name, targets) in enumerate(adapters.items(), 2):
+        config = LoraConfig(r=rank, lora_alpha=3 * rank, target_modules=list(targets), init_lora_weights=False)
+        if model is None:
+            model = get_peft_model(Block(), config, adapter_name=name)
+        else:
+            model.add_adapter(name, config)
+    return model.eval()
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@pytest.mark.parametrize("shape", [(1, 5, WIDTH), (3, 1, WIDTH), (4, WIDTH)])
+def test_every_adapter_gives_what_peft_gives(shape: tuple[int, ...]) -> None:
+    given = {"all": ALL, "some": ("k_proj", "v_proj", "up_proj"), "one": ("down_proj",)}
+    theirs, states = adapted(**given), torch.randn(shape)
+    wanted = {}
+    for name in (*given, None):
+        select(theirs, name)
+        wanted[name] = theirs(states)
+    ours = adapted(**given)
+    adapters = Adapters(ours)
+    for name in ("some", "all", None, "one", "all"):
+        adapters.use(name)
+        torch.testing.assert_close(ours(states), wanted[name])
+    assert not torch.allclose(wanted["all"], wanted["some"])
+
+
+class Products(TorchDispatchMode):
+    """Counts products of two matrices and what is added in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        self.made.append(function.overloadpacket.__name__)
+        return function(*arguments, **(options or {}))
+
+
+def test_layers_on_the_same_states_share_a_product() -> None:
+    model = adapted(all=ALL)
+    adapters = Adapters(model)
+    with Products() as products:
+        adapters.use("all")
+        model(torch.randn(1, 5, WIDTH))
+    assert (products.made.count("matmul"), products.made.count("addmm_")) == (3, 6), "q, k, v; gate, up; down"
+
+
+def test_states_are_not_kept() -> None:
+    model = adapted(some=("q_proj", "gate_proj", "up_proj"))
+    Adapters(model).use("some")
+    states = torch.randn(1, 5, WIDTH)
+    watched = weakref.ref(states)
+    model(states)
+    del states
+    assert watched() is None
