@@ -8,7 +8,7 @@ import torch
 
 from mevlip.core import memory
 from mevlip.core.errors import EnvironmentProblem, ModelFailure
-from mevlip.inference.memory import LEAST, cached_bytes, computed_bytes
+from mevlip.inference.memory import least_bytes
 
 GPU_MEMORY = 9_000_000_000
 """Bytes of a GPU that are taken at most, where nobody says otherwise: the figure that the paper gives."""
@@ -64,7 +64,7 @@ def limit_memory(model: Any, device: torch.device, most: int | None) -> int:
     else:
         left = most - memory.held()
     config, item = model.config.get_text_config(), model.dtype.itemsize
-    least = LEAST.computed * computed_bytes(config, item) + LEAST.cached * cached_bytes(config, item)
+    least = least_bytes(config, item)
     if left < least:
         raise EnvironmentProblem(
             f"--max-memory leaves {max(left, 0) / 1e9:.2f} GB beside the weights; answering takes {least / 1e9:.2f} GB",

@@ -54,6 +54,17 @@ def cached_bytes(config: Any, item: int) -> int:
     return item * 2 * int(config.num_hidden_layers * config.num_key_value_heads * width)
 
 
+def matrix_bytes(config: Any, item: int) -> int:
+    """Bytes of the largest matrix of a layer, as it stands in memory while four-bit weights are used."""
+    return item * int(config.hidden_size * config.intermediate_size)
+
+
+def least_bytes(config: Any, item: int) -> int:
+    """Bytes that `LEAST` takes."""
+    tokens = LEAST.computed * computed_bytes(config, item) + LEAST.cached * cached_bytes(config, item)
+    return matrix_bytes(config, item) + tokens
+
+
 def token_operations(config: Any) -> int:
     """Floating-point operations of one token in the layers' matrices, two for each of their numbers."""
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -94,7 +105,7 @@ def budget(room: int, config: Any, item: int, *, gpu: bool) -> Budget:
         item: Bytes per number.
         gpu: Whether a GPU computes.
     """
-    room -= _WRITING * row_bytes(config)
+    room -= _WRITING * row_bytes(config) + matrix_bytes(config, item)
     computed = int(_COMPUTING * room) // computed_bytes(config, item)
     cached = int((1 - _COMPUTING) * room) // cached_bytes(config, item)
     if not gpu:
