@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mevlip.core.text import visible
+from mevlip_release.image_archive import read_image
 
 _BIN = r"(?:^|/)s?bin/"
 UNEXPECTED = {
@@ -39,7 +39,7 @@ SECRETS = re.compile(
     rb"hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{40,}"
     rb"|-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----"
 )
-_CONTRACT = re.compile(r"^(?:\./)?app/checkpoints/[^/]+/(manifest\.json|adapters/[^/]+/route\.json)$")
+_CONTRACT = re.compile(r"^app/checkpoints/[^/]+/(manifest\.json|adapters/[^/]+/route\.json)$")
 _MAX_SCANNED_BYTES = 1_000_000
 """Bytes. Tokens are found in settings and scripts; larger files are libraries and weights."""
 _NOT_SCANNED = ("opt/venv/", "usr/")
@@ -86,12 +86,14 @@ class Inspection:
     """The contents of an exported image.
 
     Attributes:
+        id: sha256 of the configuration, which Docker's classic store calls the image's id.
         config: The image configuration, as stored by the engine.
         layers: The layers, starting with the base image's.
         unexpected: What must not be in the image.
         contracts: The checkpoint's manifest and routes, by path relative to the checkpoint folder.
     """
 
+    id: str
     config: dict[str, Any]
     layers: tuple[Layer, ...]
     unexpected: tuple[Unexpected, ...]
@@ -121,45 +123,65 @@ class Inspection:
         }
 
 
+@dataclass
+class _Contents:
+    """What is in one layer."""
+
+    files: list[str] = field(default_factory=list)
+    size: int = 0
+    unexpected: list[Unexpected] = field(default_factory=list)
+    contracts: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, layer: tarfile.TarFile) -> _Contents:
+        """Goes through a layer once."""
+        made = cls()
+        for entry in layer:
+            made.files.append(entry.name)
+            made.size += entry.size
+            made._look(entry, layer)
+        return made
+
+    def _look(self, entry: tarfile.TarInfo, layer: tarfile.TarFile) -> None:
+        name = entry.name.removeprefix("./")
+        if entry.isdir():
+            return
+        kinds = [kind for kind, pattern in UNEXPECTED.items() if pattern.search(name)]
+        contract = _CONTRACT.search(name)
+        read = entry.isfile() and entry.size <= _MAX_SCANNED_BYTES
+        if read and (contract or not name.startswith(_NOT_SCANNED)) and (file := layer.extractfile(entry)):
+            content = file.read()
+            if SECRETS.search(content):
+                kinds.append("secret in a file")
+            if contract:
+                self.contracts[contract[1]] = content
+        self.unexpected += [Unexpected(kind, entry.name) for kind in kinds]
+
+
 def inspect_archive(archive: Path) -> Inspection:
-    """Inspects an uncompressed archive written by `docker save`.
+    """Inspects an archive written by `docker save`, and proves that it is whole; no engine is needed.
 
     Args:
-        archive: The archive; if it contains several images, the first one is inspected.
+        archive: The archive, plain or compressed with gzip; if it contains several images, the first one is inspected.
 
     Returns:
         Configuration, layers, unexpected files and the checkpoint's manifest and routes.
+
+    Raises:
+        InvalidImage: The archive is damaged or incomplete.
     """
-    with tarfile.open(archive) as tar:
-        described = json.load(_member(tar, "manifest.json"))[0]
-        config = json.load(_member(tar, described["Config"]))
-        steps = [step for step in config.get("history", []) if not step.get("empty_layer")]
-        digests = config["rootfs"]["diff_ids"]
-        steps = [{}] * (len(digests) - len(steps)) + steps  # an imported base image has no history
-        layers, unexpected = [], list(_find_config_secrets(config))
-        contracts: dict[str, bytes] = {}
-        for name, digest, step in zip(described["Layers"], digests, steps, strict=True):
-            files, size = [], 0
-            with tarfile.open(fileobj=_member(tar, name)) as layer:
-                for entry in layer:
-                    files.append(entry.name)
-                    size += entry.size
-                    unexpected += [Unexpected(kind, entry.name) for kind in _unexpected_kinds(layer, entry)]
-                    if (match := _CONTRACT.search(entry.name)) and (file := layer.extractfile(entry)):
-                        contracts[match[1]] = file.read()
-            layers.append(Layer(digest, str(step.get("created_by", "")), size, tuple(files)))
-    return Inspection(config, tuple(layers), tuple(unexpected), contracts)
-
-
-def _unexpected_kinds(layer: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[str]:
-    name = entry.name.removeprefix("./")
-    if entry.isdir():
-        return
-    yield from (kind for kind, pattern in UNEXPECTED.items() if pattern.search(name))
-    if entry.isfile() and entry.size <= _MAX_SCANNED_BYTES and not name.startswith(_NOT_SCANNED):
-        file = layer.extractfile(entry)
-        if file is not None and SECRETS.search(file.read()):
-            yield "secret in a file"
+    image = read_image(archive, _Contents.of)
+    steps = [step for step in image.config.get("history", []) if not step.get("empty_layer")]
+    steps = [{}] * (len(image.layers) - len(steps)) + steps  # an imported base image has no history
+    layers: list[Layer] = []
+    contracts: dict[str, bytes] = {}
+    unexpected = list(_find_config_secrets(image.config))
+    for layer, step in zip(image.layers, steps, strict=True):
+        seen = layer.seen
+        layers.append(Layer(layer.digest, str(step.get("created_by", "")), seen.size, tuple(seen.files)))
+        unexpected += seen.unexpected
+        contracts |= seen.contracts
+    return Inspection(image.id, image.config, tuple(layers), tuple(unexpected), contracts)
 
 
 def _find_config_secrets(config: dict[str, Any]) -> Iterator[Unexpected]:
@@ -167,13 +189,3 @@ def _find_config_secrets(config: dict[str, Any]) -> Iterator[Unexpected]:
     for part in ("config", "history"):
         if SECRETS.search(json.dumps(config.get(part)).encode()):
             yield Unexpected("secret in the configuration", part)
-
-
-def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    member = tar.getmember(name)
-    while member.issym():  # older engines write identical layers once, and link to them
-        member = tar.getmember(posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname)))
-    file = tar.extractfile(member)
-    if file is None:
-        raise ValueError(f"{name} in the archive is not a file")
-    return file

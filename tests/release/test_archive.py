@@ -17,7 +17,7 @@ from mevlip_release.docker_client import InvalidImage
 from mevlip_release.smoke_test import CaseResult
 from tests.conftest import DEMO
 from tests.release.fake_docker_client import FakeDockerClient
-from tests.release.test_inspection import image
+from tests.release.test_inspection import digest, image, pack
 
 RESULT = CaseResult("official command", "", 0, 1.5, 400, ("wrote",), 3)
 CHECKPOINT = open_checkpoint(DEMO)
@@ -55,7 +55,7 @@ def test_archive_and_release_files_are_written(tmp_path: Path) -> None:
     assert manifest["code"] == {"version": "unknown", "revision": "unknown", "lock_sha256": "unknown"}, "no such labels"
     assert manifest["checkpoint"]["manifest_sha256"] == CHECKPOINT.digest
     [layer] = manifest["image"]["layers"]
-    assert layer == {"digest": "sha256:0", "size": sum(map(len, WHOLE.values())), "step": "step 0"}
+    assert layer == {"digest": digest(pack(WHOLE)), "size": sum(map(len, WHOLE.values())), "step": "step 0"}
 
 
 def test_archive_and_sbom_are_reproducible(tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mevlip_release.docker_client import InvalidImage
 from mevlip_release.inspection import Inspection, inspect_archive
 
 TOKEN = "hf_" + "x9Y8" * 9
@@ -25,19 +31,25 @@ def pack(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def image(path: Path, *layers: dict[str, bytes], **config: Any) -> Inspection:
     """Writes an archive as `docker save` does, and reads it."""
+    packed = list(map(pack, layers))
     steps = [{"created_by": f"step {index}"} for index in range(len(layers))]
     content = {
         "config": {"Labels": {"a": "b"}, "Env": []},
         "history": [*steps, {"created_by": "LABEL a=b", "empty_layer": True}],
-        "rootfs": {"diff_ids": [f"sha256:{index}" for index in range(len(layers))]},
+        "rootfs": {"diff_ids": list(map(digest, packed))},
         **config,
     }
     names = [f"{index}/layer.tar" for index in range(len(layers))]
-    members = {"config.json": json.dumps(content).encode()}
-    members |= {name: pack(layer) for name, layer in zip(names, layers, strict=True)}
-    members["manifest.json"] = json.dumps([{"Config": "config.json", "Layers": names}]).encode()
+    described = json.dumps(content).encode()
+    configuration = f"{digest(described)[7:]}.json"
+    members = {configuration: described, **dict(zip(names, packed, strict=True))}
+    members["manifest.json"] = json.dumps([{"Config": configuration, "Layers": names}]).encode()
     path.write_bytes(pack(members))
     return inspect_archive(path)
 
@@ -100,6 +112,59 @@ def test_secrets_are_found_in_files_and_in_the_configuration(tmp_path: Path, sec
     assert [(one.kind, one.where) for one in configured.unexpected] == [("secret in the configuration", "config")]
     built = image(tmp_path / "k.tar", {}, history=[{"created_by": f"RUN curl -H {secret}"}])
     assert [one.where for one in built.unexpected] == ["history"]
+
+
+LARGE = {"app/checkpoints/x/weights": bytes(range(256)) * 8192}
+
+
+def test_an_archive_may_be_compressed_and_so_may_its_layers(tmp_path: Path) -> None:
+    plain = image(tmp_path / "i.tar", {"a": b"1"}, LARGE)
+    (tmp_path / "i.tar.gz").write_bytes(gzip.compress((tmp_path / "i.tar").read_bytes()))
+    assert inspect_archive(tmp_path / "i.tar.gz") == plain
+    with tarfile.open(tmp_path / "i.tar") as old:
+        members = {entry.name: old.extractfile(entry).read() for entry in old}  # type: ignore[union-attr]
+    members |= {name: gzip.compress(data) for name, data in members.items() if name.endswith("layer.tar")}
+    (tmp_path / "l.tar").write_bytes(pack(dict(reversed(members.items()))))
+    assert inspect_archive(tmp_path / "l.tar") == plain, "in any order, too"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("part", ["small layer", "large layer", "configuration"])
+def test_a_flipped_byte_is_found_without_an_engine(tmp_path: Path, part: str, packed: bool) -> None:
+    image(tmp_path / "i.tar", {"app/x": b"small layer"}, LARGE, author="configuration")
+    data = bytearray((tmp_path / "i.tar").read_bytes())
+    place = data.index({"large layer": bytes(range(256))}.get(part, part.encode()))
+    data[place] ^= 1
+    (tmp_path / "i.tar").write_bytes(gzip.compress(data) if packed else data)
+    named = {"small layer": "layer 1 of 2", "large layer": "layer 2 of 2", "configuration": "the configuration"}[part]
+    with pytest.raises(InvalidImage, match=f"i.tar: {named} is damaged: it is sha256:.*, listed is sha256:"):
+        inspect_archive(tmp_path / "i.tar")
+
+
+@given(place=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255), cut=st.booleans())
+def test_whatever_is_damaged_is_named_or_does_not_matter(place: float, flipped: int, cut: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "i.tar")
+        whole = image(path, {"a": b"1"}, {"b": b"2" * 700})
+        data = bytearray(path.read_bytes())
+        at = int(place * len(data))
+        data[at] ^= flipped
+        path.write_bytes(data[:at] if cut else data)
+        try:
+            found = inspect_archive(path)
+        except InvalidImage as error:
+            assert str(path) in str(error)
+        else:
+            assert found == whole
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", gzip.compress(b""), pack({"a": b""}), pack({"manifest.json": b"[]"})]
+)
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "i.tar").write_bytes(content)
+    with pytest.raises(InvalidImage, match=r"i\.tar is not a whole image archive"):
+        inspect_archive(tmp_path / "i.tar")
 
 
 def test_a_layer_that_links_to_an_identical_one_is_followed(tmp_path: Path) -> None:

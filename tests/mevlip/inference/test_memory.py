@@ -140,7 +140,7 @@ def test_tiles_take_what_arithmetic_says_in_the_true_vision_tower(tiles: int) ->
     with torch.inference_mode(), Alive() as alive:
         features._encode(torch.empty(tiles, 3, 448, 448, dtype=torch.uint8, device=meta))
     said = tiles * tile_bytes(VISION, 2)
-    assert 0.6 * said < alive.peak < said
+    assert 0.8 * said < alive.peak < said
 
 
 def test_without_a_gpu_a_batch_of_the_true_shape_is_no_longer_than_it_must_be() -> None:

@@ -1,0 +1,142 @@
+"""Reads an image archive as `docker save` writes it, without an engine, and proves that every layer is whole.
+
+The archive is read once from front to back, compressed or not, and nothing is unpacked. Engines differ in the names
+that they give the parts (`<digest>/layer.tar`, or `blobs/sha256/<digest>`), in their order, and in whether layers are
+compressed; in all of them `manifest.json` names configuration and layers, and the configuration lists the sha256 of
+each uncompressed layer.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import posixpath
+import re
+import tarfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from mevlip.core.errors import describe
+from mevlip_release.docker_client import InvalidImage
+
+Seen = TypeVar("Seen")
+
+_SMALL = 1 << 20
+"""Bytes up to which a part of the archive is kept: descriptions are smaller, and so may be layers."""
+_CHUNK_BYTES = 1 << 20
+_AGAIN = "Save the image again, or fetch the archive again."
+
+
+@dataclass(frozen=True)
+class ReadLayer(Generic[Seen]):
+    """A layer that was read to its end.
+
+    Attributes:
+        digest: sha256 of its uncompressed bytes, as computed.
+        seen: What the visitor made of it.
+    """
+
+    digest: str
+    seen: Seen
+
+
+@dataclass(frozen=True)
+class ReadImage(Generic[Seen]):
+    """An image read from an archive.
+
+    Attributes:
+        id: sha256 of the configuration, which Docker's classic store calls the image's id.
+        config: The configuration.
+        layers: The layers, starting with the base image's.
+    """
+
+    id: str
+    config: dict[str, Any]
+    layers: tuple[ReadLayer[Seen], ...]
+
+
+def read_image(archive: Path, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
+    """Reads the first image of an archive.
+
+    Args:
+        archive: The archive, plain or compressed with gzip.
+        visit: Called with each layer, opened as a stream: it may go through the entries once.
+
+    Raises:
+        InvalidImage: The archive is damaged or incomplete, or a layer or the configuration has another sha256 than the
+            one under which it is listed.
+    """
+    try:
+        return _read(archive, visit)
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, LookupError, TypeError, ValueError) as error:
+        raise InvalidImage(f"{archive} is not a whole image archive ({describe(error)})", _AGAIN) from error
+
+
+def _read(archive: Path, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
+    small: dict[str, bytes] = {}
+    links: dict[str, str] = {}
+    layers: dict[str, ReadLayer[Seen]] = {}
+    with tarfile.open(archive, "r|*") as tar:
+        for member in tar:
+            if member.issym():  # older engines write identical layers once, and link to them
+                links[member.name] = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+            elif file := tar.extractfile(member):
+                if member.size <= _SMALL:
+                    small[member.name] = file.read()
+                else:
+                    layers[member.name] = _read_layer(file, visit)
+    described = json.loads(small["manifest.json"])[0]
+    image_id = _sha256(small[described["Config"]])
+    named = re.search("[0-9a-f]{64}", described["Config"])
+    _compare(archive, "the configuration", image_id, f"sha256:{named[0]}" if named else image_id)
+    config = json.loads(small[described["Config"]])
+    found: list[ReadLayer[Seen]] = []
+    for name, digest in zip(described["Layers"], config["rootfs"]["diff_ids"], strict=True):
+        target = links.get(name, name)
+        if target not in layers:
+            layers[target] = _read_layer(io.BytesIO(small[target]), visit)
+        _compare(archive, f"layer {len(found) + 1} of {len(described['Layers'])}", layers[target].digest, digest)
+        found.append(layers[target])
+    return ReadImage(image_id, config, tuple(found))
+
+
+class _Hashed:
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    def finish(self) -> str:
+        """Reads what is left, such as the padding after the last entry; returns the digest of all bytes."""
+        while self.read(_CHUNK_BYTES):
+            pass
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+def _read_layer(file: IO[bytes], visit: Callable[[tarfile.TarFile], Seen]) -> ReadLayer[Seen]:
+    buffered: Any = io.BufferedReader(file)
+    packed = buffered.peek(2)[:2] == b"\x1f\x8b"
+    hashed = _Hashed(gzip.GzipFile(fileobj=buffered) if packed else buffered)
+    with tarfile.open(fileobj=hashed, mode="r|") as layer:  # type: ignore[call-overload]  # it only reads
+        seen = visit(layer)
+    return ReadLayer(hashed.finish(), seen)
+
+
+def _sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _compare(archive: Path, part: str, found: str, listed: str) -> None:
+    if found != listed:
+        raise InvalidImage(f"{archive}: {part} is damaged: it is {found[:19]}…, listed is {listed[:19]}…", _AGAIN)
