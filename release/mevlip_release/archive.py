@@ -6,27 +6,28 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest
 from mevlip.core.errors import EnvironmentProblem
-from mevlip.core.files import atomic_file, file_sha256, write_text_atomically, writing
+from mevlip.core.files import atomic_file, file_sha256, write_text_atomically
 from mevlip.core.progress import Progress
-from mevlip_release.docker_client import InvalidImage, get_image, load_archive
+from mevlip_release.docker_client import InvalidImage, engine_failures, get_image
 from mevlip_release.inspection import Inspection, inspect_archive
 from mevlip_release.sbom import generate_sbom
 from mevlip_release.smoke_test import CaseResult
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.models.images import Image
 
 TEAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 COMPRESSION_LEVEL = 1
@@ -39,6 +40,8 @@ _CODE_LABELS = {
 }
 """Image labels that record what the image was built from."""
 _CHUNK_BYTES = 4 << 20
+_LEAST_COMPRESSED = 0.3
+"""Part of an image's size that its archive takes at least: packages shrink to a third, weights hardly."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def save_image(
     max_bytes: int | None = None,
     quiet: bool = False,
 ) -> SavedImage:
-    """Writes TEAM.tar.gz for `docker load -i` and its release files, and loads the archive back to verify it.
+    """Writes TEAM.tar.gz for `docker load -i` and its release files, and reads the archive again to verify it.
 
     Args:
         client: Client of an engine that has the image TEAM:latest.
@@ -80,36 +83,30 @@ def save_image(
         Paths, size and hash of what was written.
 
     Raises:
-        InvalidImage: The image contains unexpected files or no valid checkpoint, the archive is too large, or it loads
-            as a different image.
-        EnvironmentProblem: The team name is not a valid image name, or the folder cannot be written.
+        InvalidImage: The image contains unexpected files or no valid checkpoint, or the archive is damaged or too
+            large.
+        EnvironmentProblem: The team name is not a valid image name, or the folder has no room or cannot be written.
+        NoEngine: The engine stopped answering.
     """
     if not TEAM.fullmatch(team):
         raise EnvironmentProblem(f"Invalid image name {team!r}", "Use lower-case letters, digits, '.', '_' and '-'.")
     tag = f"{team}:latest"
     image = get_image(client, tag)
     archive = out / f"{team}.tar.gz"
-    with writing(out, "Free space, or name another --out."):
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=out, prefix=".mevlip-", suffix=".tar") as plain:
-            with Progress("saving", int(image.attrs["Size"]), "B", quiet) as progress:
-                for chunk in image.save(named=tag, chunk_size=_CHUNK_BYTES):
-                    plain.write(chunk)
-                    progress.advance(len(chunk))
-            plain.flush()
-            inspection = inspect_archive(Path(plain.name))
-            _check_unexpected(inspection, tag)
-            checkpoint = _describe_checkpoint(inspection, tag)
-            plain.seek(0)
-            size, sha256 = _compress(plain, archive, quiet)
+    with atomic_file(archive, "Free space, or name another --out.") as draft:
+        _check_space(draft, int(image.attrs["Size"]))
+        _write_archive(image, tag, draft, quiet)
+        inspection = inspect_archive(draft, quiet)
+        _check_unexpected(inspection, tag)
+        checkpoint = _describe_checkpoint(inspection, tag)
+        size = draft.stat().st_size
         if max_bytes is not None and size > max_bytes:
-            archive.unlink()
             raise InvalidImage(
                 f"{archive.name} would be {size} bytes; the limit is {max_bytes}",
                 "Remove unused files from the checkpoint.",
             )
-        _check_loads_as(client, archive, str(image.id))
-        release_files = _write_release_files(client, tag, out, archive, sha256, results, inspection, checkpoint)
+    sha256 = file_sha256(archive)
+    release_files = _write_release_files(client, tag, out, archive, sha256, results, inspection, checkpoint)
     return SavedImage(archive, size, sha256, release_files)
 
 
@@ -121,27 +118,27 @@ def _check_unexpected(inspection: Inspection, tag: str) -> None:
         )
 
 
-def _compress(plain: IO[bytes], archive: Path, quiet: bool) -> tuple[int, str]:
-    """Compresses without file name or timestamp in the header, so that the same image gives the same archive."""
-    total = Path(plain.name).stat().st_size
+def _check_space(draft: Path, image_bytes: int) -> None:
+    """Raises EnvironmentProblem where the archive cannot fit, before minutes are spent on it."""
+    free, least = shutil.disk_usage(draft.parent).free, int(_LEAST_COMPRESSED * image_bytes)
+    if free < least:
+        raise EnvironmentProblem(
+            f"{draft.parent} has {free / 1e9:.1f} GB free; the archive takes {least / 1e9:.1f} GB or more",
+            "Free space, or name another --out.",
+        )
+
+
+def _write_archive(image: Image, tag: str, draft: Path, quiet: bool) -> None:
+    """Writes the image without file name or timestamp in the header, so that the same image gives the same archive."""
     with (
-        atomic_file(archive) as draft,
+        engine_failures(),
         draft.open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=COMPRESSION_LEVEL, mtime=0) as packed,
-        Progress("compressing", total, "B", quiet) as progress,
+        Progress("saving", int(image.attrs["Size"]), "B", quiet) as progress,
     ):
-        while chunk := plain.read(_CHUNK_BYTES):
+        for chunk in image.save(named=tag, chunk_size=_CHUNK_BYTES):
             packed.write(chunk)
             progress.advance(len(chunk))
-    return archive.stat().st_size, file_sha256(archive)
-
-
-def _check_loads_as(client: DockerClient, archive: Path, image_id: str) -> None:
-    if str(load_archive(client, archive).id) != image_id:
-        raise InvalidImage(
-            f"{archive.name} loads as a different image than the one saved",
-            "Save it again; if the error persists, report a bug.",
-        )
 
 
 def _write_release_files(

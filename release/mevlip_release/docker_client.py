@@ -56,6 +56,25 @@ def connect() -> Iterator[DockerClient]:
         yield client
 
 
+@contextlib.contextmanager
+def engine_failures() -> Iterator[None]:
+    """Names an engine that stops answering in the middle of something.
+
+    Raises:
+        NoEngine: It does.
+    """
+    from docker.errors import APIError
+    from requests import RequestException
+
+    try:
+        yield
+    except (APIError, RequestException) as error:
+        raise NoEngine(
+            f"The container engine failed or stopped answering ({str(error).splitlines()[0][:200]})",
+            "See the engine's own log, and its free disk space; then run the command again.",
+        ) from error
+
+
 def load_archive(client: DockerClient, archive: Path) -> Image:
     """Loads an archive written by `docker save`, compressed or not.
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from mevlip.core.errors import describe
+from mevlip.core.progress import Progress
 from mevlip_release.docker_client import InvalidImage
 
 Seen = TypeVar("Seen")
@@ -60,36 +61,42 @@ class ReadImage(Generic[Seen]):
     layers: tuple[ReadLayer[Seen], ...]
 
 
-def read_image(archive: Path, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
+def read_image(archive: Path, visit: Callable[[tarfile.TarFile], Seen], quiet: bool = True) -> ReadImage[Seen]:
     """Reads the first image of an archive.
 
     Args:
         archive: The archive, plain or compressed with gzip.
         visit: Called with each layer, opened as a stream: it may go through the entries once.
+        quiet: Whether to hide the progress bar.
 
     Raises:
         InvalidImage: The archive is damaged or incomplete, or a layer or the configuration has another sha256 than the
             one under which it is listed.
     """
     try:
-        return _read(archive, visit)
+        with (
+            archive.open("rb") as file,
+            Progress("checking", archive.stat().st_size, "B", quiet) as progress,
+        ):
+            watched: Any = _Watched(file, lambda data: progress.advance(len(data)))
+            with tarfile.open(fileobj=watched, mode="r|*") as tar:
+                return _read(archive, tar, visit)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, LookupError, TypeError, ValueError) as error:
         raise InvalidImage(f"{archive} is not a whole image archive ({describe(error)})", _AGAIN) from error
 
 
-def _read(archive: Path, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
+def _read(archive: Path, tar: tarfile.TarFile, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
     small: dict[str, bytes] = {}
     links: dict[str, str] = {}
     layers: dict[str, ReadLayer[Seen]] = {}
-    with tarfile.open(archive, "r|*") as tar:
-        for member in tar:
-            if member.issym():  # older engines write identical layers once, and link to them
-                links[member.name] = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
-            elif file := tar.extractfile(member):
-                if member.size <= _SMALL:
-                    small[member.name] = file.read()
-                else:
-                    layers[member.name] = _read_layer(file, visit)
+    for member in tar:
+        if member.issym():  # older engines write identical layers once, and link to them
+            links[member.name] = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        elif file := tar.extractfile(member):
+            if member.size <= _SMALL:
+                small[member.name] = file.read()
+            else:
+                layers[member.name] = _read_layer(file, visit)
     described = json.loads(small["manifest.json"])[0]
     image_id = _sha256(small[described["Config"]])
     named = re.search("[0-9a-f]{64}", described["Config"])
@@ -105,32 +112,29 @@ def _read(archive: Path, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[
     return ReadImage(image_id, config, tuple(found))
 
 
-class _Hashed:
-    """A file whose bytes are hashed as they are read."""
+class _Watched:
+    """A file that tells somebody what is read from it."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, tell: Callable[[bytes], None]) -> None:
         self._file = file
-        self._hash = hashlib.sha256()
+        self._tell = tell
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._file.read(size)
-        self._hash.update(data)
+        self._tell(data)
         return data
-
-    def finish(self) -> str:
-        """Reads what is left, such as the padding after the last entry; returns the digest of all bytes."""
-        while self.read(_CHUNK_BYTES):
-            pass
-        return f"sha256:{self._hash.hexdigest()}"
 
 
 def _read_layer(file: IO[bytes], visit: Callable[[tarfile.TarFile], Seen]) -> ReadLayer[Seen]:
     buffered: Any = io.BufferedReader(file)
     packed = buffered.peek(2)[:2] == b"\x1f\x8b"
-    hashed = _Hashed(gzip.GzipFile(fileobj=buffered) if packed else buffered)
-    with tarfile.open(fileobj=hashed, mode="r|") as layer:  # type: ignore[call-overload]  # it only reads
+    digest = hashlib.sha256()
+    watched: Any = _Watched(gzip.GzipFile(fileobj=buffered) if packed else buffered, digest.update)
+    with tarfile.open(fileobj=watched, mode="r|") as layer:
         seen = visit(layer)
-    return ReadLayer(hashed.finish(), seen)
+    while watched.read(_CHUNK_BYTES):  # such as the padding after the last entry
+        pass
+    return ReadLayer(f"sha256:{digest.hexdigest()}", seen)
 
 
 def _sha256(data: bytes) -> str:

@@ -158,11 +158,12 @@ class _Contents:
         self.unexpected += [Unexpected(kind, entry.name) for kind in kinds]
 
 
-def inspect_archive(archive: Path) -> Inspection:
+def inspect_archive(archive: Path, quiet: bool = True) -> Inspection:
     """Inspects an archive written by `docker save`, and proves that it is whole; no engine is needed.
 
     Args:
         archive: The archive, plain or compressed with gzip; if it contains several images, the first one is inspected.
+        quiet: Whether to hide the progress bar.
 
     Returns:
         Configuration, layers, unexpected files and the checkpoint's manifest and routes.
@@ -170,7 +171,7 @@ def inspect_archive(archive: Path) -> Inspection:
     Raises:
         InvalidImage: The archive is damaged or incomplete.
     """
-    image = read_image(archive, _Contents.of)
+    image = read_image(archive, _Contents.of, quiet)
     steps = [step for step in image.config.get("history", []) if not step.get("empty_layer")]
     steps = [{}] * (len(image.layers) - len(steps)) + steps  # an imported base image has no history
     layers: list[Layer] = []

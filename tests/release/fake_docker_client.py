@@ -41,10 +41,10 @@ class FakeImage:
 
     def __init__(self, archive: bytes = b"") -> None:
         self.id, self.attrs = "sha256:1", {"Size": len(archive)}
-        self._archive = archive
+        self.content = archive
 
     def save(self, named: str, chunk_size: int = 1 << 20) -> Iterator[bytes]:
-        yield self._archive
+        yield self.content
 
 
 class FakeDockerClient:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import requests
 
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.core.errors import EnvironmentProblem
 from mevlip_release.archive import save_image
-from mevlip_release.docker_client import InvalidImage
+from mevlip_release.docker_client import InvalidImage, NoEngine, load_archive
 from mevlip_release.smoke_test import CaseResult
 from tests.conftest import DEMO
 from tests.release.fake_docker_client import FakeDockerClient
@@ -66,7 +70,7 @@ def test_archive_and_sbom_are_reproducible(tmp_path: Path) -> None:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
 
-def test_unexpected_files_a_large_archive_and_a_different_image_are_refused(tmp_path: Path) -> None:
+def test_unexpected_files_and_a_large_archive_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidImage, match=r"contains 1 unexpected file, e.g. notebook app/submission/x.ipynb"):
         save(docker_client(tmp_path, {"app/submission/x.ipynb": b""}), tmp_path / "unexpected")
     with pytest.raises(InvalidImage, match="team:latest does not contain a checkpoint"):
@@ -74,13 +78,49 @@ def test_unexpected_files_a_large_archive_and_a_different_image_are_refused(tmp_
     client = docker_client(tmp_path, WHOLE)
     with pytest.raises(InvalidImage, match="the limit is 10"):
         save(client, tmp_path / "large", max_bytes=10)
+    assert not [path for name in ("unexpected", "empty", "large") for path in (tmp_path / name).iterdir()]
+
+
+def test_an_archive_that_the_engine_wrote_damaged_is_not_kept(tmp_path: Path) -> None:
+    client = docker_client(tmp_path, WHOLE)
+    damaged = client.image.content.replace(b"exec true", b"exec tru3")
+    client.image.content = damaged
+    with pytest.raises(InvalidImage, match="layer 1 of 1 is damaged"):
+        save(client, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_engine_that_stops_answering_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = docker_client(tmp_path, WHOLE)
+
+    def stop(**_: object) -> Iterator[bytes]:
+        yield client.image.content[:600]
+        raise requests.ConnectionError("connection reset by peer")
+
+    monkeypatch.setattr(client.image, "save", stop)
+    with pytest.raises(NoEngine, match=r"stopped answering \(connection reset by peer\)"):
+        save(client, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = docker_client(tmp_path, WHOLE)
+    client.image.attrs["Size"] = 16 * 10**9
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    with pytest.raises(EnvironmentProblem, match=r"out has 1\.0 GB free; the archive takes 4\.8 GB or more"):
+        save(client, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_only_an_archive_of_one_image_is_loaded(tmp_path: Path) -> None:
+    client = FakeDockerClient()
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(b"fake"))
+    assert load_archive(client, tmp_path / "a.tar.gz").id == "sha256:1"  # type: ignore[arg-type]
     client.loads = ["sha256:1", "sha256:2"]
     with pytest.raises(InvalidImage, match="contains 2 images"):
-        save(client, tmp_path / "two")
-    client.loads = ["sha256:2"]
-    with pytest.raises(InvalidImage, match="loads as a different image"):
-        save(client, tmp_path / "other")
-    assert not [path for name in ("unexpected", "empty", "large") for path in (tmp_path / name).iterdir()]
+        load_archive(client, tmp_path / "a.tar.gz")  # type: ignore[arg-type]
 
 
 def test_invalid_names_and_unwritable_folders_are_reported(tmp_path: Path) -> None:
@@ -88,5 +128,5 @@ def test_invalid_names_and_unwritable_folders_are_reported(tmp_path: Path) -> No
     with pytest.raises(EnvironmentProblem, match="Invalid image name 'Team'"):
         save(client, tmp_path, team="Team")
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentProblem, match="file cannot be written"):
+    with pytest.raises(EnvironmentProblem, match="team.tar.gz cannot be written"):
         save(client, tmp_path / "file")
