@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +14,8 @@ import torch
 from mevlip.core import memory
 from mevlip.core.errors import EnvironmentProblem, ModelFailure
 from mevlip.inference.memory import least_bytes
+
+logger = logging.getLogger(__name__)
 
 GPU_MEMORY = 9_000_000_000
 """Bytes of a GPU that are taken at most, where nobody says otherwise: the figure that the paper gives."""
@@ -18,20 +25,57 @@ _CONTEXT = 500_000_000
 """Bytes of a GPU that its driver and libraries take, beside what torch allocates."""
 
 
-def choose_device(choice: str) -> torch.device:
+def choose_device(choice: str, nodes: Path = Path("/dev")) -> torch.device:
     """Turns `auto|cuda|cpu` into a device.
 
+    With `auto` the CPU takes the place of a GPU that cannot be used only outside a container: there the log says so. A
+    container that was given a GPU was meant to use it, and would be far too slow without.
+
+    Args:
+        choice: What was asked for.
+        nodes: Where the system's devices are.
+
     Raises:
-        EnvironmentProblem: CUDA was asked for and is not usable; the CPU never takes its place silently.
+        EnvironmentProblem: CUDA was asked for, or the container was given a GPU, and it is not usable.
     """
-    if choice == "cuda" and not torch.cuda.is_available():
+    if choice == "cpu" or torch.cuda.is_available():
+        return torch.device("cpu") if choice == "cpu" else torch.device("cuda", 0)
+    if choice == "cuda":
         raise EnvironmentProblem(
-            "--device cuda was asked for, but torch finds no usable GPU",
+            f"--device cuda was asked for, but torch finds no usable GPU ({_why_not()})",
             "Run the container with --gpus, check the driver with `mevlip doctor`, or choose --device cpu.",
         )
-    if choice == "auto":
-        choice = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device("cuda", 0) if choice == "cuda" else torch.device("cpu")
+    if seen := sorted(nodes.glob("nvidia[0-9]*")):
+        cause = f"A GPU is there ({seen[0]}, driver {driver_version()}), but torch cannot use it ({_why_not()})"
+        if os.environ.get("NVIDIA_VISIBLE_DEVICES", "void") not in ("", "none", "void"):
+            raise EnvironmentProblem(
+                cause,
+                "Update the driver, build the image for an older CUDA (docs/submitting.md), or do without the GPU: "
+                "MEVLIP_DEVICE=cpu.",
+            )
+        logger.warning("%s; the CPU is used", cause)
+    return torch.device("cpu")
+
+
+def driver_version() -> str:
+    """The version of NVIDIA's driver, or why it is not known."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return "not found"
+    query = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - fixed words
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else "not answering"
+
+
+def _why_not() -> str:
+    """Why torch cannot use a GPU."""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return f"torch {torch.__version__}, built for CUDA {torch.version.cuda}, sees {torch.cuda.device_count()} GPUs"
 
 
 def limit_memory(model: Any, device: torch.device, most: int | None) -> int:

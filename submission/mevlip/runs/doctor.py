@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -99,7 +97,9 @@ def _four_bit() -> Finding:
 def _gpu() -> Finding:
     import torch
 
-    driver = _driver_version()
+    from mevlip.inference.device import driver_version
+
+    driver = driver_version()
     if not torch.cuda.is_available():
         built = torch.version.cuda or "none"
         return Finding("gpu", "note", f"none usable (driver {driver}, torch built for CUDA {built}); runs on the CPU")
@@ -110,15 +110,6 @@ def _gpu() -> Finding:
         f"{free / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB free"
     )
     return Finding("gpu", "ok", detail)
-
-
-def _driver_version() -> str:
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return "not found"
-    query = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - fixed words
-    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else "not answering"
 
 
 def _memory() -> Finding:

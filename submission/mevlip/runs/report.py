@@ -185,8 +185,11 @@ def _cause(problem: str) -> str:
 
 
 def _gpu() -> dict[str, Any] | None:
-    """The GPU that was used, and the most of its memory that this process has held."""
+    """The GPU that was used, its driver, and the most of its memory that this process has held; None without."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return None
-    return {"name": torch.cuda.get_device_name(), "peak_memory_bytes": torch.cuda.max_memory_reserved()}
+    from mevlip.inference.device import driver_version
+
+    peak = torch.cuda.max_memory_reserved()
+    return {"name": torch.cuda.get_device_name(), "driver": driver_version(), "peak_memory_bytes": peak}

@@ -305,6 +305,46 @@ def test_cuda_is_never_replaced_silently(monkeypatch: pytest.MonkeyPatch) -> Non
     assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 0)
 
 
+@pytest.fixture
+def unusable_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose driver is too old: the folder of its devices."""
+
+    def refuse() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12020).\nUpdate it.")
+
+    (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", refuse)
+    return tmp_path
+
+
+def test_a_container_that_was_given_a_gpu_never_runs_on_the_cpu_instead(
+    unusable_gpu: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "0")
+    with pytest.raises(
+        EnvironmentProblem, match=r"nvidia0, driver not found.*too old \(found version 12020\)\.\)"
+    ) as got:
+        choose_device("auto", unusable_gpu)
+    assert "MEVLIP_DEVICE=cpu" in got.value.remedy
+    assert choose_device("cpu", unusable_gpu) == CPU
+    (unusable_gpu / "nvidia0").unlink()
+    assert choose_device("auto", unusable_gpu) == CPU, "none was given: the image's own variable says nothing"
+
+
+def test_elsewhere_the_cpu_takes_its_place_and_the_log_says_so(
+    unusable_gpu: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("NVIDIA_VISIBLE_DEVICES", raising=False)
+    assert choose_device("auto", unusable_gpu) == CPU
+    assert "A GPU is there" in caplog.text and "the CPU is used" in caplog.text
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(EnvironmentProblem, match=r"no usable GPU \(torch .* is built without CUDA\)"):
+        choose_device("cuda", unusable_gpu)
+
+
 def test_answers_do_not_depend_on_the_batch_beyond_rounding(model: VisionLanguageModel) -> None:
     texts = ("One?", "A second question with more words?", "Three")
     together = answer(model, "report_generation", *texts)
