@@ -1,11 +1,9 @@
-"""The commands `mevlip image build|test|save|show` and `mevlip predictions zip`."""
+"""The commands `mevlip image build|test|save|rehearse|show` and `mevlip predictions zip`."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +24,7 @@ from mevlip.settings import PredictorSettings
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from mevlip_release.inspection import Inspection
+    from mevlip_release.profiles import Profile
     from mevlip_release.smoke_test import CaseResult
 
 _tag = click.option("--tag", default="me-vlip:latest", show_default=True, help="Tag of the image.")
@@ -39,6 +37,22 @@ _input = click.option(
     help="Input folder for the container.",
 )
 _gpu = click.option("--gpu", default="", metavar="device=N|all", help="GPU to pass to the container. Default: none.")
+_profile = click.option(
+    "--profile",
+    default="flare2025",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Challenge whose line and limits are used: flare2025, flare2026, or a JSON file.",
+)
+_memory = click.option("--memory", metavar="SIZE", help="Memory limit such as 28g. Default: the profile's.")
+_time_limit = click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long each container may take.",
+)
 _network = click.option("--network", metavar="NAME", help="Network of cases that allow one. Default: the engine's.")
 
 
@@ -86,34 +100,37 @@ def build(
 
 @image.command()
 @_tag
-@click.option(
-    "--archive",
-    type=INPUT_FILE,
-    help="Load this archive and test its image instead of --tag.",
-)
 @_input
+@_profile
+@_memory
+@_time_limit
 @_gpu
 @_network
 @json_option
 def test(
-    tag: str, archive: Path | None, input_folder: Path, gpu: str, network: str | None, json_file: Path | None
+    tag: str,
+    input_folder: Path,
+    profile: str,
+    memory: str | None,
+    time_limit: float,
+    gpu: str,
+    network: str | None,
+    json_file: Path | None,
 ) -> None:
     """Test the image as organizers run it, and hardened.
 
-    The official command, a hardened one, and a read-only output folder; the predictions are checked.
+    The official command, a hardened one, and a read-only output folder; the predictions are checked. A GPU that is
+    passed and not used is a failure.
 
     \b
     Example: mevlip image test --tag team:latest
     """
-    from mevlip_release.docker_client import connect, load_archive
+    from mevlip_release.docker_client import connect
     from mevlip_release.smoke_test import check_results
     from mevlip_validation.output import write_json
 
     with connect() as client:
-        if archive:
-            loaded = load_archive(client, archive)
-            tag = next(iter(loaded.tags), str(loaded.id))
-        results = _run_and_print(client, tag, input_folder, gpu, network)
+        results = _run_and_print(client, tag, input_folder, _find_profile(profile, memory), time_limit, gpu, network)
     if json_file:
         write_json([result.plain() for result in results], json_file)
     check_results(results)
@@ -122,6 +139,9 @@ def test(
 @image.command()
 @click.argument("team")
 @_input
+@_profile
+@_memory
+@_time_limit
 @_gpu
 @_network
 @click.option("--out", type=OUTPUT_FOLDER, default="dist", show_default=True, help="Output folder.")
@@ -130,6 +150,9 @@ def test(
 def save(
     team: str,
     input_folder: Path,
+    profile: str,
+    memory: str | None,
+    time_limit: float,
     gpu: str,
     network: str | None,
     out: Path,
@@ -148,12 +171,61 @@ def save(
     from mevlip_release.smoke_test import check_results
 
     with connect() as client:
-        results = _run_and_print(client, f"{team}:latest", input_folder, gpu, network)
+        found = _find_profile(profile, memory)
+        results = _run_and_print(client, f"{team}:latest", input_folder, found, time_limit, gpu, network)
         check_results(results)
         max_bytes = None if most_gb is None else int(most_gb * 1e9)
         saved = save_image(client, team, out, results, max_bytes, quiet)
     click.echo(f"{saved.archive}: {saved.size / 1e6:.0f} MB, sha256 {saved.sha256}")
     click.echo("release files: " + ", ".join(path.name for path in saved.release_files))
+
+
+@image.command()
+@click.argument("archive", type=INPUT_FILE)
+@_input
+@_profile
+@_memory
+@_time_limit
+@_gpu
+@_network
+@click.option("--out", type=OUTPUT_FOLDER, default="dist", show_default=True, help="Output folder.")
+@quiet_option
+def rehearse(
+    archive: Path,
+    input_folder: Path,
+    profile: str,
+    memory: str | None,
+    time_limit: float,
+    gpu: str,
+    network: str | None,
+    out: Path,
+    quiet: bool,
+) -> None:
+    """Take an archive through what a challenge will do with it.
+
+    Every layer is verified, the archive is loaded and run twice in the challenge's line; the outputs must be the same.
+    A third run is killed and resumed. Memory, GPU and time are compared with the challenge's limits. OUT gets
+    rehearsal.json and rehearsal.html.
+
+    \b
+    Example: mevlip image rehearse dist/team.tar.gz --profile flare2026 --gpu device=0
+    """
+    from mevlip.core.tables import table
+    from mevlip_release.docker_client import InvalidImage, connect
+    from mevlip_release.rehearsal import rehearse as run_rehearsal
+    from mevlip_release.rehearsal import write_rehearsal
+
+    found = _find_profile(profile, memory)
+    with connect() as client:
+        done = run_rehearsal(client, archive, found, input_folder, gpu, network, time_limit, quiet)
+    rows = [(check.name, "ok" if check.passed else "FAILED", check.detail) for check in done.checks]
+    click.echo(table(("check", "result", "found"), rows))
+    click.echo("\n" + ", ".join(str(path) for path in write_rehearsal(done, out)))
+    if failed := [check for check in done.checks if not check.passed]:
+        raise InvalidImage(
+            f"{archive.name}: {failed[0].name}: {failed[0].detail}",
+            "See the table above and rehearsal.html; fix the image, save it again and rehearse it again.",
+        )
 
 
 @image.command()
@@ -168,9 +240,10 @@ def show(tag: str, as_json: bool) -> None:
     logs.only_warnings()
     from mevlip.core.tables import table
     from mevlip_release.docker_client import InvalidImage, connect
+    from mevlip_release.inspection import inspect_image
 
     with connect() as client:
-        inspection = _inspect(client, tag)
+        inspection = inspect_image(client, tag)
     if as_json:
         click.echo(json.dumps(inspection.plain(), indent=1))
     else:
@@ -209,30 +282,42 @@ def pack(predictions: Path, input_folder: Path, out: Path) -> None:
     click.echo(f"{out}: {size} bytes")
 
 
-def _run_and_print(client: DockerClient, tag: str, inputs: Path, gpu: str, network: str | None) -> list[CaseResult]:
+def _find_profile(name: str, memory: str | None) -> Profile:
+    from mevlip_release.profiles import find_profile
+
+    found = find_profile(name)
+    return found.replace(memory=memory) if memory else found
+
+
+def _run_and_print(
+    client: DockerClient,
+    tag: str,
+    inputs: Path,
+    profile: Profile,
+    time_limit: float,
+    gpu: str,
+    network: str | None,
+) -> list[CaseResult]:
     """Runs all cases and prints a table of the results."""
     from mevlip.core.tables import table
-    from mevlip_release.smoke_test import CASES, run_smoke_tests
+    from mevlip_release.smoke_test import HARDENED, READ_ONLY, official, run_smoke_tests
 
-    cases = [replace(case, options={"network_mode": network, **case.options}) if network else case for case in CASES]
-    results = list(run_smoke_tests(client, tag, inputs, cases, gpu))
+    cases = (official(profile, network), HARDENED, READ_ONLY)
+    results = list(run_smoke_tests(client, tag, inputs, profile, cases, gpu, time_limit))
     rows = [
-        (one.case, "ok" if one.passed else "FAILED", one.status, one.questions, one.seconds, one.peak_mib)
+        (
+            one.case,
+            "ok" if one.passed else "FAILED",
+            one.status,
+            one.questions,
+            one.seconds,
+            one.peak_mib,
+            one.gpu or one.device,
+        )
         for one in results
     ]
-    click.echo(table(("case", "result", "status", "answers", "seconds", "peak MiB"), rows))
+    click.echo(table(("case", "result", "status", "answers", "seconds", "peak MiB", "device"), rows))
     for one in results:
         if not one.passed:
             click.echo("\n".join(one.last_lines), err=True)
     return results
-
-
-def _inspect(client: DockerClient, tag: str) -> Inspection:
-    from mevlip_release.docker_client import get_image
-    from mevlip_release.inspection import inspect_archive
-
-    with tempfile.NamedTemporaryFile(prefix="mevlip-", suffix=".tar") as file:
-        for chunk in get_image(client, tag).save(named=tag):
-            file.write(chunk)
-        file.flush()
-        return inspect_archive(Path(file.name))

@@ -104,11 +104,12 @@ def get_image(client: DockerClient, tag: str) -> Image:
     Raises:
         InvalidImage: The engine has no such image.
     """
-    from docker.errors import APIError
+    from docker.errors import APIError, DockerException
 
     try:
         return client.images.get(tag)
-    except APIError as error:
+    except (DockerException, ValueError) as error:
+        cause = error.explanation if isinstance(error, APIError) else str(error)
         raise InvalidImage(
-            f"The engine has no image {tag} ({error.explanation})", "Build it: mevlip image build --tag NAME."
+            f"The engine has no image {tag!r} ({cause})", "Build it: mevlip image build --tag NAME."
         ) from error

@@ -16,7 +16,7 @@ import posixpath
 import re
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
@@ -73,19 +73,29 @@ def read_image(archive: Path, visit: Callable[[tarfile.TarFile], Seen], quiet: b
         InvalidImage: The archive is damaged or incomplete, or a layer or the configuration has another sha256 than the
             one under which it is listed.
     """
+    with archive.open("rb") as file, Progress("checking", archive.stat().st_size, "B", quiet) as progress:
+        return read_stream(_Watched(file, lambda data: progress.advance(len(data))), str(archive), visit)
+
+
+def read_stream(file: Any, name: str, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
+    """Reads the first image of an archive that comes bit by bit.
+
+    Args:
+        file: Has `read(size)`.
+        name: What to call it in messages.
+        visit: See `read_image`.
+
+    Raises:
+        InvalidImage: See `read_image`.
+    """
     try:
-        with (
-            archive.open("rb") as file,
-            Progress("checking", archive.stat().st_size, "B", quiet) as progress,
-        ):
-            watched: Any = _Watched(file, lambda data: progress.advance(len(data)))
-            with tarfile.open(fileobj=watched, mode="r|*") as tar:
-                return _read(archive, tar, visit)
+        with tarfile.open(fileobj=file, mode="r|*") as tar:
+            return _read(name, tar, visit)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, LookupError, TypeError, ValueError) as error:
-        raise InvalidImage(f"{archive} is not a whole image archive ({describe(error)})", _AGAIN) from error
+        raise InvalidImage(f"{name} is not a whole image archive ({describe(error)})", _AGAIN) from error
 
 
-def _read(archive: Path, tar: tarfile.TarFile, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
+def _read(name: str, tar: tarfile.TarFile, visit: Callable[[tarfile.TarFile], Seen]) -> ReadImage[Seen]:
     small: dict[str, bytes] = {}
     links: dict[str, str] = {}
     layers: dict[str, ReadLayer[Seen]] = {}
@@ -100,16 +110,35 @@ def _read(archive: Path, tar: tarfile.TarFile, visit: Callable[[tarfile.TarFile]
     described = json.loads(small["manifest.json"])[0]
     image_id = _sha256(small[described["Config"]])
     named = re.search("[0-9a-f]{64}", described["Config"])
-    _compare(archive, "the configuration", image_id, f"sha256:{named[0]}" if named else image_id)
+    _compare(name, "the configuration", image_id, f"sha256:{named[0]}" if named else image_id)
     config = json.loads(small[described["Config"]])
     found: list[ReadLayer[Seen]] = []
-    for name, digest in zip(described["Layers"], config["rootfs"]["diff_ids"], strict=True):
-        target = links.get(name, name)
+    for part, digest in zip(described["Layers"], config["rootfs"]["diff_ids"], strict=True):
+        target = links.get(part, part)
         if target not in layers:
             layers[target] = _read_layer(io.BytesIO(small[target]), visit)
-        _compare(archive, f"layer {len(found) + 1} of {len(described['Layers'])}", layers[target].digest, digest)
+        _compare(name, f"layer {len(found) + 1} of {len(described['Layers'])}", layers[target].digest, digest)
         found.append(layers[target])
     return ReadImage(image_id, config, tuple(found))
+
+
+class Chunks:
+    """Reads pieces of bytes, such as an engine sends, as a file."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._left = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to so many bytes; fewer only at the end, all for a negative number."""
+        found, held = [self._left], len(self._left)
+        while (size < 0 or held < size) and (piece := next(self._pieces, None)) is not None:
+            found.append(piece)
+            held += len(piece)
+        data = b"".join(found)
+        cut = len(data) if size < 0 else size
+        self._left = data[cut:]
+        return data[:cut]
 
 
 class _Watched:
@@ -141,6 +170,6 @@ def _sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _compare(archive: Path, part: str, found: str, listed: str) -> None:
+def _compare(name: str, part: str, found: str, listed: str) -> None:
     if found != listed:
-        raise InvalidImage(f"{archive}: {part} is damaged: it is {found[:19]}…, listed is {listed[:19]}…", _AGAIN)
+        raise InvalidImage(f"{name}: {part} is damaged: it is {found[:19]}…, listed is {listed[:19]}…", _AGAIN)

@@ -8,10 +8,14 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mevlip.core.text import visible
-from mevlip_release.image_archive import read_image
+from mevlip_release.docker_client import engine_failures, get_image
+from mevlip_release.image_archive import Chunks, ReadImage, read_image, read_stream
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 _BIN = r"(?:^|/)s?bin/"
 UNEXPECTED = {
@@ -171,7 +175,22 @@ def inspect_archive(archive: Path, quiet: bool = True) -> Inspection:
     Raises:
         InvalidImage: The archive is damaged or incomplete.
     """
-    image = read_image(archive, _Contents.of, quiet)
+    return _inspection(read_image(archive, _Contents.of, quiet))
+
+
+def inspect_image(client: DockerClient, tag: str) -> Inspection:
+    """Inspects an image of an engine as it would be saved; nothing is written to a disk here.
+
+    Raises:
+        InvalidImage: The engine has no such image, or sends it damaged.
+        NoEngine: The engine stopped answering.
+    """
+    image = get_image(client, tag)
+    with engine_failures():
+        return _inspection(read_stream(Chunks(image.save(named=tag)), tag, _Contents.of))
+
+
+def _inspection(image: ReadImage[_Contents]) -> Inspection:
     steps = [step for step in image.config.get("history", []) if not step.get("empty_layer")]
     steps = [{}] * (len(image.layers) - len(steps)) + steps  # an imported base image has no history
     layers: list[Layer] = []

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
 import tempfile
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from mevlip.core.errors import ExitCode
 from mevlip.flare.questions import PREDICTIONS_NAME, read_input_folder
+from mevlip_release.containers import Line, Ran, run_container
 from mevlip_release.docker_client import InvalidImage, get_image
+from mevlip_release.profiles import Profile
 from mevlip_validation.check import check_file
 
 if TYPE_CHECKING:
     from docker import DockerClient
-    from docker.models.containers import Container
 
-COMMAND = ("/bin/bash", "-c", "sh predict.sh")
-"""The command of the organizers."""
-MEMORY_LIMIT = "28g"
 FOREIGN_USER = 12345
-TIMEOUT_SECONDS = 3600
-_LAST_LINES = 15
+TIME_LIMIT = 3600.0
+"""Seconds that a container may take where nobody says otherwise."""
+_KILLED = 137
 logger = logging.getLogger(__name__)
 
 
@@ -59,11 +55,21 @@ _HARDENED = {
     "shm_size": "64m",
     "pids_limit": 512,
 }
-CASES = (
-    Case("official command"),
-    Case("hardened", {**_HARDENED, "user": f"{FOREIGN_USER}:0"}, FOREIGN_USER),
-    Case("read-only output", {**_HARDENED, "user": f"{FOREIGN_USER}:0"}, FOREIGN_USER, writable=False),
-)
+HARDENED = Case("hardened", {**_HARDENED, "user": f"{FOREIGN_USER}:0"}, FOREIGN_USER)
+READ_ONLY = Case("read-only output", HARDENED.options, FOREIGN_USER, writable=False)
+
+
+def official(profile: Profile, network: str | None = None) -> Case:
+    """The organizers' own line.
+
+    Args:
+        profile: Whose.
+        network: The network to use where the line allows one; None for the engine's default.
+    """
+    options: dict[str, Any] = {"user": profile.user} if profile.user else {}
+    if not profile.network or network:
+        options["network_mode"] = network if profile.network else "none"
+    return Case("official command", options, profile.uid)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,11 @@ class CaseResult:
         peak_mib: Peak of the sampled memory use in MiB; 0 if the engine does not report it.
         last_lines: Last lines of the container's log.
         questions: Number of answered questions.
+        device: Where it computed, `gpu` or `cpu`, as the container says; empty where it does not.
+        gpu: Name of the GPU.
+        driver: Version of its driver.
+        peak_gpu_mib: Most GPU memory that the process held, in MiB.
+        seconds_per_question: Without start and loading.
     """
 
     case: str
@@ -85,8 +96,13 @@ class CaseResult:
     status: int
     seconds: float
     peak_mib: int
-    last_lines: tuple[str, ...]
-    questions: int
+    last_lines: tuple[str, ...] = ()
+    questions: int = 0
+    device: str = ""
+    gpu: str = ""
+    driver: str = ""
+    peak_gpu_mib: int = 0
+    seconds_per_question: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -99,7 +115,13 @@ class CaseResult:
 
 
 def run_smoke_tests(
-    client: DockerClient, tag: str, inputs: Path, cases: Sequence[Case] = CASES, gpu: str = ""
+    client: DockerClient,
+    tag: str,
+    inputs: Path,
+    profile: Profile,
+    cases: Sequence[Case],
+    gpu: str = "",
+    time_limit: float = TIME_LIMIT,
 ) -> Iterator[CaseResult]:
     """Runs every case and yields its result.
 
@@ -107,25 +129,42 @@ def run_smoke_tests(
         client: The engine's client.
         tag: Tag of the image.
         inputs: An input folder; the containers get a copy, so it is never changed.
+        profile: Whose command and memory limit.
         cases: The cases to run.
-        gpu: The GPU to pass, such as `device=0`; none if empty.
+        gpu: The GPU to pass, such as `device=0`; none if empty. A container that does not use it fails its case.
+        time_limit: Seconds that each case may take.
 
     Yields:
         One result per case, in order.
 
     Raises:
         InvalidImage: The engine has no such image, or cannot start it.
+        NoEngine: The engine stopped answering.
         InputError: The input folder does not contain a question.
     """
     get_image(client, tag)
     read_input_folder(inputs)
     for case in cases:
         logger.info("running %s: %s", tag, case.name)
-        with tempfile.TemporaryDirectory(prefix="mevlip-") as scratch:
-            root = Path(scratch)
-            root.chmod(0o755)  # readable for the container's user, too
-            shutil.copytree(inputs, root / "inputs", ignore=shutil.ignore_patterns("*_withGT.json"))
-            yield _run_case(client, tag, root, case, gpu)
+        line = Line(profile.command, profile.memory, gpu, time_limit, case.options)
+        with work_folder(inputs, case.user) as folder:
+            ran = run_container(client, tag, line, folder, modes_of(case))
+            failure = find_failure(case, line, ran, folder)
+            questions = len(read_input_folder(folder / "inputs").questions) if case.writable and not failure else 0
+        yield CaseResult(
+            case.name,
+            failure,
+            ran.status,
+            ran.seconds,
+            ran.peak_mib,
+            ran.last_lines,
+            questions,
+            ran.device,
+            str(ran.gpu.get("name", "")),
+            str(ran.gpu.get("driver", "")),
+            int(ran.gpu.get("peak_memory_bytes", 0)) >> 20,
+            round(ran.seconds_per_question, 3),
+        )
 
 
 def check_results(results: Sequence[CaseResult]) -> None:
@@ -138,97 +177,68 @@ def check_results(results: Sequence[CaseResult]) -> None:
             )
 
 
-def _run_case(client: DockerClient, tag: str, root: Path, case: Case, gpu: str) -> CaseResult:
-    inputs, outputs = root / "inputs", root / "outputs"
-    outputs.mkdir()
-    if case.user:
-        # Only root can change the owner; the folder is writable for everyone anyway.
-        with contextlib.suppress(PermissionError):
-            os.chown(outputs, case.user, 0)
-        outputs.chmod(0o777)
-    container = _start(client, tag, case, gpu, root)
-    started, monitor = time.monotonic(), _MemoryMonitor(container)
-    try:
-        status = int(container.wait(timeout=TIMEOUT_SECONDS)["StatusCode"])
-        seconds = time.monotonic() - started
-        lines = tuple(container.logs().decode("utf-8", "replace").splitlines()[-_LAST_LINES:])
-    finally:
-        monitor.stop()
-        container.remove(force=True)
-    failure = _find_failure(case, status, outputs, inputs, lines)
-    questions = len(read_input_folder(inputs).questions) if case.writable and not failure else 0
-    return CaseResult(case.name, failure, status, round(seconds, 1), monitor.peak_mib, lines, questions)
+@contextlib.contextmanager
+def work_folder(inputs: Path, user: int) -> Iterator[Path]:
+    """A folder with `inputs`, a copy without ground truth, `outputs` and `report`, for a user to write to."""
+    with tempfile.TemporaryDirectory(prefix="mevlip-") as scratch:
+        root = Path(scratch)
+        root.chmod(0o755)  # readable for the container's user, too
+        shutil.copytree(inputs, root / "inputs", ignore=shutil.ignore_patterns("*_withGT.json"))
+        for name in ("outputs", "report"):
+            (root / name).mkdir()
+            if user:
+                # Only root can change the owner; the folder is writable for everyone anyway.
+                with contextlib.suppress(PermissionError):
+                    os.chown(root / name, user, 0)
+                (root / name).chmod(0o777)
+        yield root
 
 
-def _start(client: DockerClient, tag: str, case: Case, gpu: str, root: Path) -> Container:
-    from docker.errors import APIError
-    from docker.types import DeviceRequest
-
-    modes = {"inputs": "ro" if case.user else "rw", "outputs": "rw" if case.writable else "ro"}
-    volumes = {str(root / name): {"bind": f"/workspace/{name}", "mode": mode} for name, mode in modes.items()}
-    options = {"mem_limit": MEMORY_LIMIT, "volumes": volumes, "detach": True, **case.options}
-    if gpu:
-        name, _, value = gpu.partition("=")
-        wanted: dict[str, Any] = {"device_ids": value.split(",")} if name == "device" else {"count": -1}
-        options["device_requests"] = [DeviceRequest(driver="nvidia", capabilities=[["gpu"]], **wanted)]
-    try:
-        return client.containers.run(tag, list(COMMAND), **options)
-    except APIError as error:
-        raise InvalidImage(
-            f"{case.name}: the engine cannot start {tag} ({error.explanation})",
-            "Pass --gpu only if the engine has access to a GPU, and --network none if it has no bridge network.",
-        ) from error
+def modes_of(case: Case) -> dict[str, str]:
+    """How inputs and outputs are mounted."""
+    return {"inputs": "ro" if case.user else "rw", "outputs": "rw" if case.writable else "ro"}
 
 
-def _find_failure(case: Case, status: int, outputs: Path, inputs: Path, lines: Sequence[str]) -> str:
-    """Returns why a finished run failed its case; empty if it passed."""
+def find_failure(case: Case, line: Line, ran: Ran, folder: Path) -> str:
+    """Returns why a run failed its case; empty if it passed."""
+    if ran.ended == "time":
+        return f"was not done after {line.seconds:g} s"
+    if ran.ended == "memory":
+        return f"ran out of memory: the limit is {line.memory}"
     if not case.writable:
-        if status != ExitCode.ENVIRONMENT:
-            return f"exited with status {status}, expected {int(ExitCode.ENVIRONMENT)}: the output folder is read-only"
-        reported = any("cannot be written" in line for line in lines[-1:])
+        if ran.status != ExitCode.ENVIRONMENT:
+            return (
+                f"exited with status {ran.status}, expected {int(ExitCode.ENVIRONMENT)}: the output folder is read-only"
+            )
+        reported = any("cannot be written" in text for text in ran.last_lines[-1:])
         return "" if reported else "the last line does not report that the output folder cannot be written"
-    if status:
-        return f"exited with status {status}"
+    if ran.status:
+        hint = ": it was killed, perhaps for memory" if ran.status == _KILLED else ""
+        return f"exited with status {ran.status}{hint}"
+    return check_output(folder, case.user) or _check_device(line, ran)
+
+
+def check_output(folder: Path, user: int) -> str:
+    """Returns what is wrong with a finished run's output; empty if nothing is."""
+    outputs = folder / "outputs"
     path = outputs / PREDICTIONS_NAME
     if not path.is_file():
         return f"exited with status 0 but did not write {PREDICTIONS_NAME}"
-    if issues := check_file(path, inputs):
+    if issues := check_file(path, folder / "inputs"):
         first = issues[0]
         return (
             f"invalid {PREDICTIONS_NAME} (issues: {len(issues)}), "
             f"first: field {first.field or '(row)'}: {first.message}"
         )
-    if path.stat().st_uid != case.user:
-        return f"{PREDICTIONS_NAME} is owned by user {path.stat().st_uid}, expected {case.user}"
+    if path.stat().st_uid != user:
+        return f"{PREDICTIONS_NAME} is owned by user {path.stat().st_uid}, expected {user}"
     others = sorted(other.name for other in outputs.iterdir() if other.name != PREDICTIONS_NAME)
     return f"unexpected files in the output folder: {', '.join(others)}" if others else ""
 
 
-class _MemoryMonitor:
-    """Samples the memory use of a container in a thread."""
-
-    def __init__(self, container: Container) -> None:
-        self._peak = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, args=(container,), daemon=True)
-        self._thread.start()
-
-    @property
-    def peak_mib(self) -> int:
-        """Highest sampled memory use in MiB."""
-        return self._peak >> 20
-
-    def stop(self) -> None:
-        """Stops sampling."""
-        self._done.set()
-        self._thread.join(10)
-
-    def _sample(self, container: Container) -> None:
-        from docker.errors import APIError
-
-        while not self._done.wait(0.2):
-            try:
-                memory = container.stats(stream=False, one_shot=True).get("memory_stats", {})
-            except (APIError, json.JSONDecodeError):  # the container has just exited
-                return
-            self._peak = max(self._peak, memory.get("max_usage", 0), memory.get("usage", 0))
+def _check_device(line: Line, ran: Ran) -> str:
+    if not line.gpu or ran.device == "gpu":
+        return ""
+    if not ran.device:
+        return f"--gpu {line.gpu} was passed, but the container does not say where it computed"
+    return f"--gpu {line.gpu} was passed, but it computed on the CPU: the GPU did not reach it, or was not used"

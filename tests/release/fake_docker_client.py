@@ -18,16 +18,21 @@ Program = Callable[[Path, Path], tuple[int, str]]
 
 
 class FakeContainer:
-    """A container that has already run."""
+    """A container that has already run, or one that runs until it is killed."""
 
-    def __init__(self, status: int, output: str) -> None:
-        self.status, self.output, self.removed = status, output, False
+    def __init__(self, status: int, output: str, *, hangs: bool = False, oom: bool = False) -> None:
+        self.status = "running" if hangs else "exited"
+        self.attrs = {"State": {"ExitCode": status, "OOMKilled": oom}}
+        self.output, self.removed = output, False
 
-    def wait(self, timeout: int) -> dict[str, int]:
-        return {"StatusCode": self.status}
+    def reload(self) -> None:
+        """It is as it is."""
 
-    def logs(self) -> bytes:
-        return self.output.encode()
+    def kill(self) -> None:
+        self.status, self.attrs["State"]["ExitCode"] = "exited", 137
+
+    def logs(self, tail: int) -> bytes:
+        return "\n".join(self.output.splitlines()[-tail:]).encode()
 
     def stats(self, **options: Any) -> dict[str, Any]:
         return {"memory_stats": {"usage": 300 << 20, "max_usage": 400 << 20}}
@@ -40,7 +45,7 @@ class FakeImage:
     """An image whose archive was made by hand."""
 
     def __init__(self, archive: bytes = b"") -> None:
-        self.id, self.attrs = "sha256:1", {"Size": len(archive)}
+        self.id, self.attrs, self.tags = "sha256:1", {"Size": len(archive)}, ["team:latest"]
         self.content = archive
 
     def save(self, named: str, chunk_size: int = 1 << 20) -> Iterator[bytes]:
@@ -48,7 +53,13 @@ class FakeImage:
 
 
 class FakeDockerClient:
-    """A client of an engine with one image."""
+    """A client of an engine with one image.
+
+    Attributes:
+        report: What containers write as their run report; None for none.
+        hangs: The runs, counted from 0, that go on until they are killed.
+        oom: Whether containers run out of memory.
+    """
 
     def __init__(self, program: Program = lambda inputs, outputs: (0, ""), archive: bytes = b"") -> None:
         self.images = self.containers = self
@@ -56,6 +67,9 @@ class FakeDockerClient:
         self.program = program
         self.loads: list[str] = ["sha256:1"]
         self.started: list[tuple[Any, dict[str, Any]]] = []
+        self.report: dict[str, Any] | None = {"questions": 1, "gpu": None, "seconds": {"load": 5.0, "answer": 2.0}}
+        self.hangs: tuple[int, ...] = ()
+        self.oom = False
 
     def get(self, tag: str) -> FakeImage:
         if not re.match("team|me-vlip", tag):
@@ -76,7 +90,11 @@ class FakeDockerClient:
         self.started.append((command, options))
         if "detach" not in options:
             return json.dumps({"python": [["torch", "2", "BSD-3-Clause"]], "debian": [["libc6", "2.36"]]}).encode()
-        if options.get("device_requests"):
+        if options.get("device_requests") and not (self.report or {}).get("gpu"):
             raise docker.errors.APIError("no", explanation='could not select device driver "nvidia"')
         places = {volume["bind"].rsplit("/", 1)[-1]: Path(place) for place, volume in options["volumes"].items()}
-        return FakeContainer(*self.program(places["inputs"], places["outputs"]))
+        number = sum("detach" in options for _, options in self.started) - 1
+        status, output = self.program(places["inputs"], places["outputs"])
+        if self.report is not None:
+            (places["report"] / "run.json").write_text(json.dumps(self.report))
+        return FakeContainer(status, output, hangs=number in self.hangs, oom=self.oom)

@@ -56,8 +56,8 @@ class PrivateEngine:
 
     @property
     def run_options(self) -> list[str]:
-        """Options of `mevlip image test`: a private engine has no bridge, and accepts --gpus without a GPU."""
-        return ["--network", "none", "--gpu", "device=0"] if self.network else []
+        """Options of commands that run the image: a private engine has no bridge."""
+        return ["--network", "none"] if self.network else []
 
 
 @contextlib.contextmanager

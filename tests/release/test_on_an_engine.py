@@ -18,9 +18,10 @@ import pytest
 from mevlip.core.files import file_sha256
 from mevlip.runs.journal import journals
 from mevlip_release.build import build_image, revision
-from mevlip_release.docker_client import connect
-from mevlip_release.inspection import Inspection, inspect_archive
-from mevlip_release.smoke_test import CASES, COMMAND, FOREIGN_USER, CaseResult, run_smoke_tests
+from mevlip_release.docker_client import InvalidImage, connect
+from mevlip_release.inspection import inspect_archive, inspect_image
+from mevlip_release.profiles import PROFILES
+from mevlip_release.smoke_test import FOREIGN_USER, HARDENED, CaseResult, run_smoke_tests
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_validation.check import check_file
 from tests.conftest import DEMO, EXAMPLES, ROOT, run_mevlip
@@ -28,7 +29,8 @@ from tests.release.private_engine import PrivateEngine
 
 pytestmark = pytest.mark.engine
 
-HARDENED = CASES[1]
+PROFILE = PROFILES["flare2025"]
+COMMAND = ["/bin/bash", "-c", PROFILE.command]
 BROKEN = "me-vlip-broken:latest"
 
 
@@ -41,13 +43,6 @@ def client(image: str) -> Iterator[Any]:
 def broken(client: Any, image: str, step: str) -> None:
     """Builds an image in which one thing is wrong."""
     client.images.build(fileobj=io.BytesIO(f"FROM {image}\nRUN {step}\n".encode()), tag=BROKEN, rm=True)
-
-
-def export(client: Any, tag: str, path: Path) -> Inspection:
-    with path.open("wb") as file:
-        for chunk in client.images.get(tag).save(named=tag):
-            file.write(chunk)
-    return inspect_archive(path)
 
 
 def test_all_cases_pass(engine: PrivateEngine, image: str, tmp_path: Path) -> None:
@@ -66,9 +61,11 @@ def test_all_cases_pass(engine: PrivateEngine, image: str, tmp_path: Path) -> No
 
 def test_two_gigabytes_of_memory_are_enough_for_the_demo(client: Any, image: str) -> None:
     """Without a network, with 64 MB of shared memory, for a user who has no entry in /etc/passwd."""
-    small = {**HARDENED.options, "mem_limit": "2g", "memswap_limit": "2g"}
+    small = {**HARDENED.options, "memswap_limit": "2g"}
     assert (small["network_mode"], small["shm_size"]) == ("none", "64m")
-    [result] = run_smoke_tests(client, image, EXAMPLES, [replace(HARDENED, options=small)])
+    [result] = run_smoke_tests(
+        client, image, EXAMPLES, PROFILE.replace(memory="2g"), [replace(HARDENED, options=small)]
+    )
     print(f"peak {result.peak_mib} MiB")
     assert result.passed and result.questions == 54, result
 
@@ -104,7 +101,7 @@ FAULTS = {
 def test_each_fault_is_caught_and_reported(client: Any, image: str, name: str) -> None:
     step, failure, logged = FAULTS[name]
     broken(client, image, step)
-    [result] = run_smoke_tests(client, BROKEN, EXAMPLES / "Mammography", [HARDENED])
+    [result] = run_smoke_tests(client, BROKEN, EXAMPLES / "Mammography", PROFILE, [HARDENED])
     assert not result.passed and failure in result.failure, result
     assert logged in "\n".join(result.last_lines), result
 
@@ -125,7 +122,7 @@ def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, 
     outputs.chmod(0o777)
     volumes = {str(tmp_path / name): {"bind": f"/workspace/{name}", "mode": "rw"} for name in ("inputs", "outputs")}
     options = {**HARDENED.options, "user": f"{FOREIGN_USER}:0", "volumes": volumes, "detach": True}
-    container = client.containers.run(image, list(COMMAND), **options)
+    container = client.containers.run(image, COMMAND, **options)
     while not (found := journals(outputs)) or found[0].read_text().count('"answer"') < 100:
         time.sleep(0.1)
     started = time.monotonic()
@@ -136,7 +133,7 @@ def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, 
     assert took < 10 and status == 130
     [journal] = journals(outputs)
     done = journal.read_text().count("\n") - 1
-    second = client.containers.run(image, list(COMMAND), **{**options, "detach": False}, stderr=True, remove=True)
+    second = client.containers.run(image, COMMAND, **{**options, "detach": False}, stderr=True, remove=True)
     assert f"resuming: {done} answers" in second.decode()
     assert check_file(outputs / "predictions.json", tmp_path / "inputs") == []
     assert [path.name for path in outputs.iterdir()] == ["predictions.json"], "no journal and no lock"
@@ -149,19 +146,19 @@ def contents_by_file(client: Any, tag: str, folder: str) -> str:
     return str(client.containers.run(tag, ["sh", "-c", script], network_mode="none", remove=True).decode())
 
 
-def test_two_builds_contain_the_same_files(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
+def test_two_builds_contain_the_same_files(engine: PrivateEngine, client: Any, image: str) -> None:
     again = "me-vlip-again:latest"
     build_image(client, again, DEMO, build_args=engine.build_args, network=engine.network, quiet=True, cache=False)
     for folder in ("/app", "/opt/venv"):
         assert contents_by_file(client, image, folder) == contents_by_file(client, again, folder), folder
-    first, second = (export(client, tag, tmp_path / "image.tar") for tag in (image, again))
+    first, second = (inspect_image(client, tag) for tag in (image, again))
     assert [layer.files for layer in first.layers] == [layer.files for layer in second.layers]
     same = [one.digest == other.digest for one, other in zip(first.layers, second.layers, strict=True)]
     print(f"layers of equal digest: {sum(same)} of {len(same)}")
 
 
-def test_the_image_has_no_unexpected_files(client: Any, image: str, tmp_path: Path) -> None:
-    inspection = export(client, image, tmp_path / "image.tar")
+def test_the_image_has_no_unexpected_files(client: Any, image: str) -> None:
+    inspection = inspect_image(client, image)
     assert inspection.unexpected == ()
     settings = inspection.config["config"]
     assert not settings.get("Entrypoint") and not settings.get("User") and settings["WorkingDir"] == "/app"
@@ -182,7 +179,7 @@ def test_an_image_with_unexpected_files_is_refused(client: Any, image: str, tmp_
     litter = "mkdir -p /root/.cache/x && touch /root/.cache/x/y /app/notes.ipynb"
     broken(client, image, f"{litter} && echo {token} > /app/submission/x.txt")
     client.images.get(BROKEN).tag("me-vlip-unexpected", "latest")
-    kinds = {found.kind for found in export(client, "me-vlip-unexpected:latest", tmp_path / "image.tar").unexpected}
+    kinds = {found.kind for found in inspect_image(client, "me-vlip-unexpected:latest").unexpected}
     assert {"cache", "notebook", "build context", "secret in a file", "secret in the configuration"} <= kinds
     done = run_mevlip("image", "save", "me-vlip-unexpected", "--network", "none", "--out", tmp_path / "out", cwd=ROOT)
     assert done.returncode == 6 and "unexpected files" in done.stderr
@@ -215,15 +212,43 @@ def test_the_archive_loads_and_its_release_files_are_right(
     assert (
         sbom["bomFormat"] == "CycloneDX" and {"torch", "transformers", "libc6"} <= names and "llamafactory" not in names
     )
-    done = run_mevlip(
-        "image", "test", "--archive", archive, "--input", EXAMPLES / "Mammography", *engine.run_options, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
+    write_inputs(tmp_path / "inputs", 3, 4)
+    rehearsed = ["--input", tmp_path / "inputs", "--profile", "flare2026", "--out", out]
+    done = run_mevlip("image", "rehearse", archive, *rehearsed, cwd=ROOT)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rehearsal = json.loads((out / "rehearsal.json").read_text())
+    assert rehearsal["passed"] and rehearsal["profile"]["memory"] == "48g"
+    assert [run["ended"] for run in rehearsal["runs"]] == ["itself", "itself", "killed", "itself"]
+    assert rehearsal["image"]["id"] == manifest["image"]["id"] and rehearsal["seconds_for_all"] > 60
+    assert "Passed, without a GPU" in (out / "rehearsal.html").read_text()
+    with archive.open("r+b") as file:  # one byte, in the middle of the packages
+        file.seek(archive.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(InvalidImage, match="is not a whole image archive|is damaged"):
+        inspect_archive(archive)
 
 
-def test_a_large_archive_is_refused(engine: PrivateEngine, client: Any, image: str, tmp_path: Path) -> None:
+def test_a_gpu_that_the_engine_accepts_and_does_not_provide_is_a_failure(engine: PrivateEngine, image: str) -> None:
+    if not engine.network:
+        pytest.skip("this engine may have a GPU")
+    some = ["--input", EXAMPLES / "Mammography", "--gpu", "device=0"]
+    done = run_mevlip("image", "test", "--tag", image, *engine.run_options, *some, cwd=ROOT)
+    assert done.returncode == 6
+    assert "--gpu device=0 was passed, but it computed on the CPU" in done.stderr.strip().splitlines()[-1]
+
+
+def test_memory_that_runs_out_is_told_from_other_failures(client: Any, image: str) -> None:
+    profile = PROFILE.replace(memory="200m")
+    case = replace(HARDENED, options={**HARDENED.options, "memswap_limit": "200m"})
+    [result] = run_smoke_tests(client, image, EXAMPLES / "Mammography", profile, [case])
+    assert result.failure == "ran out of memory: the limit is 200m"
+
+
+def test_a_large_archive_is_refused(client: Any, image: str, tmp_path: Path) -> None:
     from mevlip_release.archive import save_image
-    from mevlip_release.docker_client import InvalidImage
 
     client.images.get(image).tag("me-vlip-team", "latest")
     with pytest.raises(InvalidImage, match="the limit is 1000"):

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
-from mevlip_release.docker_client import InvalidImage
-from mevlip_release.smoke_test import CASES, COMMAND, CaseResult, check_results, run_smoke_tests
+from mevlip_release.docker_client import InvalidImage, NoEngine
+from mevlip_release.profiles import PROFILES, Profile
+from mevlip_release.smoke_test import HARDENED, READ_ONLY, CaseResult, check_results, official, run_smoke_tests
 from tests.conftest import record
 from tests.release.fake_docker_client import FakeDockerClient, Program
 
 Write = Callable[..., Path]
-OFFICIAL, HARDENED, READ_ONLY = CASES
+PROFILE = PROFILES["flare2025"]
+OFFICIAL = official(PROFILE)
 
 
 def answering(answer: str = "A", **more: str) -> Program:
@@ -36,7 +39,7 @@ def exiting(status: int, output: str = "") -> Program:
 
 
 def run_cases(client: FakeDockerClient, root: Path, *cases: Any, **options: Any) -> list[CaseResult]:
-    return list(run_smoke_tests(client, "team:latest", root, cases, **options))  # type: ignore[arg-type]
+    return list(run_smoke_tests(client, "team:latest", root, PROFILE, cases, **options))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -60,9 +63,9 @@ def test_a_valid_output_passes_with_its_figures(inputs: Path) -> None:
 
 def test_containers_are_started_as_the_cases_say(inputs: Path) -> None:
     client = FakeDockerClient(answering())
-    run_cases(client, inputs, *CASES)
+    run_cases(client, inputs, OFFICIAL, HARDENED, READ_ONLY)
     plain, hardened, unwritable = (options for _, options in client.started)
-    assert {tuple(command) for command, _ in client.started} == {COMMAND}
+    assert {tuple(command) for command, _ in client.started} == {("/bin/bash", "-c", "sh predict.sh")}
     assert "network_mode" not in plain and "user" not in plain and plain["mem_limit"] == "28g"
     assert (hardened["network_mode"], hardened["read_only"], hardened["cap_drop"]) == ("none", True, ["ALL"])
     assert (hardened["user"], hardened["shm_size"]) == ("12345:0", "64m")
@@ -127,4 +130,77 @@ def test_an_engine_without_the_gpu_is_reported(inputs: Path) -> None:
 
 def test_a_missing_image_is_reported(inputs: Path) -> None:
     with pytest.raises(InvalidImage, match="no such image: nowhere"):
-        list(run_smoke_tests(FakeDockerClient(), "nowhere:latest", inputs))  # type: ignore[arg-type]
+        list(run_smoke_tests(FakeDockerClient(), "nowhere:latest", inputs, PROFILE, [OFFICIAL]))  # type: ignore[arg-type]
+
+
+def test_the_result_says_where_it_computed_and_how_fast(inputs: Path) -> None:
+    client = FakeDockerClient(answering())
+    [result] = run_cases(client, inputs, owned_by_me(OFFICIAL))
+    assert (result.device, result.gpu, result.seconds_per_question) == ("cpu", "", 2.0), "loading left out"
+    client.report = {"questions": 4, "gpu": {"name": "H100", "driver": "580.1", "peak_memory_bytes": 9 << 30},
+                     "seconds": {"verify": 9.0, "answer": 2.0, "write": 2.0}}  # fmt: skip
+    [result] = run_cases(client, inputs, owned_by_me(OFFICIAL), gpu="device=0")
+    assert result.passed
+    assert (result.device, result.gpu, result.driver) == ("gpu", "H100", "580.1")
+    assert (result.peak_gpu_mib, result.seconds_per_question) == (9 << 10, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("report", "failure"),
+    [
+        ({"questions": 1, "gpu": None}, "--gpu device=0 was passed, but it computed on the CPU"),
+        (None, "--gpu device=0 was passed, but the container does not say where it computed"),
+    ],
+)
+def test_a_gpu_that_was_passed_and_not_used_is_a_failure(
+    inputs: Path, report: dict[str, Any] | None, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = FakeDockerClient(answering())
+    monkeypatch.setattr(client, "report", {"gpu": {"name": "stub"}})  # an engine that accepts --gpu ...
+    start = client.run
+
+    def without(*arguments: Any, **options: Any) -> Any:
+        container = start(*arguments, **options)  # ... and provides no device
+        places = {volume["bind"]: Path(place) for place, volume in options["volumes"].items()}
+        (places["/workspace/report"] / "run.json").write_text(json.dumps(report) if report else "?")
+        return container
+
+    monkeypatch.setattr(client, "run", without)
+    [result] = run_cases(client, inputs, owned_by_me(OFFICIAL), gpu="device=0")
+    assert failure in result.failure and not result.passed
+
+
+def test_a_container_that_hangs_is_killed_when_its_time_is_over(inputs: Path) -> None:
+    client = FakeDockerClient(answering())
+    client.hangs = (0,)
+    [result] = run_cases(client, inputs, owned_by_me(OFFICIAL), time_limit=0.3)
+    assert result.failure == "was not done after 0.3 s" and result.status == 137
+
+
+def test_running_out_of_memory_is_told_from_other_ends(inputs: Path) -> None:
+    client = FakeDockerClient(exiting(137))
+    [result] = run_cases(client, inputs, OFFICIAL)
+    assert result.failure == "exited with status 137: it was killed, perhaps for memory"
+    client.oom = True
+    [result] = run_cases(client, inputs, OFFICIAL)
+    assert result.failure == "ran out of memory: the limit is 28g"
+
+
+def test_an_engine_that_stops_answering_is_no_traceback(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object) -> None:
+        raise requests.ConnectionError("Connection refused")
+
+    monkeypatch.setattr("tests.release.fake_docker_client.FakeContainer.reload", refuse)
+    with pytest.raises(NoEngine, match=r"failed or stopped answering \(Connection refused\)"):
+        run_cases(FakeDockerClient(answering()), inputs, OFFICIAL)
+
+
+def test_the_line_is_the_profiles(inputs: Path) -> None:
+    profile = Profile(name="x", command="sh other.sh", memory="2g", cases=5, network=False, user="77:7")
+    case, client = official(profile), FakeDockerClient(exiting(1))
+    list(run_smoke_tests(client, "team:latest", inputs, profile, [case]))  # type: ignore[arg-type]
+    [(command, options)] = client.started
+    assert command == ["/bin/bash", "-c", "sh other.sh"]
+    assert (options["mem_limit"], options["network_mode"], options["user"], case.user) == ("2g", "none", "77:7", 77)
+    assert official(profile, "bridge").options["network_mode"] == "none", "the challenge has none"
+    assert official(PROFILE, "bridge").options["network_mode"] == "bridge"

@@ -32,12 +32,13 @@ def report_packages() -> Iterator[None]:
         ) from error
 
 
-def write_page(path: Path, name: str, **content: Any) -> int:
+def write_page(path: Path, name: str, *, folder: Path = _HERE, **content: Any) -> int:
     """Writes a page.
 
     Args:
         path: The HTML file.
-        name: Name of the template, script and style beside this module, without their suffixes.
+        name: Name of template and style, and of a script where there is one, without their suffixes.
+        folder: Where they are; what a template includes may also lie beside this module.
         **content: What the template shows; texts are escaped, and so are characters in them that cannot be seen.
 
     Returns:
@@ -49,27 +50,24 @@ def write_page(path: Path, name: str, **content: Any) -> int:
     with report_packages():
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
+        loader=FileSystemLoader([folder, _HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
     )
-    script = _read(f"{name}.js")
+    script_file = folder / f"{name}.js"
+    script = script_file.read_text("utf-8") if script_file.exists() else ""
     text = environment.get_template(f"{name}.html").render(
         version=__version__,
-        style=_read("page.css") + _read(f"{name}.css"),
+        style=(_HERE / "page.css").read_text("utf-8") + (folder / f"{name}.css").read_text("utf-8"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         **content,
     )
     write_text_atomically(path, text)
     return path.stat().st_size
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
 
 
 def _shown(value: Any) -> Any:
