@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -17,7 +18,6 @@ from typing import IO, TYPE_CHECKING
 from mevlip import __version__
 from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Checkpoint, open_checkpoint
 from mevlip.core.errors import EnvironmentProblem
-from mevlip.core.files import file_sha256
 from mevlip.core.progress import Progress
 from mevlip.core.text import visible
 from mevlip_release.docker_client import InvalidImage, get_image
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = "constraints/predict.txt"
-PARTS = ("Dockerfile", "pyproject.toml", LOCK, "predict.sh", "submission")
+CUDA = {"cuda13": ("cuda>=13.0", "580"), "cuda12": ("cuda>=12.0", "525")}
+"""Which torch the image gets, by the name of its constraints: what NVIDIA's container toolkit is to require, and the
+oldest driver. CUDA 12's minor versions run on the driver of its first."""
+PARTS = (
+    "Dockerfile",
+    "pyproject.toml",
+    LOCK,
+    *(f"constraints/{name}.txt" for name in CUDA),
+    "predict.sh",
+    "submission",
+)
 """The project files in the build context, besides the checkpoint."""
 
 _EPOCH = 315_532_800  # 1980-01-01, the first date zip can store: the same files give the same layers
@@ -58,6 +68,7 @@ def build_image(
     tag: str,
     checkpoint: Path,
     base: str | None = None,
+    cuda: str = "cuda13",
     build_args: Mapping[str, str] | None = None,
     network: str | None = None,
     quiet: bool = False,
@@ -70,6 +81,7 @@ def build_image(
         tag: Tag of the image, in lower case.
         checkpoint: The checkpoint folder; its files are verified before anything is sent to the engine.
         base: The base image; the Dockerfile's default if None.
+        cuda: Which torch: one of `CUDA`.
         build_args: Further build arguments, such as PIP_INDEX_URL.
         network: Network mode of the build steps; the engine's default if None.
         quiet: Whether to hide the progress bar.
@@ -93,7 +105,10 @@ def build_image(
         "CHECKPOINT": opened.folder.name,
         "VERSION": __version__,
         "REVISION": revision(),
-        "LOCK": file_sha256(ROOT / LOCK),
+        "LOCK": lock_sha256(cuda),
+        "CUDA": cuda,
+        "REQUIRE_CUDA": CUDA[cuda][0],
+        "DRIVER": CUDA[cuda][1],
         **(build_args or {}),
     }
     files = dict(_context(opened))
@@ -122,6 +137,11 @@ def default_base() -> str:
     named = re.search(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     assert named is not None, "the Dockerfile starts with it"  # noqa: S101 - our own file
     return named[1]
+
+
+def lock_sha256(cuda: str) -> str:
+    """SHA-256 of the versions that an image is built with: the common ones, and those of its torch."""
+    return hashlib.sha256((ROOT / LOCK).read_bytes() + (ROOT / f"constraints/{cuda}.txt").read_bytes()).hexdigest()
 
 
 def revision() -> str:

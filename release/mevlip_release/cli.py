@@ -68,6 +68,13 @@ def image() -> None:
 @_tag
 @settings_options(PredictorSettings, ["checkpoint"])
 @click.option("--base", help="Base image. Default: the Dockerfile's.")
+@click.option(
+    "--cuda",
+    type=click.Choice(["cuda13", "cuda12"]),
+    default="cuda13",
+    show_default=True,
+    help="Which torch: cuda13 takes driver 580 or newer, cuda12 525.",
+)
 @click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="E.g. PIP_INDEX_URL=...")
 @click.option("--network", metavar="NAME", help="Network of the build steps. Default: the engine's.")
 @click.option("--cache/--no-cache", default=True, help="Reuse cached build steps.")
@@ -76,6 +83,7 @@ def build(
     tag: str,
     checkpoint: str | None,
     base: str | None,
+    cuda: str,
     build_args: Sequence[str],
     network: str | None,
     cache: bool,
@@ -94,7 +102,7 @@ def build(
     require_checkout()
     folder = find_checkpoint(checkpoint)
     with connect() as client:
-        built = build_image(client, tag, folder, base, arguments, network, quiet, cache)
+        built = build_image(client, tag, folder, base, cuda, arguments, network, quiet, cache)
     click.echo(f"{built.tag}: {built.size / 1e6:.0f} MB, {built.id}, {built.seconds:.0f} s")
 
 

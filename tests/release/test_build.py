@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
-from mevlip.core.files import file_sha256
 from mevlip_release import build
-from mevlip_release.build import build_image, revision
+from mevlip_release.build import CUDA, build_image, lock_sha256, revision
 from mevlip_release.docker_client import InvalidImage
 from tests.conftest import DEMO, ROOT
 
@@ -67,11 +66,12 @@ def test_equal_files_make_equal_contexts() -> None:
 
 def test_the_build_arguments_carry_what_the_labels_record() -> None:
     engine = FakeBuilder()
-    build_image(engine, "t:latest", DEMO, "base:1", {"PIP_NO_INDEX": "1"}, "host", True, False)  # type: ignore[arg-type]
+    build_image(engine, "t:latest", DEMO, "base:1", "cuda12", {"PIP_NO_INDEX": "1"}, "host", True, False)  # type: ignore[arg-type]
     arguments = engine.options["buildargs"]
     assert arguments | {"REVISION": ""} == {
         "BASE_IMAGE": "base:1", "BASE_DIGEST": "sha256:abc", "CHECKPOINT": "demo", "VERSION": build.__version__,
-        "REVISION": "", "PIP_NO_INDEX": "1", "LOCK": file_sha256(ROOT / "constraints/predict.txt"),
+        "REVISION": "", "PIP_NO_INDEX": "1", "LOCK": lock_sha256("cuda12"),
+        "CUDA": "cuda12", "REQUIRE_CUDA": "cuda>=12.0", "DRIVER": "525",
     }  # fmt: skip
     assert len(revision().removesuffix("-dirty")) == 40
     assert (engine.options["network_mode"], engine.options["nocache"]) == ("host", True)
@@ -103,3 +103,16 @@ def test_the_labels_version_of_the_schema_is_the_schemas_own() -> None:
     schema = json.loads((ROOT / "submission/mevlip/flare/predictions.schema.json").read_text())
     version = schema["$id"].rpartition(":")[2]
     assert f'org.me-vlip.predictions-schema="{version}"' in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_is_built_with_the_torch_that_the_tests_run_with_by_default() -> None:
+    def torch_of(name: str) -> list[str]:
+        lines = (ROOT / f"constraints/{name}.txt").read_text().splitlines()
+        return [line for line in lines if line.startswith("torch==")]
+
+    assert torch_of("predict") == torch_of("cuda13") != torch_of("cuda12")
+    assert len(torch_of("cuda12")) == 1 and lock_sha256("cuda12") != lock_sha256("cuda13")
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    required, driver = CUDA["cuda13"]
+    assert "ARG CUDA=cuda13" in dockerfile and f"ARG REQUIRE_CUDA={required}\n" in dockerfile
+    assert f"ARG DRIVER={driver}\n" in dockerfile, "plain docker build makes the same"

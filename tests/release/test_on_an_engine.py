@@ -140,21 +140,12 @@ def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, 
     print(f"stopped in {took:.1f} s after {done} of 720 answers")
 
 
-def contents_by_file(client: Any, tag: str, folder: str) -> str:
-    """Hashes of all files below a folder of an image, by name."""
-    script = f"find {folder} -type f -print0 | sort -z | xargs -0 sha256sum"
-    return str(client.containers.run(tag, ["sh", "-c", script], network_mode="none", remove=True).decode())
-
-
-def test_two_builds_contain_the_same_files(engine: PrivateEngine, client: Any, image: str) -> None:
+def test_two_builds_give_the_same_layers(engine: PrivateEngine, client: Any, image: str) -> None:
     again = "me-vlip-again:latest"
-    build_image(client, again, DEMO, build_args=engine.build_args, network=engine.network, quiet=True, cache=False)
-    for folder in ("/app", "/opt/venv"):
-        assert contents_by_file(client, image, folder) == contents_by_file(client, again, folder), folder
+    options = {"build_args": engine.build_args, "network": engine.network, "quiet": True, "cache": False}
+    build_image(client, again, DEMO, **options)
     first, second = (inspect_image(client, tag) for tag in (image, again))
-    assert [layer.files for layer in first.layers] == [layer.files for layer in second.layers]
-    same = [one.digest == other.digest for one, other in zip(first.layers, second.layers, strict=True)]
-    print(f"layers of equal digest: {sum(same)} of {len(same)}")
+    assert [layer.digest for layer in first.layers] == [layer.digest for layer in second.layers]
 
 
 def test_the_image_has_no_unexpected_files(client: Any, image: str) -> None:
