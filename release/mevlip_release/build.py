@@ -11,6 +11,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
@@ -20,7 +21,7 @@ from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Checkpoint, open_checkp
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.progress import Progress
 from mevlip.core.text import visible
-from mevlip_release.docker_client import InvalidImage, get_image
+from mevlip_release.docker_client import InvalidImage, engine_failures, get_image
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -112,7 +113,11 @@ def build_image(
         **(build_args or {}),
     }
     files = dict(_context(opened))
-    with Progress("sending", _size(files), "B", quiet) as progress, _Stream(files, progress) as stream:
+    with (
+        Progress("sending", _size(files), "B", quiet) as progress,
+        _Stream(files, progress) as stream,
+        _refusals(tag),
+    ):
         answers = client.api.build(
             fileobj=stream, custom_context=True, tag=tag, rm=True, forcerm=True, buildargs=arguments,
             network_mode=network, nocache=not cache, decode=True,
@@ -120,6 +125,21 @@ def build_image(
         _log_build(answers)
     image = get_image(client, tag)
     return BuiltImage(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
+
+
+@contextmanager
+def _refusals(tag: str) -> Iterator[None]:
+    """Names a build that the engine does not even begin, such as one with an invalid tag."""
+    from docker.errors import APIError
+
+    try:
+        with engine_failures():
+            yield
+    except APIError as error:
+        raise InvalidImage(
+            f"The engine refuses to build {tag!r} ({error.explanation})",
+            "Name it like team:latest, in lower case, and check --build-arg and --network.",
+        ) from error
 
 
 def require_checkout() -> None:

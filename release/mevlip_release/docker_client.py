@@ -58,17 +58,19 @@ def connect() -> Iterator[DockerClient]:
 
 @contextlib.contextmanager
 def engine_failures() -> Iterator[None]:
-    """Names an engine that stops answering in the middle of something.
+    """Names an engine that fails or stops answering in the middle of something; what it refuses passes through.
 
     Raises:
         NoEngine: It does.
     """
-    from docker.errors import APIError
+    from docker.errors import APIError, NotFound
     from requests import RequestException
 
     try:
         yield
     except (APIError, RequestException) as error:
+        if isinstance(error, NotFound) or (isinstance(error, APIError) and error.is_client_error()):
+            raise
         raise NoEngine(
             f"The container engine failed or stopped answering ({str(error).splitlines()[0][:200]})",
             "See the engine's own log, and its free disk space; then run the command again.",
@@ -107,7 +109,8 @@ def get_image(client: DockerClient, tag: str) -> Image:
     from docker.errors import APIError, DockerException
 
     try:
-        return client.images.get(tag)
+        with engine_failures():
+            return client.images.get(tag)
     except (DockerException, ValueError) as error:
         cause = error.explanation if isinstance(error, APIError) else str(error)
         raise InvalidImage(

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import pytest
+import requests
 
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip_release import build
 from mevlip_release.build import CUDA, build_image, lock_sha256, revision
-from mevlip_release.docker_client import InvalidImage
+from mevlip_release.docker_client import InvalidImage, NoEngine
 from tests.conftest import DEMO, ROOT
 
 
@@ -83,6 +85,24 @@ def test_a_failed_step_is_reported_briefly() -> None:
     with pytest.raises(InvalidImage, match="returned a non-zero code: 1") as caught:
         build_image(FakeBuilder(line, failed), "team:latest", DEMO, quiet=True)  # type: ignore[arg-type]
     assert len(str(caught.value)) < 300
+
+
+def test_an_invalid_tag_and_an_engine_that_stops_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(error: Exception) -> FakeBuilder:
+        def build(fileobj: Any, **_: Any) -> Iterator[dict[str, str]]:
+            raise error
+
+        builder = FakeBuilder()
+        monkeypatch.setattr(builder, "build", build)
+        return builder
+
+    response = requests.Response()
+    response.status_code = 400
+    invalid = docker.errors.APIError("bad", response=response, explanation="invalid reference format")
+    with pytest.raises(InvalidImage, match=r"refuses to build 'BAD TAG' \(invalid reference format\)"):
+        build_image(refuse(invalid), "BAD TAG", DEMO, quiet=True)  # type: ignore[arg-type]
+    with pytest.raises(NoEngine, match="stopped answering"):
+        build_image(refuse(requests.ConnectionError("gone")), "a:b", DEMO, quiet=True)  # type: ignore[arg-type]
 
 
 def test_an_incomplete_checkpoint_is_never_sent(tmp_path: Path) -> None:
