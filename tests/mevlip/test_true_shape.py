@@ -46,7 +46,7 @@ def checkpoint(thin_checkpoint: Path) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Checkpoint) -> VisionLanguageModel:
-    return VisionLanguageModel.load(checkpoint, CPU)
+    return load_once(checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def model(thin_checkpoint: Path) -> VisionLanguageModel:
-    return VisionLanguageModel.load(open_checkpoint(thin_checkpoint), torch.device("cpu"))
+    return load_once(open_checkpoint(thin_checkpoint))
 
 
 def answer(model: VisionLanguageModel, checkpoint: Path, folder: Path, **settings: Any) -> tuple[Watched, Counters]:
