@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import settings
 from PIL import Image
 
@@ -272,12 +273,27 @@ def copy_two_examples(root: Path) -> Path:
     return root
 
 
+def first_of_each(root: Path) -> Path:
+    """Copies the first question of each of the example's data sets, 18 of all seven tasks, into a folder."""
+    shutil.copytree(EXAMPLES, root)
+    for path in root.rglob("*_val.json"):
+        path.write_text(json.dumps(json.loads(path.read_bytes())[:1]), "utf-8")
+    return root
+
+
 def record(
     question: str = "Which is it? A: This, B: That", image: Any = "imagesVal/a.png", **fields: Any
 ) -> dict[str, Any]:
     """A question record with the challenge's six fields."""
     base = {"TaskType": "Classification", "Modality": "X-ray", "ImageName": image, "Question": question}
     return {**base, "Answer": "", "Split": "val", **fields}
+
+
+def call_mevlip(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
+    """Runs the command in this process; where it ends in an error, the result holds that."""
+    from mevlip.cli.main import cli
+
+    return CliRunner().invoke(cli, [str(one) for one in arguments], env=env)
 
 
 def run_mevlip(

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
-from mevlip.cli.ask import ask
 from mevlip.core.errors import MevlipError
-from tests.conftest import EXAMPLES, run_mevlip
+from tests.conftest import EXAMPLES, call_mevlip, run_mevlip
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
@@ -20,12 +18,8 @@ NODULE = EXAMPLES / "Ultrasound/nodule_boxes/imagesVal/nodule_boxes_00000.png"
 WHERE = "Return [x_min, y_min, x_max, y_max] of the nodule."
 
 
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(ask, [str(one) for one in arguments])
-
-
 def test_the_answer_comes_with_how_it_came_about() -> None:
-    done = call(NODULE, "Is there a nodule? A: No, B: Yes", "--task", "classification", "--json")
+    done = call_mevlip("ask", NODULE, "Is there a nodule? A: No, B: Yes", "--task", "classification", "--json")
     assert done.exit_code == 0, done.stderr
     shown = json.loads(done.stdout)
     assert shown["task"] == shown["adapter"] == "classification" and shown["router_confidence"] == 1
@@ -35,7 +29,7 @@ def test_the_answer_comes_with_how_it_came_about() -> None:
 
 
 def test_boxes_are_drawn_on_the_first_image(tmp_path: Path) -> None:
-    done = call(NODULE, WHERE, "--task", "detection", "--draw", tmp_path / "drawn.png", "--json")
+    done = call_mevlip("ask", NODULE, WHERE, "--task", "detection", "--draw", tmp_path / "drawn.png", "--json")
     assert done.exit_code == 0, done.stderr
     x_min, y_min, x_max, y_max = json.loads(json.loads(done.stdout)["answer"])[0]
     before, after = (np.asarray(Image.open(path).convert("RGB"), int) for path in (NODULE, tmp_path / "drawn.png"))
@@ -58,7 +52,7 @@ def test_mistakes_are_named(
     arguments: list[str | Path], status: int, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = call(*arguments)
+    done = call_mevlip("ask", *arguments)
     if isinstance(done.exception, MevlipError):
         assert done.exception.exit_code == status and cause in str(done.exception)
     else:

@@ -18,14 +18,13 @@ from typing import get_args
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
 from mevlip.cli.main import cli
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.runs.journal import journals
 from mevlip.settings import PredictorSettings, RunSettings
-from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, record, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, call_mevlip, record, run_mevlip
 
 Write = Callable[..., Path]
 
@@ -41,11 +40,6 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
-
-
-def call(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
-    """Runs the command in this process; where it ends in an error, the result holds that."""
-    return CliRunner().invoke(cli, [str(one) for one in arguments], env=env)
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +148,8 @@ def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: W
         done
     )
     assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "53"
-    assert call("predict", root, tmp_path / "out", *options, env={"MEVLIP_MAX_FAILURES": "1"}).exit_code == 0
-    assert call("predict", root, tmp_path / "out", "--max-failures", "some").exit_code == 2
+    assert call_mevlip("predict", root, tmp_path / "out", *options, env={"MEVLIP_MAX_FAILURES": "1"}).exit_code == 0
+    assert call_mevlip("predict", root, tmp_path / "out", "--max-failures", "some").exit_code == 2
 
 
 @pytest.mark.usefixtures("loaded_once")
@@ -164,7 +158,7 @@ def test_an_unreadable_image_is_no_failure_of_the_model(
 ) -> None:
     root = write_questions([record(image="gone.png")])
     (root / "Xray/set/gone.png").unlink()
-    done = call("predict", root, tmp_path / "out")
+    done = call_mevlip("predict", root, tmp_path / "out")
     assert done.exit_code == 0
     assert "image 'gone.png': not found beside its question file" in caplog.text
     assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "A"
@@ -223,7 +217,7 @@ def test_status_130_for_an_interrupt_and_the_next_run_goes_on(
     assert errors.strip().splitlines()[-1].startswith("mevlip: error: Interrupted. Run the same command again")
     assert not (tmp_path / "predictions.json").exists()
     with caplog.at_level("INFO"):
-        assert call(*arguments).exit_code == 0
+        assert call_mevlip(*arguments).exit_code == 0
     assert "answers are there from an earlier run" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.json"]
 
@@ -255,15 +249,14 @@ def test_tasks_are_listed() -> None:
 
 
 @pytest.mark.model
-def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mevlip.core.logs.only_warnings", lambda: None)  # tests of this process want all lines
-    done = call("doctor", "--checkpoint", "demo")
+def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path) -> None:
+    done = call_mevlip("doctor", "--checkpoint", "demo")
     assert done.exit_code == 0, done.stdout
     subjects = [line.split()[1] for line in done.stdout.splitlines()]
     assert subjects == ["python", "packages", "bitsandbytes", "gpu", "memory", "checkpoint", "dry"]
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     (folder / "router/model.safetensors").unlink()
-    bad = call("doctor", "--checkpoint", folder)
+    bad = call_mevlip("doctor", "--checkpoint", folder)
     assert isinstance(bad.exception, EnvironmentProblem) and bad.exception.exit_code == 3
     assert "router/model.safetensors is missing" in str(bad.exception)
 
@@ -336,7 +329,7 @@ def test_pictures_of_every_kind_in_one_run(tmp_path: Path, caplog: pytest.LogCap
     }
     records = [record("Report on the lungs in this film.", image=f"imagesVal/{name}") for name in [*good, *bad]]
     (folder / "zoo_questions_test.json").write_text(json.dumps(records))
-    done = call("predict", tmp_path / "in", tmp_path / "out", "--batch-tokens", "300")
+    done = call_mevlip("predict", tmp_path / "in", tmp_path / "out", "--batch-tokens", "300")
     assert done.exit_code == 0, done.stderr
     rows = json.loads((tmp_path / "out/predictions.json").read_bytes())
     fallback = "No abnormality is seen."

@@ -22,6 +22,7 @@ from mevlip.inference.vision import Features
 from mevlip.predictor import Predictor
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_training.bench.questions import write_questions
+from tests.conftest import load_once
 
 IMAGE = 151_667
 
