@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import settings
 from PIL import Image
 
@@ -23,11 +24,15 @@ from mevlip.core.offline import go_offline
 from mevlip.inference.batching import Budget
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Model, Picture, Request
 from mevlip.inference.prompts import Prompt
-from mevlip.predictor import Predictor
+from mevlip.predictor import Predictor, TaskClassifier
 from mevlip.runs.folder import run
 from mevlip.runs.report import RunReport
 from mevlip.settings import Device, PredictorSettings
 from mevlip.tasks import TaskType
+
+if TYPE_CHECKING:
+    from mevlip.checkpoints.checkpoint import Checkpoint
+    from mevlip.inference.model import VisionLanguageModel
 
 go_offline()
 settings.register_profile("untimed", deadline=None)  # a test says nothing about how busy its machine is
@@ -53,7 +58,9 @@ needs_training_environment = pytest.mark.skipif(
 )
 
 
-LOADING_FIXTURES = {"demo_run", "encoder_folder", "model", "reference", "router", "thin_checkpoint", "trained"}
+LOADING_FIXTURES = {
+    "demo_run", "encoder_folder", "loaded_once", "model", "reference", "router", "thin_checkpoint", "trained",
+}  # fmt: skip
 """Fixtures that load, write or train a real model; tests that use one are marked `model`."""
 SLOW_FIXTURES = {"llamafactory_report"}
 """Fixtures that take many seconds without a model."""
@@ -181,6 +188,45 @@ def thin_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(folder, thin(), DEMO / "router", budgets).folder
 
 
+_loaded: dict[Hashable, Any] = {}
+
+
+def load_once(checkpoint: Checkpoint) -> VisionLanguageModel:
+    """A checkpoint's model on the CPU, loaded once in this process; it remembers no pictures, and no test alters it."""
+    import torch
+
+    from mevlip.inference.model import VisionLanguageModel
+
+    require_marker()
+    if checkpoint.folder not in _loaded:
+        _loaded[checkpoint.folder] = VisionLanguageModel.load(checkpoint, torch.device("cpu"))
+    model: VisionLanguageModel = _loaded[checkpoint.folder]
+    model.forget_pictures()
+    return model
+
+
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictors of the test, those of commands in this process included, share what was loaded once.
+
+    For tests that say nothing about loading: checkpoint files are verified all the same.
+    """
+    from mevlip.predictor import load_model, load_router
+
+    def model(checkpoint: Checkpoint, settings: PredictorSettings) -> Model:
+        plain = settings.device != "cuda" and settings.max_memory is None and not settings.reference
+        return load_once(checkpoint) if plain else load_model(checkpoint, settings)
+
+    def router(folder: Path, device: Device) -> TaskClassifier:
+        if folder not in _loaded:
+            _loaded[folder] = load_router(folder, device)
+        found: TaskClassifier = _loaded[folder]
+        return found
+
+    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_model", model)
+    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_router", router)
+
+
 @pytest.fixture
 def fake_model() -> FakeModel:
     return FakeModel()
@@ -227,12 +273,27 @@ def copy_two_examples(root: Path) -> Path:
     return root
 
 
+def first_of_each(root: Path) -> Path:
+    """Copies the first question of each of the example's data sets, 18 of all seven tasks, into a folder."""
+    shutil.copytree(EXAMPLES, root)
+    for path in root.rglob("*_val.json"):
+        path.write_text(json.dumps(json.loads(path.read_bytes())[:1]), "utf-8")
+    return root
+
+
 def record(
     question: str = "Which is it? A: This, B: That", image: Any = "imagesVal/a.png", **fields: Any
 ) -> dict[str, Any]:
     """A question record with the challenge's six fields."""
     base = {"TaskType": "Classification", "Modality": "X-ray", "ImageName": image, "Question": question}
     return {**base, "Answer": "", "Split": "val", **fields}
+
+
+def call_mevlip(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
+    """Runs the command in this process; where it ends in an error, the result holds that."""
+    from mevlip.cli.main import cli
+
+    return CliRunner().invoke(cli, [str(one) for one in arguments], env=env)
 
 
 def run_mevlip(

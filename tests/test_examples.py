@@ -13,7 +13,7 @@ import click
 import pytest
 
 from mevlip.cli.main import cli
-from tests.conftest import DEMO, EXAMPLES, ROOT, answer_folder, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, ROOT, answer_folder, call_mevlip
 from tests.test_repository import commands
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/*.md"))]
@@ -101,11 +101,12 @@ def test_an_example_is_right_usage(where: str, text: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("where", "text"), [one for one in LINES if resolve(shlex.split(one[1]))[0] in RUN and "--judge" not in one[1]]
 )
-def test_an_example_runs(where: str, text: str, folder: Path, tmp_path: Path) -> None:
+def test_an_example_runs(where: str, text: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     arguments = [str(PLACES.get(word, word)) for word in shlex.split(text)]
     if "--out" in arguments:
         arguments[arguments.index("--out") + 1] = str(tmp_path / "out")
     if "--tokenizer" in arguments:
         arguments[arguments.index("--tokenizer") + 1] = str(DEMO / "base")
-    done = run_mevlip(*[word.replace("OUT/", f"{folder}/OUT/") for word in arguments], cwd=folder)
-    assert done.returncode == 0, (arguments, done.stderr)
+    done = call_mevlip(*[word.replace("OUT/", f"{folder}/OUT/") for word in arguments])
+    assert done.exit_code == 0, (arguments, done.output, done.exception)

@@ -25,9 +25,16 @@ def call(
 
 
 @pytest.mark.model
-def test_two_arguments_with_blanks_from_another_folder(write_questions: Write, tmp_path: Path) -> None:
+def test_two_arguments_with_blanks_from_a_folder_of_which_nothing_is_imported(
+    write_questions: Write, tmp_path: Path
+) -> None:
+    """From a folder with a package of its name, the script once ran that one and left with status 0."""
     write_questions([record()])
     (tmp_path / "in").rename(tmp_path / "my input")
+    for foreign in ("submission/__init__.py", "submission/__main__.py", "mevlip/__init__.py", "mevlip/__main__.py",
+                    "click.py", "torch.py"):  # fmt: skip
+        (tmp_path / foreign).parent.mkdir(exist_ok=True)
+        (tmp_path / foreign).write_text("import sys; sys.exit(0)\n")
     done = call("my input", "my output", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "my output/predictions.json").is_file()
@@ -57,19 +64,6 @@ def test_no_arguments_mean_the_containers_mounts(recorder: Path) -> None:
         "/workspace/outputs",
     ]
     assert done.stdout.splitlines()[7] == f"path {recorder.parent}/submission"
-
-
-@pytest.mark.model
-def test_nothing_is_imported_from_the_current_folder(write_questions: Write, tmp_path: Path) -> None:
-    """From a folder with a package of its name, the script once ran that one and left with status 0."""
-    write_questions([record()])
-    for foreign in ("submission/__init__.py", "submission/__main__.py", "mevlip/__init__.py", "mevlip/__main__.py",
-                    "click.py", "torch.py"):  # fmt: skip
-        (tmp_path / foreign).parent.mkdir(exist_ok=True)
-        (tmp_path / foreign).write_text("import sys; sys.exit(0)\n")
-    done = call("in", "out", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out/predictions.json").is_file()
 
 
 def test_no_arguments_run_by_name_in_its_own_folder(recorder: Path) -> None:

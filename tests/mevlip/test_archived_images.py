@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DEMO, EXAMPLES, run_mevlip
+from tests.conftest import EXAMPLES, answer_folder
 
-pytestmark = pytest.mark.model
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 def test_archived_images_give_the_same_predictions(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_archived_images_give_the_same_predictions(tmp_path: Path) -> None:
         shutil.rmtree(images)
     outputs = []
     for name in ("plain", "packed"):
-        done = run_mevlip("predict", tmp_path / name, tmp_path / f"{name}-out", "--checkpoint", DEMO)
-        assert done.returncode == 0 and "not found" not in done.stderr, done.stderr
-        outputs.append((tmp_path / f"{name}-out/predictions.json").read_bytes())
+        report = answer_folder(tmp_path / name, tmp_path / f"{name}-out")
+        assert not [answer.problems for answer in report.answers if answer.problems]
+        outputs.append(report.predictions.read_bytes())
     assert outputs[0] == outputs[1]

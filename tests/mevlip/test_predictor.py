@@ -16,7 +16,7 @@ from mevlip.runs.report import RunReport, check_failures
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
-from tests.conftest import EXAMPLES, FLARE_DATA, FakeModel, answer_folder, needs_flare_data, record
+from tests.conftest import EXAMPLES, FLARE_DATA, FakeModel, answer_folder, first_of_each, needs_flare_data, record
 
 Write = Callable[..., Path]
 
@@ -130,8 +130,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(write_questions: Write, tmp
 
 @pytest.mark.model
 def test_two_runs_of_the_real_model_are_byte_identical(tmp_path: Path) -> None:
+    root = first_of_each(tmp_path / "in")
     for name in ("first", "second"):
-        answer_folder(EXAMPLES, tmp_path / name, device="cpu")
+        answer_folder(root, tmp_path / name, device="cpu")
     first, second = ((tmp_path / name / "predictions.json").read_bytes() for name in ("first", "second"))
     assert first == second
 

@@ -73,6 +73,7 @@ def test_its_tiles_are_finite_and_in_the_processors_range(encoder: PromptEncoder
         assert int((encoded["input_ids"] == 151_667).sum()) == 256 * len(pixels)
 
 
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize("size", ["thin", "demo"])
 def test_every_task_is_answered_about_real_pictures(size: str, thin_checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"

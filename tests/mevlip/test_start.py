@@ -20,7 +20,7 @@ from mevlip.predictor import Loads, Predictor
 from mevlip.runs.folder import run, run_folder
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip.tasks import TaskType
-from tests.conftest import DEMO, HANG, FakeModel, record, run_mevlip
+from tests.conftest import DEMO, HANG, FakeModel, call_mevlip, record
 from tests.mevlip.test_python_face import FakeRouter
 
 WEIGHTS = "adapters/detection/adapter_model.safetensors"
@@ -263,17 +263,20 @@ def test_the_run_report_says_how_files_were_verified(
 
 
 @pytest.mark.model
-def test_the_command_verifies_quickly_where_it_is_told_to(copy: Path, cache: Path, tmp_path: Path) -> None:
+def test_the_command_verifies_quickly_where_it_is_told_to(
+    copy: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from PIL import Image
 
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     arguments = ("ask", tmp_path / "a.png", QUESTION, "--checkpoint", copy)
     os.utime(copy)
-    done = run_mevlip(*arguments, env={"XDG_CACHE_HOME": str(cache), "MEVLIP_VERIFY": "quick"})
-    assert done.returncode == 0 and f"verified: {FILES} files hashed, 0 unchanged" in done.stderr
+    with caplog.at_level("INFO"):
+        done = call_mevlip(*arguments, env={"XDG_CACHE_HOME": str(cache), "MEVLIP_VERIFY": "quick"})
+    assert done.exit_code == 0 and f"verified: {FILES} files hashed, 0 unchanged" in caplog.text
     assert [path.name.partition("-")[0] for path in (cache / "mevlip").iterdir()] == ["verified"]
-    done = run_mevlip(*arguments, "--verify", "never")
-    assert done.returncode == 2 and "--verify" in done.stderr.splitlines()[-1]
+    done = call_mevlip(*arguments, "--verify", "never")
+    assert done.exit_code == 2 and "--verify" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("choice", "device"), [("cpu", "cpu"), ("auto", "cuda:0"), ("cuda", "cuda:0")])

@@ -31,7 +31,7 @@ from mevlip.runs.report import RunReport
 from mevlip.settings import PredictorSettings
 from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from tests.altered_checkpoints import scaled, seal
-from tests.conftest import EXAMPLES, FLARE_DATA, answer_folder, needs_flare_data
+from tests.conftest import EXAMPLES, FLARE_DATA, answer_folder, first_of_each, load_once, needs_flare_data
 
 CPU = torch.device("cpu")
 LOGITS, TOKENS = 151_674, 151_675
@@ -46,7 +46,7 @@ def checkpoint(thin_checkpoint: Path) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Checkpoint) -> VisionLanguageModel:
-    return VisionLanguageModel.load(checkpoint, CPU)
+    return load_once(checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,12 @@ def answer(checkpoint: Path, folder: Path, out: Path, **options: Any) -> RunRepo
     return answer_folder(folder, out, checkpoint=checkpoint, **options)
 
 
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize("constrain", [True, False], ids=["constrained", "free"])
 def test_all_seven_tasks_are_answered_without_a_failure(thin_checkpoint: Path, tmp_path: Path, constrain: bool) -> None:
     """The first question of each data set of the examples."""
-    shutil.copytree(EXAMPLES, tmp_path / "in")
-    for path in (tmp_path / "in").rglob("*_val.json"):
-        path.write_text(json.dumps(json.loads(path.read_bytes())[:1]), "utf-8")
-    report = answer(thin_checkpoint, tmp_path / "in", tmp_path / "out", routing="declared", constrain=constrain)
+    root = first_of_each(tmp_path / "in")
+    report = answer(thin_checkpoint, root, tmp_path / "out", routing="declared", constrain=constrain)
     assert {result.task for result in report.answers} == set(TaskType)
     assert len(report.answers) == 18
     assert not [result for result in report.answers if result.failed]
@@ -82,6 +81,7 @@ def test_all_seven_tasks_are_answered_without_a_failure(thin_checkpoint: Path, t
 
 
 @needs_flare_data
+@pytest.mark.usefixtures("loaded_once")
 def test_the_challenges_own_wordings_are_answered_without_a_failure(thin_checkpoint: Path, tmp_path: Path) -> None:
     """One question of each data set and number of options, with a generated picture."""
     chosen: dict[tuple[str, int, int], dict[str, Any]] = {}
@@ -153,7 +153,7 @@ def test_a_grammar_that_cannot_be_compiled_is_no_questions_fault(
     wrap = hf.from_tokenizer
     monkeypatch.setattr(hf, "from_tokenizer", lambda tokenizer, n_vocab: wrap(tokenizer, n_vocab=LOGITS))
     with pytest.raises(ModelFailure, match="llguidance cannot compile a grammar .*vocab size too small") as caught:
-        answer(thin_checkpoint, EXAMPLES, tmp_path)
+        answer(thin_checkpoint, EXAMPLES, tmp_path, routing="declared")
     assert caught.value.exit_code == 8
     assert not (tmp_path / "predictions.json").exists()
     found = list(examine(PredictorSettings(checkpoint=str(thin_checkpoint), device="cpu")))
@@ -296,6 +296,7 @@ def test_prompts_and_pixels_are_those_of_the_processor(encoder: PromptEncoder, t
             assert np.array_equal(normalized, encoded["pixel_values"].numpy())
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_question_of_twenty_thousand_words_is_answered_within_the_window(
     thin_checkpoint: Path, tmp_path: Path
 ) -> None:

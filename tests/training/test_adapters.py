@@ -57,6 +57,7 @@ def fake_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n', "utf-8")
     script.chmod(0o755)
     monkeypatch.setattr("mevlip_training.llamafactory.find_command", lambda: script)
+    monkeypatch.setattr("mevlip_training.llamafactory._POLL_SECONDS", 0.1)
     return script
 
 

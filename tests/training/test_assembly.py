@@ -17,7 +17,7 @@ from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip_training.assembly import assemble
 from tests.altered_checkpoints import seal
-from tests.conftest import DEMO, EXAMPLES, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, answer_folder, call_mevlip, first_of_each, run_mevlip
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +38,8 @@ def test_parts_become_a_checkpoint_that_the_predictor_opens(tmp_path: Path) -> N
     assert made.manifest.notice == "Hi"
     assert made.routes == open_checkpoint(DEMO).routes
     assert made.probes.keys() == made.routes.keys()
-    verified = run_mevlip("checkpoint", "check", tmp_path / "made")
-    assert verified.returncode == 0
+    verified = call_mevlip("checkpoint", "check", tmp_path / "made")
+    assert verified.exit_code == 0
     assert ": verified, " in verified.stdout.splitlines()[-1]
 
 
@@ -63,10 +63,10 @@ def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
     source = DEMO if size == "demo" else thin_checkpoint
     before = {path.name: path.read_bytes() for path in (source / "base").iterdir()}
     parts = ("--base", source / "base", "--adapters", source / "adapters", "--router", source / "router")
-    done = run_mevlip(
+    done = call_mevlip(
         "checkpoint", "assemble", *parts, "--out", tmp_path / "made", "--kind", "demo", "--quantize", "nf4"
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "stored in four bits" in done.stdout.splitlines()[-1]
     assert {path.name: path.read_bytes() for path in (source / "base").iterdir()} == before
     assert {path.name for path in (tmp_path / "made/base").iterdir()} == before.keys() | {"quantized_from.json"}
@@ -91,15 +91,15 @@ def test_a_base_stored_in_four_bits_gives_the_logits_of_one_quantized_at_load(
 @pytest.mark.model
 def test_a_base_stored_in_four_bits_is_asked_and_assembled_again_as_it_is(tmp_path: Path) -> None:
     put_together(tmp_path / "made", quantize=True, probe=True)
-    put_together(tmp_path / "again", base=tmp_path / "made/base", quantize=True, probe=True)
+    put_together(tmp_path / "again", base=tmp_path / "made/base", quantize=True)
     assert open_checkpoint(tmp_path / "again").routes == open_checkpoint(DEMO).routes, "the chain back to training"
     names = sorted(path.name for path in (tmp_path / "made/base").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "again/base").iterdir())
     for name in names:
         assert (tmp_path / "made/base" / name).samefile(tmp_path / "again/base" / name)
+    root = first_of_each(tmp_path / "in")
     for checkpoint, out in ((tmp_path / "made", "stored"), (DEMO, "plain")):
-        done = run_mevlip("predict", EXAMPLES, tmp_path / out, "--checkpoint", checkpoint, "--quiet")
-        assert done.returncode == 0, done.stderr
+        answer_folder(root, tmp_path / out, checkpoint=checkpoint, routing="declared")
     assert (tmp_path / "stored/predictions.json").read_bytes() == (tmp_path / "plain/predictions.json").read_bytes()
 
 
@@ -111,11 +111,9 @@ def test_a_base_stored_in_other_bits_than_the_routes_want_is_named(tmp_path: Pat
         route = json.loads(path.read_bytes())
         path.write_text(json.dumps({**route, "quantization": {"kind": "nf4", "double": False}}), "utf-8")
     put_together(tmp_path / "other", base=tmp_path / "made/base", adapters=tmp_path / "adapters")
-    done = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", tmp_path / "other")
-    assert done.returncode == 3
-    assert (
-        "is stored with bnb_4bit_use_double_quant True, its adapters' routes want False" in done.stderr.splitlines()[-1]
-    )
+    differs = "is stored with bnb_4bit_use_double_quant True, its adapters' routes want False"
+    with pytest.raises(CheckpointError, match=differs):
+        answer_folder(EXAMPLES, tmp_path / "out", checkpoint=tmp_path / "other", routing="declared")
     for path in (tmp_path / "adapters").glob("*/route.json"):
         route = json.loads(path.read_bytes())
         path.write_text(json.dumps({**route, "quantization": {"kind": "none", "double": True}}), "utf-8")
@@ -137,19 +135,20 @@ def forget(folder: Path, *keys: str, **changes: object) -> Path:
 
 
 @pytest.mark.model
-def test_a_checkpoint_of_version_2_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_a_checkpoint_of_version_2_is_brought_up_to_date(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     old = Path(shutil.copytree(DEMO, tmp_path / "old"))
     shutil.rmtree(old / "adapters")
     forget(old, "base_fingerprint", "adapter_fingerprint", version=2)
     for path in old.glob("adapters/*/probe.json"):
         path.unlink()
     seal(old)
-    asked = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", old)
-    assert asked.returncode == 3
-    [named] = re.findall(r"mevlip (checkpoint assemble .*) --out NEW", asked.stderr.splitlines()[-1])
-    done = run_mevlip(*named.split(), "--out", tmp_path / "new", "--kind", "demo")
-    assert done.returncode == 0, done.stderr
-    assert "its route gets base_fingerprint and adapter_fingerprint from the files given here" in done.stderr
+    with pytest.raises(CheckpointError) as asked:
+        answer_folder(EXAMPLES, tmp_path / "out", checkpoint=old)
+    [named] = re.findall(r"mevlip (checkpoint assemble .*) --out NEW", str(asked.value))
+    with caplog.at_level("INFO"):
+        done = call_mevlip(*named.split(), "--out", tmp_path / "new", "--kind", "demo")
+    assert done.exit_code == 0, done.stderr
+    assert "its route gets base_fingerprint and adapter_fingerprint from the files given here" in caplog.text
     assert open_checkpoint(tmp_path / "new").routes == open_checkpoint(DEMO).routes
     assert old.joinpath("adapters/counting/route.json").read_bytes().count(b'"version": 2') == 1, "the old one is kept"
 
@@ -194,23 +193,27 @@ def test_an_adapter_that_takes_no_effect_is_not_assembled(tmp_path: Path) -> Non
 
 @pytest.mark.model
 def test_without_memory_for_the_model_known_answers_may_be_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: object) -> None:
         raise EnvironmentProblem("The base model does not fit into the free memory", "End other programs.")
 
-    monkeypatch.setattr("mevlip.inference.model.load_base", full)
-    with pytest.raises(EnvironmentProblem, match="no known answers can be recorded.*--no-probe"):
-        put_together(tmp_path / "made", probe=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("mevlip.inference.model.load_base", full)
+        with pytest.raises(EnvironmentProblem, match="no known answers can be recorded.*--no-probe"):
+            put_together(tmp_path / "made", probe=True)
     assert not (tmp_path / "made").exists()
-    assembled = run_mevlip("checkpoint", "assemble", *PARTS, "--out", tmp_path / "made", "--kind", "demo", "--no-probe")
-    assert assembled.returncode == 0, assembled.stderr
+    assembled = call_mevlip(
+        "checkpoint", "assemble", *PARTS, "--out", tmp_path / "made", "--kind", "demo", "--no-probe"
+    )
+    assert assembled.exit_code == 0, assembled.stderr
     assert not list((tmp_path / "made").glob("adapters/*/probe.json"))
-    checked = run_mevlip("checkpoint", "check", tmp_path / "made")
-    assert checked.returncode == 0 and checked.stdout.count("MISSING") == 8
-    asked = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", tmp_path / "made", "--quiet")
-    assert asked.returncode == 0, asked.stderr
-    assert "no known answer is recorded for generalist, classification" in asked.stderr
+    checked = call_mevlip("checkpoint", "check", tmp_path / "made")
+    assert checked.exit_code == 0 and checked.stdout.count("MISSING") == 8
+    root = EXAMPLES / "Mammography"
+    asked = call_mevlip("predict", root, tmp_path / "out", "--checkpoint", tmp_path / "made", "--routing", "declared")
+    assert asked.exit_code == 0, asked.stderr
+    assert "no known answer is recorded for generalist, classification" in caplog.text
 
 
 def test_a_missing_adapter_is_named_and_nothing_is_left(tmp_path: Path) -> None:

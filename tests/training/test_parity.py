@@ -58,11 +58,12 @@ class Rows:
         folder: Where to work.
         base: Folder of the base model, of which only tokenizer and image processor are used.
         variants: Changes to the published config, by name.
+        each: Questions of each of the demo's data sets, besides those about odd images.
     """
 
-    def __init__(self, folder: Path, base: Path, variants: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, base: Path, variants: Mapping[str, Mapping[str, Any]], each: int = 2) -> None:
         source = folder / "flare"
-        write_training(source / "training", 6, {dataset.name: 2 for dataset in DATASETS})
+        write_training(source / "training", 6, {dataset.name: each for dataset in DATASETS})
         write_odd_images(source / "training" / "Xray" / "odd")
         prepare(source, folder / "data", Choices(tokenizer=base), quiet=True)
         self.route: Route = read_route(folder / "data" / "routes" / GENERALIST)
@@ -126,7 +127,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
 def true_rows(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> Rows:
     # Thirteen tiles of an image are 3,328 visual tokens, more than the published cut-off.
     variants = {"whole": {}, "tiles": {"crop_to_patches": True, "cutoff_len": 16_384}}
-    return Rows(tmp_path_factory.mktemp("true-parity"), thin_checkpoint / "base", variants)
+    return Rows(tmp_path_factory.mktemp("true-parity"), thin_checkpoint / "base", variants, each=1)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from mevlip.checkpoints.checkpoint import read_checkpoint
 from mevlip_training.adapters import read_yaml
 from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS
-from tests.conftest import DEMO, EXAMPLES, ROOT, needs_training_environment, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, ROOT, call_mevlip, needs_training_environment, run_mevlip
 
 pytestmark = [needs_training_environment, pytest.mark.model]
 
@@ -71,16 +71,16 @@ def test_the_adapter_answers_through_the_predictor(trained: Path) -> None:
     shutil.copytree(DEMO / "adapters", adapters)
     shutil.rmtree(adapters / "counting")
     shutil.copytree(trained / "runs" / "adapters" / "counting", adapters / "counting")
-    assembled = run_mevlip(
+    assembled = call_mevlip(
         "checkpoint", "assemble", "--base", DEMO / "base", "--adapters", adapters, "--router", DEMO / "router",
         "--out", trained / "checkpoint", "--kind", "demo",
     )  # fmt: skip
-    assert assembled.returncode == 0, assembled.stderr
+    assert assembled.exit_code == 0, assembled.stderr
     inputs = EXAMPLES / "Microscopy" / "cell_fields"
-    done = run_mevlip(
+    done = call_mevlip(
         "predict", inputs, trained / "out", "--checkpoint", trained / "checkpoint", "--routing", "declared"
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     answers = json.loads((trained / "out" / "predictions.json").read_bytes())
     assert len(answers) == 3
     assert all(record["Answer"].isdigit() for record in answers)

@@ -14,7 +14,7 @@ from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, read_folders, render
 from mevlip_validation.cli.ablate import ablate as ablate_command
 from mevlip_validation.matching import Row
-from tests.conftest import DEMO, EXAMPLES, FakeModel, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, FakeModel, call_mevlip
 
 PART = EXAMPLES / "Mammography"
 
@@ -63,12 +63,13 @@ def test_the_tables_name_systems_and_verdicts(answered: tuple[dict[str, list[Row
     assert "balanced accuracy" in text and "constant" in text
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_the_command_writes_every_figure(tmp_path: Path) -> None:
-    done = run_mevlip(
+    done = call_mevlip(
         "ablate", PART, "--truth", PART, "--train", EXAMPLES, "--checkpoint", DEMO, "--device", "cpu",
         "--resamples", 20, "--out", tmp_path / "out", "--json", tmp_path / "all.json", "--quiet",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     content = json.loads((tmp_path / "all.json").read_text())
     assert set(content["systems"]) == {system.name for system in SYSTEMS}
     assert {one["verdict"] for one in content["comparisons"]["generalist over base"]} <= {"win", "tie", "lose"}

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from mevlip.runs.explanations import write_explanations
 from mevlip.tasks import TaskType
 from mevlip_validation.cli.compare import compare as compare_command
-from tests.conftest import EXAMPLES, run_mevlip
+from tests.conftest import EXAMPLES, call_mevlip, run_mevlip
 from tests.validation.rows import make_explanation
 
 pytestmark = pytest.mark.slow  # each starts the command, which imports half of scientific Python
@@ -56,11 +56,11 @@ def lines(output: str) -> dict[str, list[str]]:
 
 
 def test_the_examples_own_answers_are_perfect(predictions: Callable[..., Path], tmp_path: Path) -> None:
-    done = run_mevlip(
+    done = call_mevlip(
         "score", predictions(), "--truth", EXAMPLES, "--resamples", 50, "--signatures",
         "--json", tmp_path / "s.json", "--csv", tmp_path / "q.csv",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert lines(done.stdout)["Classification"][1:4] == ["27", "balanced", "accuracy"]
     content = json.loads((tmp_path / "s.json").read_text())
     main = {(one["task"], one["protocol"]): one for one in reversed(content["scores"])}
@@ -90,15 +90,15 @@ def test_a_partial_file_is_refused_with_what_is_wrong(predictions: Callable[...,
 
 def test_a_partial_file_is_scored_when_asked_and_the_loss_shown(predictions: Callable[..., Path]) -> None:
     path = predictions(drop_three)
-    done = run_mevlip("score", path, "--truth", EXAMPLES, "--allow-partial", "--resamples", 50)
-    assert done.returncode == 0, done.stderr
+    done = call_mevlip("score", path, "--truth", EXAMPLES, "--allow-partial", "--resamples", 50)
+    assert done.exit_code == 0, done.stderr
     assert "PARTIAL" in done.stderr and "3 (such as Clinical/" in done.stderr
     cells = lines(done.stdout)["Classification"]
     assert cells[4] == "1.000" and float(cells[7]) < 1 and float(cells[10]) < 1, "free in flare25's reading"
 
 
 def test_the_board_of_a_year_is_shown_first(predictions: Callable[..., Path], tmp_path: Path) -> None:
-    done = run_mevlip(
+    done = call_mevlip(
         "score",
         predictions(),
         "--truth",
@@ -110,7 +110,7 @@ def test_the_board_of_a_year_is_shown_first(predictions: Callable[..., Path], tm
         "--json",
         tmp_path / "s.json",
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     header, *_ = done.stdout.splitlines()
     assert header.split()[:7] == ["task", "questions", "measure", "board2026", "flare25", "flare26", "macro"]
     assert "Detection alone 1.000, Instance detection alone 1.000" in done.stdout

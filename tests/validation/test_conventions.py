@@ -17,7 +17,7 @@ from mevlip.tasks import TASKS, TaskType, parse_task_type
 from mevlip_validation.bootstrap import score_of
 from mevlip_validation.conventions import OTHER_FORM, Convention, Formatted, conventions, read_file
 from mevlip_validation.matching import match, read_records, read_truth
-from tests.conftest import EXAMPLES, record, run_mevlip
+from tests.conftest import EXAMPLES, call_mevlip, record, run_mevlip
 from tests.validation.rows import QUESTIONS, scoring_of
 
 DET, COUNT = TaskType.DETECTION, TaskType.COUNTING
@@ -149,12 +149,12 @@ def theirs(tmp_path: Path) -> Path:
 def test_the_command_writes_a_file_that_passes_the_check(theirs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out/ours.json"
     out.parent.mkdir()
-    done = run_mevlip("predictions", "format", theirs, "--input", EXAMPLES, "--out", out)
-    assert done.returncode == 0, done.stderr
+    done = call_mevlip("predictions", "format", theirs, "--input", EXAMPLES, "--out", out)
+    assert done.exit_code == 0, done.stderr
     [flare25] = [line for line in done.stdout.splitlines() if line.startswith("flare25") and "  Detection" in line]
     assert flare25.split()[2:5] == ["6", "0", "6"] and flare25.endswith(OTHER_FORM)
-    checked = run_mevlip("predictions", "check", out, "--input", EXAMPLES)
-    assert checked.returncode == 0 and "valid and complete" in checked.stdout
+    checked = call_mevlip("predictions", "check", out, "--input", EXAMPLES)
+    assert checked.exit_code == 0 and "valid and complete" in checked.stdout
     assert not [line for line in checked.stdout.splitlines() if "  Detection" in line and "flare25" in line]
     assert len(read_records(out)) == len(read_records(theirs))
 
@@ -162,8 +162,8 @@ def test_the_command_writes_a_file_that_passes_the_check(theirs: Path, tmp_path:
 def test_the_check_says_which_valid_answers_are_not_read_as_meant(theirs: Path) -> None:
     rows = read_records(theirs)[::-1]
     theirs.write_text(json.dumps(rows))
-    done = run_mevlip("predictions", "check", theirs, "--input", EXAMPLES)
-    assert done.returncode == 0, done.stderr
+    done = call_mevlip("predictions", "check", theirs, "--input", EXAMPLES)
+    assert done.exit_code == 0, done.stderr
     assert [line.split()[2:5] for line in done.stdout.splitlines() if line.startswith("flare25    Detection")] == [
         ["6", "0", "6"]
     ]
@@ -183,8 +183,8 @@ def test_wrong_use_is_named(theirs: Path, tmp_path: Path) -> None:
 def test_questions_without_a_task_are_routed(tmp_path: Path) -> None:
     (tmp_path / "x_questions_val.json").write_text(json.dumps([record("How many cells are there?", TaskType="")]))
     (tmp_path / "p.json").write_text(json.dumps([record("How many cells are there?", TaskType="", Answer="12 cells")]))
-    done = run_mevlip("predictions", "format", tmp_path / "p.json", "--input", tmp_path, "--out", tmp_path / "o.json")
-    assert done.returncode == 0, done.stderr
+    done = call_mevlip("predictions", "format", tmp_path / "p.json", "--input", tmp_path, "--out", tmp_path / "o.json")
+    assert done.exit_code == 0, done.stderr
     assert [row["Answer"] for row in read_records(tmp_path / "o.json")] == ["12"]
-    done = run_mevlip("predictions", "check", tmp_path / "o.json", "--input", tmp_path)
-    assert done.returncode == 0 and "1 questions do not say their TaskType" in done.stdout
+    done = call_mevlip("predictions", "check", tmp_path / "o.json", "--input", tmp_path)
+    assert done.exit_code == 0 and "1 questions do not say their TaskType" in done.stdout

@@ -13,7 +13,7 @@ from mevlip.flare.questions import Question, read_input_folder
 from mevlip.tasks import TaskType
 from mevlip_validation.matching import Row
 from mevlip_validation.rewordings import reword, shuffle_options, stability
-from tests.conftest import EXAMPLES, FLARE_DATA, needs_flare_data, record, run_mevlip
+from tests.conftest import EXAMPLES, FLARE_DATA, call_mevlip, needs_flare_data, record
 from tests.validation.rows import make_row
 
 LETTERED = "What is it? A: Cyst, B: Solid lump, C: Gland, D: No finding"
@@ -106,14 +106,14 @@ def _at(row: Row, number: int) -> Row:
     return replace(row, place=f"f[{number}]")
 
 
-@pytest.mark.model
+@pytest.mark.usefixtures("loaded_once")
 def test_the_command_shows_it_on_request(tmp_path: Path) -> None:
     part = EXAMPLES / "Mammography"
-    done = run_mevlip(
+    done = call_mevlip(
         "ablate", part, "--truth", part, "--device", "cpu", "--resamples", 20, "--consistency", "--quiet",
         "--out", tmp_path / "out", "--json", tmp_path / "all.json",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "options shuffled  breast_views" in done.stdout and "other words       breast_views" in done.stdout
     found = json.loads((tmp_path / "all.json").read_text())["consistency"]
     assert [(one["rewording"], one["questions"]) for one in found] == [("options shuffled", 3), ("other words", 3)]

@@ -31,7 +31,7 @@ PIECES = (
     "A: Cat\n", "A: Cat, B: Dog, ", "Here is ", "also gap. ", "is a ", "conclusion\n", "\n\nnote ", "\uff1a",
     "\u00a0", "\ufeff", "a", "\u00e9", "\\", "a/b", "a|b", "not lump ", " and ", "X: [[", '{"a":', "1: [", "1 : ",
 )  # fmt: skip
-LENGTH = 10_000
+LENGTH = 5_000
 ASKED = {
     TaskType.CLASSIFICATION: QuestionSpec("Which? A: Cat, B: Dog", (100, 100)),
     TaskType.MULTI_LABEL: QuestionSpec("Select all: gap; crown; lump; Lung mass", (100, 100)),
@@ -42,7 +42,7 @@ def repeated(piece: str) -> str:
     return (piece * (LENGTH // len(piece) + 1))[:LENGTH]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(60)
 def test_questions_made_of_one_piece_are_read() -> None:
     for piece in PIECES:
         for question in (repeated(piece), f"Which? {repeated(piece)} x", f"Is it {repeated(piece)}?"):
@@ -54,7 +54,7 @@ def test_questions_made_of_one_piece_are_read() -> None:
                 grammar_of(task, spec)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("task", TASKS)
 def test_answers_made_of_one_piece_are_read(task: TaskType) -> None:
     spec = ASKED.get(task, QuestionSpec("What?", (100, 100)))

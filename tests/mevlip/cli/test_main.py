@@ -1,4 +1,7 @@
-"""The real command in a process of its own: exit statuses, streams, the demo end to end."""
+"""The real command in a process of its own: exit statuses, streams, the demo end to end.
+
+Where nothing about a process is tested, the command runs in this one.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ import pytest
 from PIL import Image
 
 from mevlip.cli.main import cli
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.runs.journal import journals
 from mevlip.settings import PredictorSettings, RunSettings
-from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, record, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, call_mevlip, record, run_mevlip
 
 Write = Callable[..., Path]
 
@@ -133,7 +137,7 @@ def test_status_3_for_a_gpu_that_is_not_there(tmp_path: Path) -> None:
     assert "--device cuda was asked for" in last_line(done)
 
 
-@pytest.mark.model
+@pytest.mark.usefixtures("loaded_once")
 def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: Write, tmp_path: Path) -> None:
     # Unconstrained, the base says plain words where a number is wanted.
     root = write_questions([record("How many cells lie in this field?")])
@@ -144,17 +148,19 @@ def test_status_4_for_more_failures_of_the_model_than_allowed(write_questions: W
         done
     )
     assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "53"
-    assert run_mevlip("predict", root, tmp_path / "out", *options, env={"MEVLIP_MAX_FAILURES": "1"}).returncode == 0
-    assert run_mevlip("predict", root, tmp_path / "out", "--max-failures", "some").returncode == 2
+    assert call_mevlip("predict", root, tmp_path / "out", *options, env={"MEVLIP_MAX_FAILURES": "1"}).exit_code == 0
+    assert call_mevlip("predict", root, tmp_path / "out", "--max-failures", "some").exit_code == 2
 
 
-@pytest.mark.model
-def test_an_unreadable_image_is_no_failure_of_the_model(write_questions: Write, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("loaded_once")
+def test_an_unreadable_image_is_no_failure_of_the_model(
+    write_questions: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     root = write_questions([record(image="gone.png")])
     (root / "Xray/set/gone.png").unlink()
-    done = run_mevlip("predict", root, tmp_path / "out")
-    assert done.returncode == 0
-    assert "image 'gone.png': not found beside its question file" in done.stderr
+    done = call_mevlip("predict", root, tmp_path / "out")
+    assert done.exit_code == 0
+    assert "image 'gone.png': not found beside its question file" in caplog.text
     assert json.loads((tmp_path / "out/predictions.json").read_bytes())[0]["Answer"] == "A"
 
 
@@ -186,17 +192,19 @@ def test_status_8_for_a_library_that_breaks_every_question(tmp_path: Path) -> No
         "hf.from_tokenizer = refuse\n"
     )
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "submission")])}
-    for command in (["predict", EXAMPLES, tmp_path / "out"], ["doctor", "--checkpoint", DEMO]):
-        done = run_mevlip(*command, env=env)
-        assert done.returncode == (8 if command[0] == "predict" else 3), done.stderr
-        assert "llguidance cannot compile a grammar (ValueError: vocab size too small)" in last_line(done)
+    done = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--routing", "declared", env=env)
+    assert done.returncode == 8, done.stderr
+    assert "llguidance cannot compile a grammar (ValueError: vocab size too small)" in last_line(done)
     assert not (tmp_path / "out/predictions.json").exists()
 
 
-@pytest.mark.model
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
-def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
-    arguments = ["predict", str(EXAMPLES), str(tmp_path), "--batch-tokens", "1", "--limit", "12"]
+def test_status_130_for_an_interrupt_and_the_next_run_goes_on(
+    tmp_path: Path, sent: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ["--batch-tokens", "1", "--limit", "12", "--routing", "declared"]
+    arguments = ["predict", str(EXAMPLES), str(tmp_path), *options]
     command = [sys.executable, "-m", "mevlip", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + HANG
@@ -208,9 +216,9 @@ def test_status_130_for_an_interrupt_and_the_next_run_goes_on(tmp_path: Path, se
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1].startswith("mevlip: error: Interrupted. Run the same command again")
     assert not (tmp_path / "predictions.json").exists()
-    again = run_mevlip(*arguments)
-    assert again.returncode == 0
-    assert "answers are there from an earlier run" in again.stderr
+    with caplog.at_level("INFO"):
+        assert call_mevlip(*arguments).exit_code == 0
+    assert "answers are there from an earlier run" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.json"]
 
 
@@ -229,7 +237,7 @@ def test_an_interrupt_inside_a_librarys_exec_is_status_130_too(tmp_path: Path) -
 
 @pytest.mark.model
 def test_quiet_prints_warnings_only(write_questions: Write, tmp_path: Path) -> None:
-    done = run_mevlip("predict", write_questions([record()]), tmp_path / "out", "--quiet")
+    done = run_mevlip("predict", write_questions([record()]), tmp_path / "out", "--quiet", "--routing", "declared")
     assert done.returncode == 0
     assert [line.split(":")[1] for line in done.stderr.splitlines()] == [" DEMO CHECKPOINT"]
 
@@ -242,15 +250,15 @@ def test_tasks_are_listed() -> None:
 
 @pytest.mark.model
 def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path) -> None:
-    done = run_mevlip("doctor", "--checkpoint", "demo")
-    assert done.returncode == 0, done.stdout
+    done = call_mevlip("doctor", "--checkpoint", "demo")
+    assert done.exit_code == 0, done.stdout
     subjects = [line.split()[1] for line in done.stdout.splitlines()]
     assert subjects == ["python", "packages", "bitsandbytes", "gpu", "memory", "checkpoint", "dry"]
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     (folder / "router/model.safetensors").unlink()
-    bad = run_mevlip("doctor", "--checkpoint", folder)
-    assert bad.returncode == 3
-    assert "router/model.safetensors is missing" in last_line(bad)
+    bad = call_mevlip("doctor", "--checkpoint", folder)
+    assert isinstance(bad.exception, EnvironmentProblem) and bad.exception.exit_code == 3
+    assert "router/model.safetensors is missing" in str(bad.exception)
 
 
 def test_options_and_settings_agree() -> None:
@@ -285,8 +293,8 @@ def test_help_imports_nothing_heavy() -> None:
         assert name in done.stdout
 
 
-@pytest.mark.model
-def test_pictures_of_every_kind_in_one_run(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("loaded_once")
+def test_pictures_of_every_kind_in_one_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The zoo: each picture is answered or its cause named, and none disturbs another."""
     import numpy as np
 
@@ -321,13 +329,13 @@ def test_pictures_of_every_kind_in_one_run(tmp_path: Path) -> None:
     }
     records = [record("Report on the lungs in this film.", image=f"imagesVal/{name}") for name in [*good, *bad]]
     (folder / "zoo_questions_test.json").write_text(json.dumps(records))
-    done = run_mevlip("predict", tmp_path / "in", tmp_path / "out", "--batch-tokens", "300")
-    assert done.returncode == 0, done.stderr
+    done = call_mevlip("predict", tmp_path / "in", tmp_path / "out", "--batch-tokens", "300")
+    assert done.exit_code == 0, done.stderr
     rows = json.loads((tmp_path / "out/predictions.json").read_bytes())
     fallback = "No abnormality is seen."
     assert [row["Answer"] == fallback for row in rows] == [False] * len(good) + [True] * len(bad)
     for name, cause in bad.items():
-        assert any(name in line and cause in line for line in done.stderr.splitlines()), (name, cause)
+        assert any(name in line and cause in line for line in caplog.text.splitlines()), (name, cause)
 
 
 def test_every_setting_has_a_variable_that_a_shell_can_set() -> None:

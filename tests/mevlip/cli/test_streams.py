@@ -45,7 +45,8 @@ def test_predictions_are_complete_and_the_status_is_0_whatever_becomes_of_remark
     write_questions: Write, tmp_path: Path, streams: str
 ) -> None:
     root = write_questions([record(), record("How many cells lie in this field?")])
-    done = shell(f'mevlip predict "$1" "$2" {streams}', root, tmp_path / "out", setting="set -o pipefail;")
+    line = f'mevlip predict "$1" "$2" --routing declared {streams}'
+    done = shell(line, root, tmp_path / "out", setting="set -o pipefail;")
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
     assert len(json.loads((tmp_path / "out/predictions.json").read_bytes())) == 2
@@ -86,11 +87,12 @@ def test_an_output_linked_to_itself_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 def test_a_disk_that_fills_up_is_named_and_the_next_run_goes_on(tmp_path: Path) -> None:
     """On a file system of 4 kB the journal of 12 answers has no room, in a mount namespace of the test's own."""
+    predict = 'mevlip predict "$1" "$2" --routing declared --batch-tokens 200 --limit 12'
     script = (
         'mount -t tmpfs -o size=4k none "$2" || exit 77; '
-        'mevlip predict "$1" "$2" --batch-tokens 200 --limit 12 2>"$3/first"; '
+        f'{predict} 2>"$3/first"; '
         'echo $? >"$3/status"; ls -A "$2" >"$3/left"; cp "$2"/.mevlip-journal-*.jsonl "$3"; '
-        'mount -o remount,size=1m "$2" && mevlip predict "$1" "$2" --batch-tokens 200 --limit 12 2>"$3/second"; '
+        f'mount -o remount,size=1m "$2" && {predict} 2>"$3/second"; '
         'echo $? >>"$3/status"; cp "$2/predictions.json" "$3"'
     )
     out, kept = tmp_path / "out", tmp_path / "kept"

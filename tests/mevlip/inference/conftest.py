@@ -1,4 +1,4 @@
-"""The demo checkpoint and its model, loaded once for a module."""
+"""The demo checkpoint and its model, loaded once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mevlip.inference.model import VisionLanguageModel
-from tests.conftest import DEMO
+from tests.conftest import DEMO, load_once
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,9 @@ def checkpoint() -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Checkpoint) -> VisionLanguageModel:
-    return VisionLanguageModel.load(checkpoint, torch.device("cpu"))
+    return load_once(checkpoint)
 
 
-@pytest.fixture(scope="module")
-def reference(checkpoint: Checkpoint) -> VisionLanguageModel:
-    return VisionLanguageModel.load(checkpoint, torch.device("cpu"), reference=True)
+@pytest.fixture(scope="session")
+def reference() -> VisionLanguageModel:
+    return VisionLanguageModel.load(open_checkpoint(DEMO), torch.device("cpu"), reference=True)

@@ -117,7 +117,7 @@ def test_the_command_ends_where_the_template_does_not(tmp_path: Path) -> None:
     (folder / "base/chat_template.jinja").write_text(ENDLESS["loops"], "utf-8")
     seal(folder)
     open_checkpoint(folder)
-    done = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", folder)
+    done = run_mevlip("predict", EXAMPLES, tmp_path / "out", "--checkpoint", folder, "--routing", "declared")
     assert done.returncode == 3
     assert "chat_template.jinja does not end within 10 seconds. " in done.stderr.splitlines()[-1]
 

@@ -22,6 +22,7 @@ from mevlip.inference.vision import Features
 from mevlip.predictor import Predictor
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_training.bench.questions import write_questions
+from tests.conftest import load_once
 
 IMAGE = 151_667
 
@@ -49,7 +50,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def model(thin_checkpoint: Path) -> VisionLanguageModel:
-    return VisionLanguageModel.load(open_checkpoint(thin_checkpoint), torch.device("cpu"))
+    return load_once(open_checkpoint(thin_checkpoint))
 
 
 def answer(model: VisionLanguageModel, checkpoint: Path, folder: Path, **settings: Any) -> tuple[Watched, Counters]:

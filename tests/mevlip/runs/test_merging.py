@@ -16,7 +16,7 @@ from mevlip.flare.questions import read_input_folder
 from mevlip.runs.explanations import read_explanations
 from mevlip.runs.journal import Journal, journals
 from mevlip.runs.merging import SHARD_NAME, merge_shards, read_shard
-from tests.conftest import EXAMPLES, FakeModel, answer_folder, record, run_mevlip
+from tests.conftest import EXAMPLES, FakeModel, answer_folder, copy_two_examples, record, run_mevlip
 
 Write = Callable[..., Path]
 
@@ -265,14 +265,14 @@ def test_explanations_of_shards_are_joined_in_input_order(root: Path, tmp_path: 
     assert isinstance(done.exception, MevlipError) and "No shard explains" in done.exception.cause
 
 
-@pytest.mark.model
+@pytest.mark.usefixtures("loaded_once")
 def test_two_shards_of_the_demo_are_the_same_bytes_as_one_run(tmp_path: Path) -> None:
-    for name, options in {"whole": [], "1": ["--shard", "1/2"], "2": ["--shard", "2/2"]}.items():
-        done = run_mevlip("predict", EXAMPLES, tmp_path / name, "--batch-tokens", "1", *options)
-        assert done.returncode == 0, done.stderr
+    root = copy_two_examples(tmp_path / "in")
+    for name, options in {"whole": {}, "1": {"shard": "1/2"}, "2": {"shard": "2/2"}}.items():
+        answer_folder(root, tmp_path / name, batch_tokens=1, **options)
     shards = [tmp_path / "1", tmp_path / "2"]
-    done = run_mevlip("predictions", "merge", *shards, "--input", EXAMPLES, "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
+    done = call(*shards, "--input", root, "--out", tmp_path / "out")
+    assert done.exception is None, done.stderr
     whole = (tmp_path / "whole/predictions.json").read_bytes()
     assert (tmp_path / "out/predictions.json").read_bytes() == whole
     assert all(b"Answer" in (shard / "predictions.json").read_bytes() for shard in shards)

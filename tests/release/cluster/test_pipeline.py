@@ -88,41 +88,52 @@ def resumed(text: str) -> int:
 
 
 @pytest.mark.model
-def test_two_actors_answer_as_one_run_does(inputs: Path, whole: bytes, tmp_path: Path) -> None:
-    arguments = [str(inputs), str(tmp_path / "out"), "--shards", "4", "--actors", "2", "--checkpoint", str(DEMO)]
-    done = CliRunner().invoke(cluster, ["predict", *arguments, "--batch-tokens", "1"], catch_exceptions=False)
-    assert done.exit_code == 0 and "answers of 4 shards to" in done.stderr
+def test_two_actors_of_which_one_is_killed_answer_as_one_run_does(
+    inputs: Path, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mark = tmp_path / "killed"
+    monkeypatch.setattr("mevlip_release.cluster.cli.partial", lambda *_: deadly(mark, calls=2))
+    arguments = [inputs.as_uri(), str(tmp_path / "out"), "--shards", "2", "--actors", "2", "--checkpoint", str(DEMO)]
+    with caplog.at_level("INFO"):
+        done = CliRunner().invoke(cluster, ["predict", *arguments, "--batch-tokens", "1"], catch_exceptions=False)
+    assert done.exit_code == 0 and "answers of 2 shards to" in done.stderr
+    assert mark.exists(), "an actor was killed"
     assert (tmp_path / "out/predictions.json").read_bytes() == whole
+    assert resumed(caplog.text) == 2, "what it had answered was not asked again"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
 
 
-@pytest.mark.model
-def test_a_killed_actor_loses_nothing(
-    inputs: Path, whole: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    mark = tmp_path / "killed"
-    with caplog.at_level("INFO"):
-        merged = predict_on_cluster(
-            deadly(mark, calls=2), settings(tmp_path / "out"), inputs.as_uri(), shards=2, pool=Pool(actors=2)
-        )
-    assert mark.exists(), "an actor was killed"
-    assert merged.predictions.read_bytes() == whole
-    assert resumed(caplog.text) == 2, "what it had answered was not asked again"
-    assert merged.failures == 0
+@contextmanager
+def own_cluster(monkeypatch: pytest.MonkeyPatch, cpus: int) -> Iterator[Any]:
+    """A cluster that runs already, on which runs of the block work."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    @contextmanager
+    def running(address: str | None) -> Iterator[Any]:
+        yield ray
+
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    monkeypatch.setattr(pipeline, "_ray", running)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.model
 def test_where_actors_keep_dying_the_run_ends_and_the_next_resumes(
-    inputs: Path, whole: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    inputs: Path, whole: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ModelFailure, match="died more than 0 times.*run the same command again"):
-        predict_on_cluster(
-            deadly(tmp_path / "killed", calls=1), settings(tmp_path / "out"), str(inputs), 1, Pool(actors=1, retries=0)
-        )
-    assert not (tmp_path / "out/predictions.json").exists()
-    with caplog.at_level("INFO"):
-        merged = predict_on_cluster(healthy(), settings(tmp_path / "out"), str(inputs), shards=1, pool=Pool(actors=1))
+    find, pool = deadly(tmp_path / "killed", calls=1), Pool(actors=1, retries=0)
+    with own_cluster(monkeypatch, cpus=2):
+        with pytest.raises(ModelFailure, match="died more than 0 times.*run the same command again"):
+            predict_on_cluster(find, settings(tmp_path / "out"), str(inputs), 1, pool)
+        assert not (tmp_path / "out/predictions.json").exists()
+        with caplog.at_level("INFO"):
+            merged = predict_on_cluster(find, settings(tmp_path / "out"), str(inputs), 1, pool)
     assert merged.predictions.read_bytes() == whole and resumed(caplog.text) == 1
+    assert merged.failures == 0
 
 
 class Node(dict[str, Any]):
@@ -168,27 +179,17 @@ def test_actors_that_do_not_fit_are_announced(nodes: list[Node], pool: Pool, mes
 def test_actors_whose_place_is_taken_are_announced_too(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
+    with own_cluster(monkeypatch, cpus=1) as ray:
 
-    @ray.remote(num_cpus=1)
-    class Other:
-        def ready(self) -> bool:
-            return True
+        @ray.remote(num_cpus=1)
+        class Other:
+            def ready(self) -> bool:
+                return True
 
-    @contextmanager
-    def running(address: str | None) -> Iterator[Any]:
-        yield ray
-
-    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    try:
         other = Other.remote()
         assert ray.get(other.ready.remote())
-        monkeypatch.setattr(pipeline, "_ray", running)
         with pytest.raises(EnvironmentProblem, match="did not start 1 actors with 0 GPUs and 1 CPU each in 2 s"):
             predict_on_cluster(healthy(), settings(tmp_path / "out"), str(inputs), 2, Pool(actors=1, patience=2))
-    finally:
-        ray.shutdown()
 
 
 def test_an_error_in_the_checkpoint_shows_before_a_cluster_starts(

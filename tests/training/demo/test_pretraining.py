@@ -30,7 +30,7 @@ def test_four_bit_weights_are_those_of_bitsandbytes_and_the_full_ones_come_back(
 
 @pytest.mark.model
 def test_the_base_learns_and_equal_seeds_teach_it_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretraining, "BATCH", 4)
+    monkeypatch.setattr(pretraining, "BATCH", 2)
     scenes = draw(80)
     tokenizer = base.train_tokenizer(text for scene in scenes for turn in scene.turns for text in turn)
     losses = [pretrain(base.new_model(tokenizer), tokenizer, scenes, steps=20) for _ in range(2)]
