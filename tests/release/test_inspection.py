@@ -159,7 +159,9 @@ def test_whatever_is_damaged_is_named_or_does_not_matter(place: float, flipped: 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no archive", gzip.compress(b""), pack({"a": b""}), pack({"manifest.json": b"[]"})]
+    "content",
+    [b"", b"no archive", gzip.compress(b""), pack({"a": b""}), pack({"manifest.json": b"[]"})],
+    ids=["nothing", "no archive", "nothing packed", "no manifest", "empty manifest"],
 )
 def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "i.tar").write_bytes(content)
