@@ -226,10 +226,10 @@ def rehearse(
     found = _find_profile(profile, memory)
     with connect() as client:
         done = run_rehearsal(client, archive, found, input_folder, gpu, network, time_limit, quiet)
-    rows = [(check.name, "ok" if check.passed else "FAILED", check.detail) for check in done.checks]
+    rows = [(check.name, check.result, check.detail) for check in done.checks]
     click.echo(table(("check", "result", "found"), rows))
     click.echo("\n" + ", ".join(str(path) for path in write_rehearsal(done, out)))
-    if failed := [check for check in done.checks if not check.passed]:
+    if failed := [check for check in done.checks if check.passed is False]:
         raise InvalidImage(
             f"{archive.name}: {failed[0].name}: {failed[0].detail}",
             "See the table above and rehearsal.html; fix the image, save it again and rehearse it again.",

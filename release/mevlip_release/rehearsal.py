@@ -35,13 +35,18 @@ class Check:
 
     Attributes:
         name: What.
-        passed: Whether it went well.
+        passed: Whether it went well; None where it could not be tried.
         detail: What was found.
     """
 
     name: str
-    passed: bool
+    passed: bool | None
     detail: str
+
+    @property
+    def result(self) -> str:
+        """The same in words."""
+        return "not tried" if self.passed is None else "ok" if self.passed else "FAILED"
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ class Rehearsal:
 
     @property
     def passed(self) -> bool:
-        """Whether everything went well."""
-        return all(check.passed for check in self.checks)
+        """Whether everything that could be tried went well."""
+        return all(check.passed is not False for check in self.checks)
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -170,7 +175,7 @@ class _Stage:
             told = f"{peak:.2f} GB" + (f" of {most:g} GB" if most else "")
             self.check("GPU memory", told if most and peak > most else "", told)
         else:
-            self.check("GPU memory", "", _NO_GPU)
+            self.checks.append(Check("GPU memory", None, _NO_GPU))
         self.check("main memory", "", f"{ran.peak_mib} MiB with file pages, the limit is {self.line.memory}")
         whole = statistics.median(run.seconds_for(self.profile.cases) for name, run in self.runs if "run" in name)
         each = whole / self.profile.cases
