@@ -180,6 +180,7 @@ def test_wrong_use_is_named(theirs: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "o.json").exists()
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_questions_without_a_task_are_routed(tmp_path: Path) -> None:
     (tmp_path / "x_questions_val.json").write_text(json.dumps([record("How many cells are there?", TaskType="")]))
     (tmp_path / "p.json").write_text(json.dumps([record("How many cells are there?", TaskType="", Answer="12 cells")]))

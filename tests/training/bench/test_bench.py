@@ -20,13 +20,13 @@ from mevlip_training.bench.tables import render
 from mevlip_training.bench.work import Matmul
 from tests.conftest import LOADING_FIXTURES
 
-QUESTIONS = 6
+QUESTIONS = 9
 SMALLEST = ("engine", "reference", "batched")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
-    """The command's JSON and text, all sides, once through six questions."""
+    """The command's JSON and text, all sides, once through nine questions."""
     assert "model" in LOADING_FIXTURES, "so that its tests are marked"
     file = tmp_path_factory.mktemp("bench") / "bench.json"
     arguments = ["--questions", str(QUESTIONS), "--rounds", "1", "--device", "cpu", "--quiet", "--json", str(file)]

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.model
 @pytest.fixture(scope="module")
 def ablation(tmp_path_factory: pytest.TempPathFactory) -> Ablation:
     """Each system's score by task, on a few new pictures and held-out wordings."""
-    return evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=8, systems=SYSTEMS[:5])
+    return evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=12, systems=SYSTEMS[:5])
 
 
 def gains(ablation: Ablation, first: str, second: str) -> dict[TaskType, Estimate]:
