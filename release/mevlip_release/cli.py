@@ -1,9 +1,10 @@
-"""The commands `mevlip image build|test|save|rehearse|verify|diff|show` and `mevlip predictions zip`."""
+"""The commands `mevlip image build|test|save|rehearse|show` and `mevlip predictions zip`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ from mevlip.cli.options import (
     settings_options,
 )
 from mevlip.core import logs
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.settings import PredictorSettings
+from mevlip_release.receiver_cli import diff, verify
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -53,9 +56,6 @@ _time_limit = click.option(
     metavar="SECONDS",
     help="How long each container may take.",
 )
-_archive = click.Path(exists=True, path_type=Path)
-_SHOWN = 20
-"""Most rows of a kind in the table of `image diff`."""
 _network = click.option("--network", metavar="NAME", help="Network of cases that allow one. Default: the engine's.")
 
 
@@ -63,8 +63,15 @@ _network = click.option("--network", metavar="NAME", help="Network of cases that
 def image() -> None:
     """Build, test and export the Docker image.
 
-    Docker, or an engine with the same API, is required.
+    Docker, or an engine with the same API, is required, except by verify and diff.
     """
+    for package in ("cyclonedx", "packageurl"):  # the Docker SDK is looked for where an engine is needed
+        if find_spec(package) is None:
+            raise EnvironmentProblem(f"The package {package} is not installed", "Run: pip install 'me-vlip[image]'")
+
+
+image.add_command(verify)
+image.add_command(diff)
 
 
 @image.command()
@@ -172,7 +179,7 @@ def save(
 ) -> None:
     """Test and export an image with its release files.
 
-    The image TEAM:latest becomes OUT/TEAM.tar.gz, with manifest, SBOM and checksums.
+    The image TEAM:latest becomes OUT/TEAM.tar.gz, with manifest, SBOM, provenance and checksums.
 
     \b
     Example: mevlip image save team
@@ -237,59 +244,6 @@ def rehearse(
             f"{archive.name}: {failed[0].name}: {failed[0].detail}",
             "See the table above and rehearsal.html; fix the image, save it again and rehearse it again.",
         )
-
-
-@image.command()
-@click.argument("folder", metavar="DIR", type=INPUT_FOLDER)
-@click.option("--key", type=INPUT_FILE, help="Public key of minisign, for the signature of SHA256SUMS.")
-@quiet_option
-def verify(folder: Path, key: Path | None, quiet: bool) -> None:
-    """Verify a release that was received; no engine is needed.
-
-    DIR has the archive and its release files. Checksums, every layer, manifest, SBOM and provenance are compared with
-    what the archive contains; with --key, the signature SHA256SUMS.minisig is verified.
-
-    \b
-    Example: mevlip image verify dist --key team.pub
-    """
-    from mevlip.core.tables import table
-    from mevlip_release.verification import require_passed, verify_release
-
-    checks = verify_release(folder, key, quiet)
-    click.echo(table(("check", "result", "found"), [(check.name, check.result, check.detail) for check in checks]))
-    require_passed(checks, folder)
-
-
-@image.command()
-@click.argument("first", metavar="A", type=_archive)
-@click.argument("second", metavar="B", type=_archive)
-@json_option
-@quiet_option
-def diff(first: Path, second: Path, json_file: Path | None, quiet: bool) -> None:
-    """Show what differs between two archives; no engine is needed.
-
-    A and B are archives, or folders with one. Compared are labels, layers, packages, weights, and files as a container
-    sees them. The status is 0 whether they differ or not; --json lists everything.
-
-    \b
-    Example: mevlip image diff old/team.tar.gz dist
-    """
-    from mevlip.core.tables import table
-    from mevlip_release.difference import compare_images, find_archive
-    from mevlip_release.inspection import inspect_archive
-    from mevlip_validation.output import write_json
-
-    archives = [find_archive(path) for path in (first, second)]
-    found = compare_images(*(inspect_archive(path, quiet) for path in archives))
-    click.echo("\n".join(found.summary()))
-    for kind in found.equal:
-        rows = [change.row() for change in found.changes if change.kind == kind]
-        if rows:
-            click.echo("\n" + table(("what", "name", "A", "B"), rows[:_SHOWN]))
-        if len(rows) > _SHOWN:
-            click.echo(f"and {len(rows) - _SHOWN} more; --json FILE lists them")
-    if json_file:
-        write_json(found.plain(), json_file)
 
 
 @image.command()

@@ -172,7 +172,8 @@ def _check_sbom(folder: Path, release: Release) -> str:
 def _check_provenance(folder: Path, release: Release) -> str:
     text = release.provenance(hashlib.sha256(_read(folder / MANIFEST)).hexdigest())
     found = _compare(folder / PROVENANCE, text)["predicate"]["buildDefinition"]["resolvedDependencies"]
-    commit = next((one["digest"]["gitCommit"] for one in found if one["name"] == "code"), "unknown")
+    code = next((one for one in found if one["name"] == "code"), None)
+    commit = code["digest"]["gitCommit"] + " with uncommitted changes" * ("annotations" in code) if code else "unknown"
     return f"of this archive and manifest; commit {commit}"
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,9 @@ def test_what_minisign_signs_is_verified(tmp_path: Path, options: list[str]) -> 
     (tmp_path / "own.pub").write_bytes(PUBLIC)
     (tmp_path / "SHA256SUMS.minisig").write_bytes(sign(DATA, hashed=not options))
     run("-V", "-p", "own.pub", "-m", "SHA256SUMS")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(EnvironmentProblem, match="cryptography is not installed. Run: pip install"):
+        verify(DATA, sign(DATA))
