@@ -1,28 +1,24 @@
-"""Exports the image as an archive to upload, with its release files: manifest, SBOM and checksums."""
+"""Exports the image as an archive to upload, with its release files: manifest, SBOM, provenance and checksums."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from mevlip.checkpoints.checkpoint import MANIFEST_NAME, Manifest
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.files import atomic_file, file_sha256, write_text_atomically
 from mevlip.core.progress import Progress
 from mevlip_release.docker_client import InvalidImage, engine_failures, get_image
+from mevlip_release.image_checkpoint import read_checkpoint
 from mevlip_release.inspection import Inspection, inspect_archive
-from mevlip_release.sbom import generate_sbom
+from mevlip_release.release_files import CHECKSUMS, MANIFEST, PROVENANCE, SBOM, ArchiveFile, Release
 from mevlip_release.smoke_test import CaseResult
 
 if TYPE_CHECKING:
@@ -32,13 +28,6 @@ if TYPE_CHECKING:
 TEAM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 COMPRESSION_LEVEL = 1
 """gzip level. Weights hardly compress: a higher level takes minutes longer and saves about 1 % of the size."""
-MANIFEST, SBOM, CHECKSUMS = "manifest.json", "sbom.cyclonedx.json", "SHA256SUMS"
-_CODE_LABELS = {
-    "version": "org.opencontainers.image.version",
-    "revision": "org.opencontainers.image.revision",
-    "lock_sha256": "org.me-vlip.lock-sha256",
-}
-"""Image labels that record what the image was built from."""
 _CHUNK_BYTES = 4 << 20
 _LEAST_COMPRESSED = 0.3
 """Part of an image's size that its archive takes at least: packages shrink to a third, weights hardly."""
@@ -52,7 +41,7 @@ class SavedImage:
         archive: The archive.
         size: Size of the archive in bytes.
         sha256: SHA-256 of the archive.
-        release_files: Manifest, SBOM and checksums.
+        release_files: Manifest, SBOM, provenance and checksums.
     """
 
     archive: Path
@@ -98,16 +87,16 @@ def save_image(
         _write_archive(image, tag, draft, quiet)
         inspection = inspect_archive(draft, quiet)
         _check_unexpected(inspection, tag)
-        checkpoint = _describe_checkpoint(inspection, tag)
+        read_checkpoint(inspection.files, tag)
         size = draft.stat().st_size
         if max_bytes is not None and size > max_bytes:
             raise InvalidImage(
                 f"{archive.name} would be {size} bytes; the limit is {max_bytes}",
                 "Remove unused files from the checkpoint.",
             )
-    sha256 = file_sha256(archive)
-    release_files = _write_release_files(client, tag, out, archive, sha256, results, inspection, checkpoint)
-    return SavedImage(archive, size, sha256, release_files)
+    saved = ArchiveFile.of(archive)
+    release = Release(saved, tag, inspection, _tool_versions(client), [result.plain() for result in results])
+    return SavedImage(archive, saved.size, saved.sha256, _write_release_files(out, release))
 
 
 def _check_unexpected(inspection: Inspection, tag: str) -> None:
@@ -141,56 +130,16 @@ def _write_archive(image: Image, tag: str, draft: Path, quiet: bool) -> None:
             progress.advance(len(chunk))
 
 
-def _write_release_files(
-    client: DockerClient,
-    tag: str,
-    out: Path,
-    archive: Path,
-    sha256: str,
-    results: Sequence[CaseResult],
-    inspection: Inspection,
-    checkpoint: dict[str, Any],
-) -> tuple[Path, ...]:
-    manifest, sbom, checksums = out / MANIFEST, out / SBOM, out / CHECKSUMS
-    image = get_image(client, tag)
-    content = {
-        "version": 2,
-        "archive": {"name": archive.name, "size": archive.stat().st_size, "sha256": sha256},
-        "image": {
-            "tag": tag,
-            "id": image.id,
-            "size": image.attrs["Size"],
-            "labels": inspection.labels,
-            "layers": [{"digest": layer.digest, "size": layer.size, "step": layer.step} for layer in inspection.layers],
-        },
-        "code": {name: inspection.labels.get(label, "unknown") for name, label in _CODE_LABELS.items()},
-        "checkpoint": checkpoint,
-        "tools": _tool_versions(client),
-        "tests": [result.plain() for result in results],
-    }
-    write_text_atomically(manifest, json.dumps(content, indent=1) + "\n")
-    write_text_atomically(sbom, generate_sbom(client, tag, inspection.config))
-    write_text_atomically(checksums, _format_checksums((archive, manifest, sbom)))
-    return manifest, sbom, checksums
-
-
-def _describe_checkpoint(inspection: Inspection, tag: str) -> dict[str, Any]:
-    """The manifest of the checkpoint in the image; the build and every run verify it against the files."""
-    try:
-        manifest = Manifest.model_validate_json(inspection.contracts[MANIFEST_NAME])
-    except (KeyError, ValidationError) as error:
-        raise InvalidImage(
-            f"{tag} does not contain a checkpoint with a valid {MANIFEST_NAME}", "Build it with mevlip image build."
-        ) from error
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(inspection.contracts.items())}
-    return {
-        "name": manifest.name,
-        "kind": manifest.kind,
-        "base": manifest.base.model_dump(),
-        "manifest_sha256": hashes.pop(MANIFEST_NAME),
-        "files": {name: record.sha256 for name, record in sorted(manifest.files.items())},
-        "routes": {PurePosixPath(name).parent.name: value for name, value in hashes.items()},
-    }
+def _write_release_files(out: Path, release: Release) -> tuple[Path, ...]:
+    manifest, sbom, provenance, checksums = (out / name for name in (MANIFEST, SBOM, PROVENANCE, CHECKSUMS))
+    write_text_atomically(manifest, release.manifest())
+    write_text_atomically(sbom, release.sbom())
+    write_text_atomically(provenance, release.provenance(file_sha256(manifest)))
+    hashes = {release.archive.name: release.archive.sha256}
+    hashes |= {path.name: file_sha256(path) for path in (manifest, sbom, provenance)}
+    # In the format of `sha256sum --check`.
+    write_text_atomically(checksums, "".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()))
+    return manifest, sbom, provenance, checksums
 
 
 def _tool_versions(client: DockerClient) -> dict[str, str]:
@@ -201,8 +150,3 @@ def _tool_versions(client: DockerClient) -> dict[str, str]:
         "docker sdk": version("docker"),
         "python": sys.version.split()[0],
     }
-
-
-def _format_checksums(paths: Iterable[Path]) -> str:
-    """One line per file, in the format of `sha256sum --check`."""
-    return "".join(f"{file_sha256(path)}  {path.name}\n" for path in paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ from mevlip.cli.options import (
     settings_options,
 )
 from mevlip.core import logs
+from mevlip.core.errors import EnvironmentProblem
 from mevlip.settings import PredictorSettings
+from mevlip_release.receiver_cli import diff, verify
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -60,8 +63,15 @@ _network = click.option("--network", metavar="NAME", help="Network of cases that
 def image() -> None:
     """Build, test and export the Docker image.
 
-    Docker, or an engine with the same API, is required.
+    Docker, or an engine with the same API, is required, except by verify and diff.
     """
+    for package in ("cyclonedx", "packageurl"):  # the Docker SDK is looked for where an engine is needed
+        if find_spec(package) is None:
+            raise EnvironmentProblem(f"The package {package} is not installed", "Run: pip install 'me-vlip[image]'")
+
+
+image.add_command(verify)
+image.add_command(diff)
 
 
 @image.command()
@@ -169,7 +179,7 @@ def save(
 ) -> None:
     """Test and export an image with its release files.
 
-    The image TEAM:latest becomes OUT/TEAM.tar.gz, with manifest, SBOM and checksums.
+    The image TEAM:latest becomes OUT/TEAM.tar.gz, with manifest, SBOM, provenance and checksums.
 
     \b
     Example: mevlip image save team

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
+from pydantic import BaseModel
+
 from mevlip.core.errors import describe
 from mevlip.core.progress import Progress
 from mevlip_release.docker_client import InvalidImage
@@ -31,6 +33,27 @@ _SMALL = 1 << 20
 """Bytes up to which a part of the archive is kept: descriptions are smaller, and so may be layers."""
 _CHUNK_BYTES = 1 << 20
 _AGAIN = "Save the image again, or fetch the archive again."
+
+
+class _Settings(BaseModel):
+    Labels: dict[str, str] | None = None
+
+
+class _Step(BaseModel):
+    created_by: str = ""
+    empty_layer: bool = False
+
+
+class _RootFiles(BaseModel):
+    diff_ids: list[str]
+
+
+class _Config(BaseModel):
+    """The parts of an image's configuration that are used, as the OCI specification has them."""
+
+    config: _Settings | None = None
+    history: list[_Step] | None = None
+    rootfs: _RootFiles
 
 
 @dataclass(frozen=True)
@@ -54,11 +77,13 @@ class ReadImage(Generic[Seen]):
         id: sha256 of the configuration, which Docker's classic store calls the image's id.
         config: The configuration.
         layers: The layers, starting with the base image's.
+        tags: The names under which an engine loads it.
     """
 
     id: str
     config: dict[str, Any]
     layers: tuple[ReadLayer[Seen], ...]
+    tags: tuple[str, ...] = ()
 
 
 def read_image(archive: Path, visit: Callable[[tarfile.TarFile], Seen], quiet: bool = True) -> ReadImage[Seen]:
@@ -91,7 +116,16 @@ def read_stream(file: Any, name: str, visit: Callable[[tarfile.TarFile], Seen]) 
     try:
         with tarfile.open(fileobj=file, mode="r|*") as tar:
             return _read(name, tar, visit)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, LookupError, TypeError, ValueError) as error:
+    except (
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        zlib.error,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         raise InvalidImage(f"{name} is not a whole image archive ({describe(error)})", _AGAIN) from error
 
 
@@ -112,6 +146,7 @@ def _read(name: str, tar: tarfile.TarFile, visit: Callable[[tarfile.TarFile], Se
     named = re.search("[0-9a-f]{64}", described["Config"])
     _compare(name, "the configuration", image_id, f"sha256:{named[0]}" if named else image_id)
     config = json.loads(small[described["Config"]])
+    _Config.model_validate(config)
     found: list[ReadLayer[Seen]] = []
     for part, digest in zip(described["Layers"], config["rootfs"]["diff_ids"], strict=True):
         target = links.get(part, part)
@@ -119,7 +154,7 @@ def _read(name: str, tar: tarfile.TarFile, visit: Callable[[tarfile.TarFile], Se
             layers[target] = _read_layer(io.BytesIO(small[target]), visit)
         _compare(name, f"layer {len(found) + 1} of {len(described['Layers'])}", layers[target].digest, digest)
         found.append(layers[target])
-    return ReadImage(image_id, config, tuple(found))
+    return ReadImage(image_id, config, tuple(found), tuple(map(str, described.get("RepoTags") or ())))
 
 
 class Chunks:

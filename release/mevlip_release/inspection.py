@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mevlip.core.text import visible
 from mevlip_release.docker_client import engine_failures, get_image
 from mevlip_release.image_archive import Chunks, ReadImage, read_image, read_stream
+from mevlip_release.image_files import ImageFiles, LayerFiles, overlay
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -43,9 +45,6 @@ SECRETS = re.compile(
     rb"hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{40,}"
     rb"|-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----"
 )
-_CONTRACT = re.compile(r"^app/checkpoints/[^/]+/(manifest\.json|adapters/[^/]+/route\.json)$")
-_MAX_SCANNED_BYTES = 1_000_000
-"""Bytes. Tokens are found in settings and scripts; larger files are libraries and weights."""
 _NOT_SCANNED = ("opt/venv/", "usr/")
 """Not scanned: packages are pinned by the lock, and contain public test tokens and images that look like tokens."""
 
@@ -94,14 +93,24 @@ class Inspection:
         config: The image configuration, as stored by the engine.
         layers: The layers, starting with the base image's.
         unexpected: What must not be in the image.
-        contracts: The checkpoint's manifest and routes, by path relative to the checkpoint folder.
+        files: The file system that a container sees.
+        tags: The names under which an engine loads the archive.
     """
 
     id: str
     config: dict[str, Any]
     layers: tuple[Layer, ...]
     unexpected: tuple[Unexpected, ...]
-    contracts: Mapping[str, bytes] = field(default_factory=dict)
+    files: ImageFiles = field(default_factory=ImageFiles)
+    tags: tuple[str, ...] = ()
+
+    @property
+    def created(self) -> datetime:
+        """When the image was built, in UTC, to the second; the epoch where its configuration does not say it."""
+        try:
+            return datetime.fromisoformat(str(self.config.get("created"))[:19]).replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.fromtimestamp(0, UTC)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -134,7 +143,7 @@ class _Contents:
     files: list[str] = field(default_factory=list)
     size: int = 0
     unexpected: list[Unexpected] = field(default_factory=list)
-    contracts: dict[str, bytes] = field(default_factory=dict)
+    tree: LayerFiles = field(default_factory=LayerFiles)
 
     @classmethod
     def of(cls, layer: tarfile.TarFile) -> _Contents:
@@ -143,22 +152,16 @@ class _Contents:
         for entry in layer:
             made.files.append(entry.name)
             made.size += entry.size
-            made._look(entry, layer)
+            made._look(entry, made.tree.add(entry, layer))
         return made
 
-    def _look(self, entry: tarfile.TarInfo, layer: tarfile.TarFile) -> None:
+    def _look(self, entry: tarfile.TarInfo, content: bytes) -> None:
         name = entry.name.removeprefix("./")
         if entry.isdir():
             return
         kinds = [kind for kind, pattern in UNEXPECTED.items() if pattern.search(name)]
-        contract = _CONTRACT.search(name)
-        read = entry.isfile() and entry.size <= _MAX_SCANNED_BYTES
-        if read and (contract or not name.startswith(_NOT_SCANNED)) and (file := layer.extractfile(entry)):
-            content = file.read()
-            if SECRETS.search(content):
-                kinds.append("secret in a file")
-            if contract:
-                self.contracts[contract[1]] = content
+        if not name.startswith(_NOT_SCANNED) and SECRETS.search(content):
+            kinds.append("secret in a file")
         self.unexpected += [Unexpected(kind, entry.name) for kind in kinds]
 
 
@@ -170,7 +173,7 @@ def inspect_archive(archive: Path, quiet: bool = True) -> Inspection:
         quiet: Whether to hide the progress bar.
 
     Returns:
-        Configuration, layers, unexpected files and the checkpoint's manifest and routes.
+        Configuration, layers, unexpected files and the file system.
 
     Raises:
         InvalidImage: The archive is damaged or incomplete.
@@ -191,17 +194,16 @@ def inspect_image(client: DockerClient, tag: str) -> Inspection:
 
 
 def _inspection(image: ReadImage[_Contents]) -> Inspection:
-    steps = [step for step in image.config.get("history", []) if not step.get("empty_layer")]
-    steps = [{}] * (len(image.layers) - len(steps)) + steps  # an imported base image has no history
+    steps = [step for step in image.config.get("history") or [] if not step.get("empty_layer")]
+    steps = ([{}] * len(image.layers) + steps)[len(steps) :]  # an imported base image has no history
     layers: list[Layer] = []
-    contracts: dict[str, bytes] = {}
     unexpected = list(_find_config_secrets(image.config))
     for layer, step in zip(image.layers, steps, strict=True):
         seen = layer.seen
         layers.append(Layer(layer.digest, str(step.get("created_by", "")), seen.size, tuple(seen.files)))
         unexpected += seen.unexpected
-        contracts |= seen.contracts
-    return Inspection(image.id, image.config, tuple(layers), tuple(unexpected), contracts)
+    files = overlay(layer.seen.tree for layer in image.layers)
+    return Inspection(image.id, image.config, tuple(layers), tuple(unexpected), files, image.tags)
 
 
 def _find_config_secrets(config: dict[str, Any]) -> Iterator[Unexpected]:

@@ -1,89 +1,114 @@
-"""The SBOM (software bill of materials): every Python and Debian package in the image, as CycloneDX JSON."""
+"""The SBOM (software bill of materials) of an image, as CycloneDX JSON.
+
+It is derived from the file system in the archive: nothing in the image is executed, no engine is needed, and whoever
+has the archive can derive it again.
+"""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
-from mevlip import __version__
-from mevlip_release.docker_client import InvalidImage
+from mevlip_release.image_checkpoint import ModelWeights
+from mevlip_release.inspection import Inspection
+from mevlip_release.packages import Package, list_packages, read_distribution
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
-    from docker import DockerClient
 
-# Runs inside the image with its own Python: no unpacking, and the list is what is really installed.
-_LIST_SCRIPT = """
-import importlib.metadata as m, json, subprocess
-python = [[d.metadata["Name"], d.version, d.metadata.get("License-Expression") or ""] for d in m.distributions()]
-try:
-    command = ["dpkg-query", "-W", "-f", "${Package}\\t${Version}\\n"]
-    text = subprocess.run(command, capture_output=True, text=True).stdout
-except OSError:
-    text = ""
-print(json.dumps({"python": python, "debian": [line.split("\\t") for line in text.splitlines()]}))
-"""
+VERSION_LABEL = "org.opencontainers.image.version"
 
 
-def generate_sbom(client: DockerClient, tag: str, config: dict[str, Any]) -> str:
-    """Lists the packages of an image as CycloneDX JSON.
+def generate_sbom(inspection: Inspection, tag: str, models: tuple[ModelWeights, ...]) -> str:
+    """Lists packages, interpreters and weights of an image as CycloneDX JSON.
 
     Args:
-        client: The engine's client.
+        inspection: The image; serial number and timestamp are derived from it, so the SBOM is reproducible.
         tag: Tag of the image.
-        config: Configuration of the image; serial number and timestamp are derived from it, so the SBOM is
-            reproducible.
+        models: The weights in the image.
 
     Returns:
         The SBOM as CycloneDX 1.6 JSON.
-
-    Raises:
-        InvalidImage: The packages cannot be listed with the image's Python.
     """
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
-    root = Component(name=tag, version=__version__, type=ComponentType.CONTAINER, bom_ref=tag)
-    components = list(_components(_list_packages(client, tag)))
+    version = inspection.labels.get(VERSION_LABEL)
+    root = Component(name=tag, version=version, type=ComponentType.CONTAINER, bom_ref=inspection.id)
+    components = [
+        *map(_package, list_packages(inspection.files)),
+        *_operating_system(inspection),
+        *map(_model, models),
+    ]
     bom = Bom(components=components)
-    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(config["rootfs"], sort_keys=True))
-    bom.metadata.timestamp = datetime.fromisoformat(config["created"][:19] + "+00:00")
+    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(inspection.config["rootfs"], sort_keys=True))
+    bom.metadata.timestamp = inspection.created
     bom.metadata.component = root
     bom.register_dependency(root, components)
-    return str(make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=1)) + "\n"
+    content = json.loads(make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string())
+    for component in content["components"]:  # the library gives the places of a package in an order by chance
+        component.get("evidence", {}).get("occurrences", []).sort(key=itemgetter("location"))
+    return json.dumps(content, indent=1) + "\n"
 
 
-def _list_packages(client: DockerClient, tag: str) -> dict[str, list[list[str]]]:
-    from docker.errors import APIError, ContainerError
-
-    try:
-        output = client.containers.run(tag, ["python", "-c", _LIST_SCRIPT], network_mode="none", remove=True)
-        packages: dict[str, list[list[str]]] = json.loads(output)
-    except (APIError, ContainerError, ValueError) as error:
-        raise InvalidImage(
-            f"Cannot list the packages of {tag} ({str(error).splitlines()[0][:200]})",
-            "Build the image from the project's Dockerfile.",
-        ) from error
-    return packages
-
-
-def _components(packages: dict[str, list[list[str]]]) -> Iterator[Component]:
+def _package(package: Package) -> Component:
     from cyclonedx.contrib.license.factories import LicenseFactory
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.component_evidence import ComponentEvidence, Occurrence
+    from packageurl import PackageURL
+
+    purl = PackageURL.from_string(package.purl)
+    interpreter = purl.type == "generic"
+    return Component(
+        name=package.name,
+        version=package.version,
+        type=ComponentType.PLATFORM if interpreter else ComponentType.LIBRARY,
+        purl=purl,
+        bom_ref=package.purl,
+        cpe=f"cpe:2.3:a:python:python:{package.version}:*:*:*:*:*:*:*" if interpreter else None,
+        licenses=[LicenseFactory().make_from_string(package.license)] if package.license else [],
+        evidence=ComponentEvidence(occurrences=[Occurrence(location=place) for place in package.places]),
+    )
+
+
+def _operating_system(inspection: Inspection) -> Iterator[Component]:
+    from cyclonedx.model.component import Component, ComponentType
+
+    system = read_distribution(inspection.files)
+    if system.id:
+        yield Component(
+            name=system.id,
+            version=system.version or None,
+            type=ComponentType.OPERATING_SYSTEM,
+            bom_ref=f"os:{system.id}@{system.version}",
+        )
+
+
+def _model(model: ModelWeights) -> Component:
+    """The hash of weights in one file belongs to the model, those of several to its parts."""
+    from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    licenses = LicenseFactory()
-    for name, release, spdx in sorted(packages["python"]):
-        declared = [licenses.make_from_string(spdx)] if spdx else []
-        purl = PackageURL("pypi", name=name.lower(), version=release)
-        yield Component(
-            name=name, version=release, type=ComponentType.LIBRARY, purl=purl, bom_ref=str(purl), licenses=declared
-        )
-    for name, release in sorted(packages["debian"]):
-        purl = PackageURL("deb", "debian", name, release)
-        yield Component(name=name, version=release, type=ComponentType.LIBRARY, purl=purl, bom_ref=str(purl))
+    def hashed(sha256: str) -> list[HashType]:
+        return [HashType(alg=HashAlgorithm.SHA_256, content=sha256)]
+
+    parts = [
+        Component(name=path, type=ComponentType.FILE, bom_ref=f"file:{path}", hashes=hashed(sha256))
+        for path, sha256 in model.files.items()
+    ]
+    single = len(parts) == 1
+    return Component(
+        name=model.name,
+        version=model.version or None,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        purl=PackageURL.from_string(model.purl) if model.purl else None,
+        bom_ref=f"model:{model.role}",
+        hashes=parts[0].hashes if single else [],
+        components=[] if single else parts,
+    )

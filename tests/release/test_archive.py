@@ -21,14 +21,11 @@ from mevlip_release.docker_client import InvalidImage, NoEngine, load_archive
 from mevlip_release.smoke_test import CaseResult
 from tests.conftest import DEMO
 from tests.release.fake_docker_client import FakeDockerClient
+from tests.release.small_image import CHECKPOINT, CODE
 from tests.release.test_inspection import digest, image, pack
 
 RESULT = CaseResult("official command", "", 0, 1.5, 400, ("wrote",), 3)
-CHECKPOINT = open_checkpoint(DEMO)
-WHOLE = {
-    f"app/checkpoints/demo/{path.relative_to(DEMO).as_posix()}": path.read_bytes()
-    for path in (DEMO / "manifest.json", *DEMO.glob("adapters/*/route.json"))
-} | {"app/predict.sh": b"exec true"}
+WHOLE = CHECKPOINT | CODE
 """The part of an image that the release files describe."""
 
 
@@ -45,19 +42,21 @@ def test_archive_and_release_files_are_written(tmp_path: Path) -> None:
     client = docker_client(tmp_path, WHOLE)
     save(client, tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["SHA256SUMS", "manifest.json", "sbom.cyclonedx.json", "team.tar.gz"]
+    assert names == ["SHA256SUMS", "manifest.json", "provenance.intoto.json", "sbom.cyclonedx.json", "team.tar.gz"]
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "out", check=True)
     packed = (tmp_path / "out/team.tar.gz").read_bytes()
     assert gzip.decompress(packed) == (tmp_path / "image.tar").read_bytes()
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["version"] == 2
     assert manifest["archive"]["sha256"] == hashlib.sha256(packed).hexdigest()
-    assert manifest["checkpoint"]["base"] == CHECKPOINT.manifest.base.model_dump()
-    assert manifest["checkpoint"]["files"].keys() == CHECKPOINT.manifest.files.keys()
-    assert set(manifest["checkpoint"]["routes"]) == set(CHECKPOINT.routes)
+    listed = json.loads(WHOLE["app/checkpoints/demo/manifest.json"])
+    assert manifest["checkpoint"]["base"] == listed["base"]
+    assert manifest["checkpoint"]["files"].keys() == listed["files"].keys()
+    assert manifest["checkpoint"]["routes"].keys() == open_checkpoint(DEMO).routes.keys()
     assert manifest["tests"][0]["seconds"] == 1.5 and manifest["tools"]["engine"] == "fake 1.2"
     assert manifest["code"] == {"version": "unknown", "revision": "unknown", "lock_sha256": "unknown"}, "no such labels"
-    assert manifest["checkpoint"]["manifest_sha256"] == CHECKPOINT.digest
+    digests = {name: digest(content)[7:] for name, content in WHOLE.items()}
+    assert manifest["checkpoint"]["manifest_sha256"] == digests["app/checkpoints/demo/manifest.json"]
     [layer] = manifest["image"]["layers"]
     assert layer == {"digest": digest(pack(WHOLE)), "size": sum(map(len, WHOLE.values())), "step": "step 0"}
 
@@ -66,7 +65,7 @@ def test_archive_and_sbom_are_reproducible(tmp_path: Path) -> None:
     client = docker_client(tmp_path, WHOLE)
     for name in ("one", "two"):
         save(client, tmp_path / name)
-    for file in ("team.tar.gz", "sbom.cyclonedx.json"):
+    for file in ("team.tar.gz", "sbom.cyclonedx.json", "provenance.intoto.json", "SHA256SUMS"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mevlip.core.errors import EnvironmentProblem
 from mevlip_release.archive import TEAM
+from mevlip_release.cli import image
 from tests.conftest import DEMO, run_mevlip
 
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -31,3 +35,11 @@ def test_names_of_teams(name: str) -> None:
 @pytest.mark.parametrize("name", ["Team", "a/b", "", "-a", "a:latest", "a b"])
 def test_names_that_no_engine_takes(name: str) -> None:
     assert not TEAM.fullmatch(name)
+
+
+@pytest.mark.parametrize("command", [["verify", "."], ["diff", ".", "."], ["save", "team"]])
+def test_a_missing_extra_is_named(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "packageurl", None)
+    done = CliRunner().invoke(image, command)
+    assert isinstance(done.exception, EnvironmentProblem)
+    assert "packageurl is not installed. Run: pip install 'me-vlip[image]'" in str(done.exception)

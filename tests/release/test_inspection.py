@@ -49,7 +49,8 @@ def image(path: Path, *layers: dict[str, bytes], **config: Any) -> Inspection:
     described = json.dumps(content).encode()
     configuration = f"{digest(described)[7:]}.json"
     members = {configuration: described, **dict(zip(names, packed, strict=True))}
-    members["manifest.json"] = json.dumps([{"Config": configuration, "Layers": names}]).encode()
+    described_image = {"Config": configuration, "RepoTags": ["team:latest"], "Layers": names}
+    members["manifest.json"] = json.dumps([described_image]).encode()
     path.write_bytes(pack(members))
     return inspect_archive(path)
 
@@ -156,6 +157,28 @@ def test_whatever_is_damaged_is_named_or_does_not_matter(place: float, flipped: 
             assert str(path) in str(error)
         else:
             assert found == whole
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"config": []},
+        {"config": {"Labels": {"a": 1}}},
+        {"history": ["x"]},
+        {"rootfs": {"diff_ids": [1]}},
+        {"rootfs": []},
+    ],
+    ids=["settings", "label", "step", "digest", "no layers"],
+)
+def test_a_configuration_that_no_engine_writes_is_named(tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(InvalidImage, match="is not a whole image archive"):
+        image(tmp_path / "i.tar", {"a": b"1"}, **config)
+
+
+def test_more_build_steps_than_layers_are_no_fault(tmp_path: Path) -> None:
+    squashed = image(tmp_path / "i.tar", {"a": b"1"}, history=[{"created_by": "one"}, {"created_by": "two"}])
+    assert [layer.step for layer in squashed.layers] == ["two"]
+    assert image(tmp_path / "j.tar", {"a": b"1"}, history=None).layers[0].step == ""
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packageurl import PackageURL
 
 from mevlip.core.files import file_sha256
 from mevlip.runs.journal import journals
@@ -21,6 +23,7 @@ from mevlip_release.archive import save_image
 from mevlip_release.build import build_image, default_base, revision
 from mevlip_release.docker_client import InvalidImage, connect
 from mevlip_release.inspection import inspect_archive, inspect_image
+from mevlip_release.packages import list_packages
 from mevlip_release.profiles import PROFILES
 from mevlip_release.smoke_test import FOREIGN_USER, HARDENED, CaseResult, run_smoke_tests
 from mevlip_training.demo.inputs import write_inputs
@@ -221,6 +224,9 @@ def test_the_archive_loads_and_its_release_files_are_right(
     assert [run["ended"] for run in rehearsal["runs"]] == ["itself", "itself", "killed", "itself"]
     assert rehearsal["image"]["id"] == manifest["image"]["id"] and rehearsal["seconds_for_all"] > 60
     assert "Passed, without a GPU" in (out / "rehearsal.html").read_text()
+    done = run_mevlip("image", "verify", out, cwd=ROOT)
+    print(done.stdout)
+    assert done.returncode == 0 and "3 of 3 tests had passed" in done.stdout, done.stdout + done.stderr
     with archive.open("r+b") as file:  # one byte, in the middle of the packages
         file.seek(archive.stat().st_size // 2)
         byte = file.read(1)
@@ -228,6 +234,52 @@ def test_the_archive_loads_and_its_release_files_are_right(
         file.write(bytes([byte[0] ^ 1]))
     with pytest.raises(InvalidImage, match="is not a whole image archive|is damaged"):
         inspect_archive(archive)
+    done = run_mevlip("image", "verify", out, cwd=ROOT)
+    assert done.returncode == 6 and "me-vlip-team.tar.gz has another sha256" in done.stderr
+
+
+_SCAN = """
+import io, json, os, pathlib, subprocess, zipfile
+from email import message_from_string
+from importlib.metadata import PathDistribution
+purl = lambda metadata: [metadata["Name"], metadata["Version"]]
+found = {"python": [], "interpreters": []}
+for folder, folders, files in os.walk("/"):
+    if folder == "/":
+        folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
+    for name in folders:
+        if name.endswith((".dist-info", ".egg-info")):
+            found["python"].append(purl(PathDistribution(pathlib.Path(folder, name)).metadata))
+    for name in files:
+        path = os.path.join(folder, name)
+        if name.endswith(".whl"):
+            with zipfile.ZipFile(path) as wheel:
+                own = [one for one in wheel.namelist() if one.count("/") == 1 and one.endswith(".dist-info/METADATA")]
+                found["python"].append(purl(message_from_string(wheel.read(own[0]).decode())))
+        if folder.endswith("/bin") and name.startswith("python3.") and name[8:].isdigit():
+            ask = [path, "-c", "import platform; print(platform.python_version())"]
+            found["interpreters"].append(subprocess.run(ask, capture_output=True, text=True).stdout.strip())
+query = ["dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture}\\n"]
+found["debian"] = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
+print(json.dumps(found))
+"""
+
+
+def test_the_sbom_lists_what_a_scan_inside_the_image_finds(client: Any, image: str) -> None:
+    scan = ["python", "-c", _SCAN]
+    found = json.loads(client.containers.run(image, scan, network_mode="none", user="0", remove=True))
+    packages = [PackageURL.from_string(one.purl) for one in list_packages(inspect_image(client, image).files)]
+    debian = {f"{one.name} {one.version} {one.qualifiers['arch']}" for one in packages if one.type == "deb"}
+    assert debian == set(found["debian"]) and len(debian) > 100
+    assert {one.version for one in packages if one.type == "generic"} == set(found["interpreters"])
+    python = {(one.name, one.version) for one in packages if one.type == "pypi"}
+    scanned = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in found["python"]}
+    assert {"pip", "setuptools", "torch"} <= {name for name, _ in scanned} and scanned <= python
+    vendored = ["python", "-c", "print(open('/usr/local/lib/python3.11/site-packages/pip/_vendor/vendor.txt').read())"]
+    listed = client.containers.run(image, vendored, network_mode="none", remove=True).decode().split()
+    pinned = {tuple(line.split("==")) for line in listed if "==" in line}
+    assert python - scanned <= {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in pinned}
+    print(f"{len(python)} Python, {len(debian)} Debian packages")
 
 
 def test_a_gpu_that_the_engine_accepts_and_does_not_provide_is_a_failure(engine: PrivateEngine, image: str) -> None:
