@@ -13,17 +13,17 @@ from typing import Any
 
 from packageurl import PackageURL
 
+from mevlip_release import labels
 from mevlip_release.image_checkpoint import ImageCheckpoint
 from mevlip_release.inspection import Inspection
 
 BUILD_TYPE = "urn:me-vlip:image-build:1"
 BUILDER = "urn:me-vlip:container-engine"
-_LABEL = "org.opencontainers.image."
 _PARAMETERS = {
-    "checkpoint": "org.me-vlip.checkpoint",
-    "baseImage": _LABEL + "base.name",
-    "cuda": "org.me-vlip.cuda",
-    "version": _LABEL + "version",
+    "checkpoint": labels.CHECKPOINT,
+    "baseImage": labels.BASE_NAME,
+    "cuda": labels.CUDA,
+    "version": labels.VERSION,
 }
 """Parameters of a build that reach the image, and the labels that record them."""
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -44,7 +44,7 @@ def make_statement(
     Returns:
         JSON; the same for the same arguments.
     """
-    labels = inspection.labels
+    recorded = inspection.labels
     content = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in subjects.items()],
@@ -52,8 +52,10 @@ def make_statement(
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {name: labels[label] for name, label in _PARAMETERS.items() if labels.get(label)},
-                "resolvedDependencies": _dependencies(labels, checkpoint),
+                "externalParameters": {
+                    name: recorded[label] for name, label in _PARAMETERS.items() if recorded.get(label)
+                },
+                "resolvedDependencies": _dependencies(recorded, checkpoint),
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": dict(tools)},
@@ -64,21 +66,21 @@ def make_statement(
     return json.dumps(content, indent=1) + "\n"
 
 
-def _dependencies(labels: Mapping[str, str], checkpoint: ImageCheckpoint) -> list[dict[str, Any]]:
+def _dependencies(recorded: Mapping[str, str], checkpoint: ImageCheckpoint) -> list[dict[str, Any]]:
     """What went into the image: those that the labels record, as in-toto resource descriptors."""
     found: list[dict[str, Any]] = []
-    folder, _, named = labels.get(_LABEL + "base.name", "").partition("@")[0].rpartition("/")
+    folder, _, named = recorded.get(labels.BASE_NAME, "").partition("@")[0].rpartition("/")
     name, _, tag = named.partition(":")
     if name:
         uri = str(PackageURL("docker", folder or None, name, tag or None))
         base: dict[str, Any] = {"name": "base image", "uri": uri}
-        if digest := _SHA256.fullmatch(labels.get(_LABEL + "base.digest", "").removeprefix("sha256:")):
+        if digest := _SHA256.fullmatch(recorded.get(labels.BASE_DIGEST, "").removeprefix("sha256:")):
             base["digest"] = {"sha256": digest[0]}
         found.append(base)
-    if commit := _COMMIT.fullmatch(labels.get(_LABEL + "revision", "")):
+    if commit := _COMMIT.fullmatch(recorded.get(labels.REVISION, "")):
         code: dict[str, Any] = {"name": "code", "digest": {"gitCommit": commit[1]}}
         found.append({**code, "annotations": {"uncommittedChanges": True}} if commit[2] else code)
-    if lock := _SHA256.fullmatch(labels.get("org.me-vlip.lock-sha256", "")):
+    if lock := _SHA256.fullmatch(recorded.get(labels.LOCK, "")):
         found.append({"name": "lock of the packages", "digest": {"sha256": lock[0]}})
     found.append({"name": "checkpoint manifest", "digest": {"sha256": checkpoint.manifest_sha256}})
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mevlip.core.files import file_sha256
+from mevlip_release import labels
 from mevlip_release.docker_client import InvalidImage
 from mevlip_release.image_checkpoint import ImageCheckpoint, read_checkpoint
 from mevlip_release.inspection import Inspection
@@ -22,11 +23,7 @@ from mevlip_release.sbom import generate_sbom
 MANIFEST, SBOM, PROVENANCE = "manifest.json", "sbom.cyclonedx.json", "provenance.intoto.json"
 CHECKSUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.minisig"
 ARCHIVE_SUFFIX = ".tar.gz"
-_CODE_LABELS = {
-    "version": "org.opencontainers.image.version",
-    "revision": "org.opencontainers.image.revision",
-    "lock_sha256": "org.me-vlip.lock-sha256",
-}
+_CODE_LABELS = {"version": labels.VERSION, "revision": labels.REVISION, "lock_sha256": labels.LOCK}
 """Image labels that record what the image was built from."""
 
 

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from mevlip_release import labels
 from mevlip_release.image_checkpoint import ModelWeights
 from mevlip_release.inspection import Inspection
 from mevlip_release.packages import Package, list_packages, read_distribution
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
-
-VERSION_LABEL = "org.opencontainers.image.version"
 
 
 def generate_sbom(inspection: Inspection, tag: str, models: tuple[ModelWeights, ...]) -> str:
@@ -38,7 +37,7 @@ def generate_sbom(inspection: Inspection, tag: str, models: tuple[ModelWeights, 
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
-    version = inspection.labels.get(VERSION_LABEL)
+    version = inspection.labels.get(labels.VERSION)
     root = Component(name=tag, version=version, type=ComponentType.CONTAINER, bom_ref=inspection.id)
     components = [
         *map(_package, list_packages(inspection.files)),
