@@ -10,7 +10,7 @@ ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
 ARG PIP_CERT
-# cuda13 or cuda12: which torch, and so which driver; see docs/submitting.md.
+# cuda13 or cuda12: which torch; REQUIRE_CUDA and DRIVER below go with it (`mevlip image build --cuda` sets all three).
 ARG CUDA=cuda13
 WORKDIR /build
 COPY pyproject.toml constraints/predict.txt constraints/${CUDA}.txt ./

@@ -31,6 +31,7 @@ LOCK = "constraints/predict.txt"
 CUDA = {"cuda13": ("cuda>=13.0", "580"), "cuda12": ("cuda>=12.0", "525")}
 """Which torch the image gets, by the name of its constraints: what NVIDIA's container toolkit is to require, and the
 oldest driver. CUDA 12's minor versions run on the driver of its first."""
+DEFAULT_CUDA = "cuda13"
 PARTS = (
     "Dockerfile",
     "pyproject.toml",
@@ -69,7 +70,7 @@ def build_image(
     tag: str,
     checkpoint: Path,
     base: str | None = None,
-    cuda: str = "cuda13",
+    cuda: str = DEFAULT_CUDA,
     build_args: Mapping[str, str] | None = None,
     network: str | None = None,
     quiet: bool = False,

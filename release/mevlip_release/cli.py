@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,12 +24,14 @@ from mevlip.cli.options import (
 from mevlip.core import logs
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.settings import PredictorSettings
+from mevlip_release.build import CUDA, DEFAULT_CUDA
+from mevlip_release.containers import TIME_LIMIT
+from mevlip_release.profiles import PROFILES, Profile, find_profile
 from mevlip_release.receiver_cli import diff, verify
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from mevlip_release.profiles import Profile
     from mevlip_release.smoke_test import CaseResult
 
 _tag = click.option("--tag", default="me-vlip:latest", show_default=True, help="Tag of the image.")
@@ -39,24 +43,56 @@ _input = click.option(
     show_default=True,
     help="Input folder for the container.",
 )
-_gpu = click.option("--gpu", default="", metavar="device=N|all", help="GPU to pass to the container. Default: none.")
-_profile = click.option(
-    "--profile",
-    default="flare2025",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Challenge whose line and limits are used: flare2025, flare2026, or a JSON file.",
-)
-_memory = click.option("--memory", metavar="SIZE", help="Memory limit such as 28g. Default: the profile's.")
-_time_limit = click.option(
-    "--time-limit",
-    type=click.FloatRange(0, min_open=True),
-    default=3600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long each container may take.",
-)
-_network = click.option("--network", metavar="NAME", help="Network of cases that allow one. Default: the engine's.")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How containers are to be run."""
+
+    inputs: Path
+    profile: Profile
+    time_limit: float
+    gpu: str
+    network: str | None
+
+
+def _line_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of commands that run containers; the command gets them as `asked`."""
+
+    @_input
+    @click.option(
+        "--profile",
+        default=next(iter(PROFILES)),
+        show_default=True,
+        metavar="NAME|FILE",
+        help=f"Challenge whose line and limits are used: {', '.join(PROFILES)}, or a JSON file.",
+    )
+    @click.option("--memory", metavar="SIZE", help="Memory limit such as 28g. Default: the profile's.")
+    @click.option(
+        "--time-limit",
+        type=click.FloatRange(0, min_open=True),
+        default=TIME_LIMIT,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long each container may take.",
+    )
+    @click.option("--gpu", default="", metavar="device=N|all", help="GPU to pass to the container. Default: none.")
+    @click.option("--network", metavar="NAME", help="Network of cases that allow one. Default: the engine's.")
+    @wraps(command)
+    def run(
+        input_folder: Path,
+        profile: str,
+        memory: str | None,
+        time_limit: float,
+        gpu: str,
+        network: str | None,
+        **others: Any,
+    ) -> None:
+        found = find_profile(profile)
+        found = found.replace(memory=memory) if memory else found
+        command(asked=_Asked(input_folder, found, time_limit, gpu, network), **others)
+
+    return run
 
 
 @click.group()
@@ -80,10 +116,10 @@ image.add_command(diff)
 @click.option("--base", help="Base image. Default: the Dockerfile's.")
 @click.option(
     "--cuda",
-    type=click.Choice(["cuda13", "cuda12"]),
-    default="cuda13",
+    type=click.Choice(list(CUDA)),
+    default=DEFAULT_CUDA,
     show_default=True,
-    help="Which torch: cuda13 takes driver 580 or newer, cuda12 525.",
+    help="Which torch; oldest driver: " + ", ".join(f"{driver} for {name}" for name, (_, driver) in CUDA.items()) + ".",
 )
 @click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="E.g. PIP_INDEX_URL=...")
 @click.option("--network", metavar="NAME", help="Network of the build steps. Default: the engine's.")
@@ -118,23 +154,9 @@ def build(
 
 @image.command()
 @_tag
-@_input
-@_profile
-@_memory
-@_time_limit
-@_gpu
-@_network
+@_line_options
 @json_option
-def test(
-    tag: str,
-    input_folder: Path,
-    profile: str,
-    memory: str | None,
-    time_limit: float,
-    gpu: str,
-    network: str | None,
-    json_file: Path | None,
-) -> None:
+def test(tag: str, asked: _Asked, json_file: Path | None) -> None:
     """Test the image as organizers run it, and hardened.
 
     The official command, a hardened one, and a read-only output folder; the predictions are checked. A GPU that is
@@ -148,7 +170,7 @@ def test(
     from mevlip_validation.output import write_json
 
     with connect() as client:
-        results = _run_and_print(client, tag, input_folder, _find_profile(profile, memory), time_limit, gpu, network)
+        results = _run_and_print(client, tag, asked)
     if json_file:
         write_json([result.plain() for result in results], json_file)
     check_results(results)
@@ -156,23 +178,13 @@ def test(
 
 @image.command()
 @click.argument("team")
-@_input
-@_profile
-@_memory
-@_time_limit
-@_gpu
-@_network
+@_line_options
 @click.option("--out", type=OUTPUT_FOLDER, default="dist", show_default=True, help="Output folder.")
 @click.option("--most-gb", type=click.FloatRange(0, min_open=True), help="Size limit of the archive in GB.")
 @quiet_option
 def save(
     team: str,
-    input_folder: Path,
-    profile: str,
-    memory: str | None,
-    time_limit: float,
-    gpu: str,
-    network: str | None,
+    asked: _Asked,
     out: Path,
     most_gb: float | None,
     quiet: bool,
@@ -189,8 +201,7 @@ def save(
     from mevlip_release.smoke_test import check_results
 
     with connect() as client:
-        found = _find_profile(profile, memory)
-        results = _run_and_print(client, f"{team}:latest", input_folder, found, time_limit, gpu, network)
+        results = _run_and_print(client, f"{team}:latest", asked)
         check_results(results)
         max_bytes = None if most_gb is None else int(most_gb * 1e9)
         saved = save_image(client, team, out, results, max_bytes, quiet)
@@ -200,25 +211,10 @@ def save(
 
 @image.command()
 @click.argument("archive", type=INPUT_FILE)
-@_input
-@_profile
-@_memory
-@_time_limit
-@_gpu
-@_network
+@_line_options
 @click.option("--out", type=OUTPUT_FOLDER, default="dist", show_default=True, help="Output folder.")
 @quiet_option
-def rehearse(
-    archive: Path,
-    input_folder: Path,
-    profile: str,
-    memory: str | None,
-    time_limit: float,
-    gpu: str,
-    network: str | None,
-    out: Path,
-    quiet: bool,
-) -> None:
+def rehearse(archive: Path, asked: _Asked, out: Path, quiet: bool) -> None:
     """Take an archive through what a challenge will do with it.
 
     Every layer is verified, the archive is loaded and run twice in the challenge's line; the outputs must be the same.
@@ -233,9 +229,10 @@ def rehearse(
     from mevlip_release.rehearsal import rehearse as run_rehearsal
     from mevlip_release.rehearsal import write_rehearsal
 
-    found = _find_profile(profile, memory)
     with connect() as client:
-        done = run_rehearsal(client, archive, found, input_folder, gpu, network, time_limit, quiet)
+        done = run_rehearsal(
+            client, archive, asked.profile, asked.inputs, asked.gpu, asked.network, asked.time_limit, quiet
+        )
     rows = [(check.name, check.result, check.detail) for check in done.checks]
     click.echo(table(("check", "result", "found"), rows))
     click.echo("\n" + ", ".join(str(path) for path in write_rehearsal(done, out)))
@@ -300,28 +297,13 @@ def pack(predictions: Path, input_folder: Path, out: Path) -> None:
     click.echo(f"{out}: {size} bytes")
 
 
-def _find_profile(name: str, memory: str | None) -> Profile:
-    from mevlip_release.profiles import find_profile
-
-    found = find_profile(name)
-    return found.replace(memory=memory) if memory else found
-
-
-def _run_and_print(
-    client: DockerClient,
-    tag: str,
-    inputs: Path,
-    profile: Profile,
-    time_limit: float,
-    gpu: str,
-    network: str | None,
-) -> list[CaseResult]:
+def _run_and_print(client: DockerClient, tag: str, asked: _Asked) -> list[CaseResult]:
     """Runs all cases and prints a table of the results."""
     from mevlip.core.tables import table
     from mevlip_release.smoke_test import HARDENED, READ_ONLY, official, run_smoke_tests
 
-    cases = (official(profile, network), HARDENED, READ_ONLY)
-    results = list(run_smoke_tests(client, tag, inputs, profile, cases, gpu, time_limit))
+    cases = (official(asked.profile, asked.network), HARDENED, READ_ONLY)
+    results = list(run_smoke_tests(client, tag, asked.inputs, asked.profile, cases, asked.gpu, asked.time_limit))
     rows = [
         (
             one.case,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REPORT = "run.json"
 """The predictor's own report, in a folder beside input and output that only tests mount."""
+TIME_LIMIT = 3600.0
+"""Seconds that a container may take where nobody says otherwise."""
 _LAST_LINES = 15
 _ONCE = ("verify", "load")
 """Phases of a run that take as long however many questions there are."""
@@ -43,7 +45,7 @@ class Line:
     command: str
     memory: str
     gpu: str = ""
-    seconds: float = 3600
+    seconds: float = TIME_LIMIT
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -72,13 +72,13 @@ def find_profile(name: str) -> Profile:
         name: One of `PROFILES`, or the path of a JSON file with the fields of `Profile`.
 
     Raises:
-        EnvironmentProblem: There is no such profile, or the file is none.
+        EnvironmentProblem: The name is unknown, or the file is not a valid profile.
     """
     if name in PROFILES:
         return PROFILES[name]
     path = Path(name)
     if not path.is_file():
-        raise EnvironmentProblem(f"There is no profile {name!r}", f"Name {', '.join(PROFILES)} or a JSON file.")
+        raise EnvironmentProblem(f"Unknown profile {name!r}", f"Name {', '.join(PROFILES)} or a JSON file.")
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from mevlip.core import memory
 from mevlip.core.files import file_sha256, write_text_atomically
 from mevlip.flare.questions import PREDICTIONS_NAME
 from mevlip.runs.journal import journals
-from mevlip_release.containers import Line, Ran, run_container
+from mevlip_release import labels
+from mevlip_release.containers import TIME_LIMIT, Line, Ran, run_container
 from mevlip_release.docker_client import InvalidImage, engine_failures, load_archive
 from mevlip_release.inspection import Inspection, inspect_archive
 from mevlip_release.profiles import Profile
@@ -104,6 +106,7 @@ class _Stage:
         self.image: dict[str, Any] = {}
         self.checks: list[Check] = []
         self.runs: list[tuple[str, Ran]] = []
+        self.whole: list[Ran] = []
 
     def check(self, name: str, failure: str, detail: str, *, fatal: bool = False) -> None:
         """Notes what was found; a failure that leaves nothing more to try ends the rehearsal."""
@@ -142,6 +145,7 @@ class _Stage:
         self.runs.append((name, ran))
         failure = find_failure(self.case, self.line, ran, folder)
         where = ran.gpu.get("name") or {"cpu": "the CPU", "": "it does not say where"}[ran.device]
+        self.whole.append(ran)
         self.check(name, failure, f"{ran.questions} answers in {ran.seconds:g} s on {where}", fatal=True)
         return ran
 
@@ -177,7 +181,7 @@ class _Stage:
         else:
             self.checks.append(Check("GPU memory", None, _NO_GPU))
         self.check("main memory", "", f"{ran.peak_mib} MiB with file pages, the limit is {self.line.memory}")
-        whole = statistics.median(run.seconds_for(self.profile.cases) for name, run in self.runs if "run" in name)
+        whole = statistics.median(run.seconds_for(self.profile.cases) for run in self.whole)
         each = whole / self.profile.cases
         told = f"{each:.2f} s per case, {whole / 3600:.2f} h for {self.profile.cases} cases like these on this machine"
         most_seconds = self.profile.seconds_per_case
@@ -193,7 +197,7 @@ def rehearse(
     inputs: Path,
     gpu: str = "",
     network: str | None = None,
-    time_limit: float = 3600,
+    time_limit: float = TIME_LIMIT,
     quiet: bool = True,
 ) -> Rehearsal:
     """Takes an archive through what a challenge will do with it.
@@ -219,7 +223,7 @@ def rehearse(
     case = official(profile, network)
     stage = _Stage(client, archive, profile, Line(profile.command, profile.memory, gpu, time_limit, case.options), case)
     seconds = None
-    try:
+    with suppress(_Failed):  # the check that failed says why
         stage.examine(quiet)
         stage.load()
         with work_folder(inputs, case.user) as folder:
@@ -232,8 +236,6 @@ def rehearse(
         with work_folder(inputs, case.user) as folder:
             stage.run_and_kill(folder, first)
         seconds = stage.measure(last)
-    except _Failed:
-        pass  # the check that failed says why
     return Rehearsal(
         profile,
         {"name": archive.name, "size": archive.stat().st_size, "sha256": file_sha256(archive)},
@@ -272,14 +274,14 @@ def write_rehearsal(rehearsal: Rehearsal, out: Path) -> tuple[Path, Path]:
 
 
 def _facts(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
-    labels = rehearsal.image.get("labels", {})
-    version, revision = (labels.get(f"org.opencontainers.image.{name}", "?") for name in ("version", "revision"))
+    recorded = rehearsal.image.get("labels", {})
+    version, revision = (recorded.get(name, "?") for name in (labels.VERSION, labels.REVISION))
     profile, machine, device = rehearsal.profile, rehearsal.machine, rehearsal.device
     yield "archive", f"{rehearsal.archive['name']}, {rehearsal.archive['size'] / 1e9:.3f} GB"
     yield "sha256", rehearsal.archive["sha256"]
     yield "image", rehearsal.image.get("id", "not read")
     yield "code", f"{version}, {revision}"
-    yield "checkpoint", labels.get("org.me-vlip.checkpoint", "?")
+    yield "checkpoint", recorded.get(labels.CHECKPOINT, "?")
     network = "the engine's network" if profile.network else "no network"
     yield "line", f"/bin/bash -c {profile.command!r}, memory {profile.memory}, {network}"
     if device:

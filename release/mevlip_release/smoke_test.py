@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mevlip.core.errors import ExitCode
 from mevlip.flare.questions import PREDICTIONS_NAME, read_input_folder
-from mevlip_release.containers import Line, Ran, run_container
+from mevlip_release.containers import TIME_LIMIT, Line, Ran, run_container
 from mevlip_release.docker_client import InvalidImage, get_image
 from mevlip_release.profiles import Profile
 from mevlip_validation.check import check_file
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 FOREIGN_USER = 12345
-TIME_LIMIT = 3600.0
-"""Seconds that a container may take where nobody says otherwise."""
 _KILLED = 137
 logger = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ def test_any_json_is_a_profile_or_refused(tmp_path_factory: pytest.TempPathFacto
 
 
 def test_an_unknown_name_and_a_wrong_memory_are_named() -> None:
-    with pytest.raises(EnvironmentProblem, match="There is no profile 'flare2024'. Name flare2025, flare2026"):
+    with pytest.raises(EnvironmentProblem, match="Unknown profile 'flare2024'. Name flare2025, flare2026"):
         find_profile("flare2024")
     assert PROFILES["flare2025"].replace(memory="2g").memory == "2g"
     with pytest.raises(EnvironmentProblem, match="memory: String should match"):
