@@ -12,8 +12,8 @@ MOST = Budget(computed=8_192, cached=65_536)
 LEAST = Budget(computed=1_024, cached=2_048)
 """What a question on one untiled picture takes with room to spare; with less than that no run makes sense."""
 _PATIENCE = 2e12
-"""Operations of one batch's prompts on a processor, which needs half a minute or more for them: a time limit and Ctrl-C
-wait for the batch, and a larger one is no faster there."""
+"""Most operations for the prompts of one batch without a GPU, half a minute at 67 GFLOP/s: a time limit and Ctrl-C take
+effect only between batches."""
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 _COMPUTING = 0.6
 """Share of the room that is for computing; the rest is for keys and values."""
