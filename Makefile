@@ -5,7 +5,7 @@ IMAGE ?= me-vlip:latest
 CHECKPOINT ?= demo
 BUILD_FLAGS ?= # such as --build-arg PIP_INDEX_URL=...
 
-.PHONY: demo test test-fast lint bench image demo-checkpoint example-inputs train-env judges-env image-test
+.PHONY: demo test test-fast lint bench image demo-checkpoint example-inputs train-env judges-env image-test gpu-test
 
 demo: .venv/ready ## answer the example questions with the demo checkpoint, show the answers and score them
 	$(BIN)/mevlip predict examples/inputs build/demo --explanations build/demo/explanations.jsonl
@@ -18,7 +18,7 @@ test: .venv/ready .venv-train/ready ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile # two single-threaded workers; each fixture of a file is made once
 
 test-fast: .venv/ready ## run the tests that take no more than moments, with fewer examples
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --hypothesis-profile fast -m "not engine and not model and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --hypothesis-profile fast -m "not engine and not gpu and not model and not slow"
 
 lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .
@@ -41,6 +41,9 @@ example-inputs: .venv/ready ## redraw the example questions
 image-test: .venv/ready ## build, test and export the image with the demo checkpoint; status 7 without an engine
 	$(BIN)/python -m pytest -m engine -s tests/release; status=$$?; test $$status -ne 7 || \
 	  echo "no container engine: the image was not tested"; exit $$status
+
+gpu-test: .venv/ready ## what needs a CUDA GPU: answers, memory and waiting there; status 3 without one
+	$(BIN)/python -m pytest -m gpu -s tests/gpu
 
 train-env: .venv-train/ready ## the environment for LLaMA-Factory
 

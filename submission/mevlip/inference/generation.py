@@ -15,7 +15,7 @@ import torch
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
 from mevlip.inference.decoding import Draft, Grammars, choose
 from mevlip.inference.lora import Adapters
-from mevlip.inference.packed import Cache, Indices, PromptPass, Row, StepPass, install
+from mevlip.inference.packed import Cache, Indices, PromptPass, Row, StepPass, install, moved
 from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
 
@@ -78,7 +78,7 @@ class Generator:
         cost.forwards += 1
         cost.prompt_tokens += len(line.tokens)
         cost.shared_prompts += len(rows) - len(line.order)
-        self._choose(drafts, states[torch.from_numpy(line.last).to(self._device)], cost)
+        self._choose(drafts, states[moved(line.last, self._device)], cost)
         if line.cache is not None:
             self._write([drafts[number] for number in writing], line.cache, cost)
         cost.generated_tokens = sum(len(draft.tokens) for draft in drafts)
@@ -123,11 +123,11 @@ class Generator:
             The last layer's states, normalized, (tokens, hidden size).
         """
         weight = self._embedding.weight
-        states = self._embedding(torch.from_numpy(tokens).to(weight.device)).to(self._device)
+        states = self._embedding(moved(tokens, weight.device)).to(self._device)
         if pictures is not None:
             places, features = pictures
             states[places] = features.to(states.dtype)
-        positions = torch.from_numpy(line.positions).to(self._device)[None]
+        positions = moved(line.positions, self._device)[None]
         made = self._language_model(
             inputs_embeds=states[None],
             position_ids=positions,
@@ -153,7 +153,7 @@ class Generator:
         features = torch.cat([found[picture.key] for picture in shown]) if shown else torch.empty(0)
         if len(features) != len(places):
             raise RuntimeError(f"the prompts have {len(places)} places for pictures that take {len(features)}")
-        return torch.from_numpy(places).to(self._device), features
+        return moved(places, self._device), features
 
     def _choose(self, drafts: Sequence[Draft], states: torch.Tensor, cost: Cost) -> None:
         """Chooses the next token of each answer.
@@ -168,7 +168,7 @@ class Generator:
         if closed:
             few = [choices[number] or () for number in closed]
             ids = tuple(sorted(set().union(*set(few))))
-            logits = self._fetch(self._logits_of(ids, states if len(closed) == len(drafts) else states[closed]), cost)
+            logits = self._fetch(self._logits_of(ids, self._only(closed, states)), cost)
             choose([drafts[number] for number in closed], few, ids, logits)
         if len(closed) < len(drafts):
             self._choose_freely(drafts, [number for number, few in enumerate(choices) if few is None], states, cost)
@@ -178,9 +178,9 @@ class Generator:
         words = np.zeros((len(numbers), self._grammars.words), dtype=np.uint32)
         for own, number in zip(words, numbers, strict=True):
             drafts[number].fill(own)
-        logits = self._head(states if len(numbers) == len(drafts) else states[numbers])
+        logits = self._head(self._only(numbers, states))
         cost.vocabulary_rows += len(numbers)
-        packed = torch.from_numpy(words.view(np.int32)).to(self._device)
+        packed = moved(words.view(np.int32), self._device)
         allowed = ((packed[:, :, None] >> self._bits) & 1).bool().flatten(1)[:, : logits.shape[1]]
         chosen = logits.masked_fill(~allowed, -torch.inf).argmax(-1, keepdim=True)
         logits = logits.float()
@@ -191,9 +191,13 @@ class Generator:
         ):
             drafts[number].take(int(token), float(sure))
 
+    def _only(self, numbers: Sequence[int], states: torch.Tensor) -> torch.Tensor:
+        """Some rows of states, (rows, hidden size)."""
+        return states if len(numbers) == len(states) else states[moved(np.array(numbers), self._device)]
+
     def _logits_of(self, ids: Choices, states: torch.Tensor) -> torch.Tensor:
         """The logits of a few tokens, (rows, tokens)."""
-        chosen = torch.tensor(ids, device=self._device)
+        chosen = moved(np.array(ids), self._device)
         bias = self._head.bias
         return torch.nn.functional.linear(states, self._head.weight[chosen], None if bias is None else bias[chosen])
 

@@ -205,7 +205,7 @@ class PromptPass:
             runs,
         )
         if kept:
-            made._kept = torch.from_numpy(_padded([places[number] for _, number in kept])).to(device)
+            made._kept = moved(_padded([places[number] for _, number in kept]), device)
         parts = [(rows[number].shared, places[number]) for number in rests]
         made._blocks = [_block(alike, device) for alike in _alike(parts)]
         return made
@@ -250,9 +250,9 @@ class StepPass:
         cache.lengths[:count] += 1
         self._length = int(cache.lengths[:count].max())
         self._slots = torch.arange(count, device=device)
-        self._places = torch.from_numpy(self.positions).to(device)
+        self._places = moved(self.positions, device)
         known = np.arange(self._length) < cache.lengths[:count, None]
-        self._mask = torch.from_numpy(known).to(device)[:, None]
+        self._mask = moved(known, device)[:, None]
 
     def attend(
         self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
@@ -260,6 +260,14 @@ class StepPass:
         """See `Pass`."""
         known, told = self._cache.append(layer, keys, values, self._slots, self._places, self._length)
         return _grouped(queries.transpose(0, 1).unsqueeze(2), known, told, self._mask, scale).squeeze(1)
+
+
+def moved(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """An array on a device, without waiting for what the device is doing.
+
+    CUDA has taken what comes from pageable memory once the call returns, so that the array may be altered.
+    """
+    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 def install(config: Any) -> None:
@@ -330,7 +338,7 @@ def _block(parts: Sequence[_Part], device: torch.device) -> _Block:
     mask = np.tri(queries.shape[1], keys.shape[1], shared, dtype=bool)
     filled = [number * queries.shape[1] + np.arange(len(rest)) for number, rest in enumerate(rests)]
     arrays = (queries, keys, mask[None], np.concatenate(filled), np.concatenate(rests))
-    return _Block(*(torch.from_numpy(array).to(device) for array in arrays))
+    return _Block(*(moved(array, device) for array in arrays))
 
 
 def _padded(lists: Sequence[Indices]) -> Indices:

@@ -74,7 +74,7 @@ class Features:
         for picture in pictures:
             if picture.key in self._remembered:
                 self._forgettable.pop(picture.key, None)
-                found[picture.key] = self._remembered[picture.key].to(self._device)
+                found[picture.key] = self._remembered[picture.key].to(self._device, non_blocking=True)
             elif picture.tiles is None:
                 raise RuntimeError("a picture was forgotten before its last question")
             else:
@@ -86,18 +86,20 @@ class Features:
         made = torch.cat([self._encode(tiles[start : start + self._tiles]) for start in starts])
         cost.pictures_encoded += len(new)
         cost.tiles_encoded += len(tiles)
+        kept = made.cpu()
+        if kept is not made:
+            cost.synchronizations += 1
         start = 0
         for key, own in new.items():
-            found[key] = made[start : start + len(own)].flatten(0, 1)
+            place = slice(start, start + len(own))
+            found[key] = made[place].flatten(0, 1)
+            self._remember(key, kept[place].flatten(0, 1))
             start += len(own)
-            self._remember(key, found[key])
-        if self._device.type != "cpu":
-            cost.synchronizations += 1  # for what is remembered
         return found
 
     def pixels(self, tiles: torch.Tensor) -> torch.Tensor:
         """Normalizes tiles as the family's processor does, (tiles, 3, height, width), float32 on the device."""
-        return self._levels[self._channels, tiles.to(self._device).long()]
+        return self._levels[self._channels, tiles.to(self._device, non_blocking=True).long()]
 
     def _encode(self, tiles: torch.Tensor) -> torch.Tensor:
         return self._family.features(self._base, self.pixels(tiles))  # type: ignore[no-any-return]
@@ -107,9 +109,7 @@ class Features:
         size = _size(features)
         self._make_room(size)
         if self._room >= size:
-            kept = features.to("cpu")
-            # A part of a batch would keep all of it.
-            self._remembered[key] = kept.clone() if kept.data_ptr() == features.data_ptr() else kept
+            self._remembered[key] = features.clone()  # a part of a batch would keep all of it
             self._room -= size
 
     def _make_room(self, size: int) -> None:

@@ -69,16 +69,16 @@ def test_the_true_shape_takes_what_is_known_of_it() -> None:
     assert tile_bytes(VISION, 2) == pytest.approx(38e6, rel=0.05)
 
 
-def test_nine_gigabytes_hold_some_twenty_questions_of_the_true_shape() -> None:
-    """Weights take 6.04 GB and CUDA half of one: 2.4 GB are left."""
-    room = 9 * GB - 6_040_000_000 - 500_000_000
+def test_nine_gigabytes_hold_some_fifteen_questions_of_the_true_shape() -> None:
+    """As measured on an H100, weights take 6.11 GB and CUDA up to 0.86: 2.0 GB are left."""
+    room = 9 * GB - 6_107_000_000 - device._CONTEXT
     made = budget(room, TEXT, 2, gpu=True)
-    assert made == memory.Budget(8_192, 15_129)
+    assert made == memory.Budget(6_517, 11_871)
     assert made.computed * computed_bytes(TEXT, 2) + made.cached * cached_bytes(TEXT, 2) < room
     assert tiles_at_once(room, VISION, 2) == 16
-    small = budget(room - 1_500_000_000, TEXT, 2, gpu=True)
+    small = budget(room - 1_200_000_000, TEXT, 2, gpu=True)
     assert LEAST.computed < small.computed < made.computed and small.cached < made.cached
-    assert tiles_at_once(room - 2_300_000_000, VISION, 2) == 2
+    assert tiles_at_once(room - 1_860_000_000, VISION, 2) == 2
 
 
 class Alive(TorchDispatchMode):
@@ -187,9 +187,9 @@ def model() -> SimpleNamespace:
 
 def test_a_gpus_allocator_is_held_to_nine_gigabytes_or_what_is_asked_for(gpu: dict[str, Any]) -> None:
     one = model()
-    assert device.limit_memory(one, CUDA, None) == 9 * GB - 500_000_000 - 6_040_000_000
-    assert gpu["bytes"] == pytest.approx(8.5 * GB) and one.embedding.place == "cuda"
-    assert device.limit_memory(model(), CUDA, 12 * GB) == 12 * GB - 6_540_000_000
+    assert device.limit_memory(one, CUDA, None) == 9 * GB - 900_000_000 - 6_040_000_000
+    assert gpu["bytes"] == pytest.approx(8.1 * GB) and one.embedding.place == "cuda"
+    assert device.limit_memory(model(), CUDA, 12 * GB) == 12 * GB - 6_940_000_000
 
 
 def test_below_eight_gigabytes_the_input_embedding_stays_in_main_memory(gpu: dict[str, Any]) -> None:
@@ -204,7 +204,7 @@ def test_below_eight_gigabytes_the_input_embedding_stays_in_main_memory(gpu: dic
 
 def test_memory_that_no_question_fits_into_is_named(gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EnvironmentProblem, match=r"--max-memory leaves 0\.06 GB beside the weights") as caught:
-        device.limit_memory(model(), CUDA, 6_600_000_000)
+        device.limit_memory(model(), CUDA, 7_000_000_000)
     assert "Allow 0.4 GB more" in caught.value.remedy
     monkeypatch.setattr(main_memory, "available", lambda: 1000)
     with pytest.raises(EnvironmentProblem, match="beside the weights"):

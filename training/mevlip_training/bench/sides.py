@@ -93,7 +93,7 @@ def with_lengths(system: System, folder: Path) -> Task:
     """Asks the predictor a folder of questions; free answers of a random model are to be as long as its own."""
     if system.trained:
         return Task(folder)
-    tokenizer = system.plain.processor.tokenizer
+    tokenizer = system.processor.tokenizer
     answers = _run(system.predictor, Task(folder)).answers
     written = [
         (answer.completion.tokens, answer.completion.text) if answer.completion else (1, "") for answer in answers

@@ -18,7 +18,7 @@ import torch
 from mevlip.checkpoints.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from mevlip.checkpoints.routes import Quantization
 from mevlip.core.files import writing
-from mevlip.inference.device import choose_device
+from mevlip.inference.device import GPU_MEMORY, choose_device
 from mevlip.inference.families import find_family
 from mevlip.inference.loading import load_adapters, load_base
 from mevlip.predictor import Predictor, load_model
@@ -45,7 +45,6 @@ boxes, digits and a sentence. True boxes of a whole image, about 46, take some 8
 list at once."""
 
 BaseLoader = Callable[[Path, Quantization, torch.device], Any]
-AdapterLoader = Callable[[Any, Checkpoint], Any]
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class System:
         choice: The device asked for.
         trained: Whether it ends its answers by itself, and they mean something.
         base: Loads the base model.
-        adapters: Puts the adapters on it.
+        dtype: In what its matrices are multiplied. In float32 equal questions get equal answers, however batched.
     """
 
     shape: Shape
@@ -85,7 +84,7 @@ class System:
     choice: Device
     trained: bool
     base: BaseLoader = load_base
-    adapters: AdapterLoader = load_adapters
+    dtype: torch.dtype = torch.bfloat16
 
     @property
     def device(self) -> torch.device:
@@ -108,42 +107,68 @@ class System:
         from gliclass import GLiClassModel
         from transformers import AutoTokenizer, GenerationConfig
 
+        self._lift_memory_limit()
         base = self.base(self.checkpoint.base, self.checkpoint.quantization, self.device)
-        eos, family = base.generation_config.eos_token_id, base.config.model_type
+        eos = base.generation_config.eos_token_id
         ends = tuple(eos if isinstance(eos, list) else [eos])
-        model = self.adapters(base, self.checkpoint)
-        processor = find_family(family).load_processor(self.checkpoint.base)
-        processor.tokenizer.padding_side = "left"
+        model = self._put_adapters(base, self.checkpoint)
         greedy = GenerationConfig(
-            do_sample=False, eos_token_id=list(ends), pad_token_id=processor.tokenizer.pad_token_id
+            do_sample=False, eos_token_id=list(ends), pad_token_id=self.processor.tokenizer.pad_token_id
         )
         model.generation_config = model.get_base_model().generation_config = greedy
         folder = self.checkpoint.router
         classifier = GLiClassModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return Plain(model, processor, ends, (classifier, tokenizer), Router.load(folder).settings)
+        return Plain(model, self.processor, ends, (classifier, tokenizer), Router.load(folder).settings)
 
     @cached_property
-    def dtype(self) -> torch.dtype:
-        """In what its matrices are multiplied."""
-        found: torch.dtype = self.plain.model.get_input_embeddings().weight.dtype
-        return found
+    def config(self) -> InternVLConfig:
+        """Its shape."""
+        from transformers import InternVLConfig
+
+        return InternVLConfig.from_pretrained(self.checkpoint.base)
+
+    @cached_property
+    def processor(self) -> Any:
+        """The transformers processor, set to pad on the left."""
+        processor = find_family(self.config.model_type).load_processor(self.checkpoint.base)
+        processor.tokenizer.padding_side = "left"
+        return processor
 
     @cached_property
     def work(self) -> Work:
         """What its answers cost by arithmetic."""
         stored = NF4_BYTES if self.checkpoint.quantization.kind == "nf4" else self.dtype.itemsize
-        return Work.of(self.plain.model.get_base_model().config, stored, self.dtype.itemsize)
+        return Work.of(self.config, stored, self.dtype.itemsize)
+
+    def _lift_memory_limit(self) -> int:
+        """Makes room for one more model on a GPU: a predictor limits the whole process to what it needs itself.
+
+        Returns:
+            Bytes of the GPU that are held already.
+        """
+        if self.device.type != "cuda":
+            return 0
+        torch.cuda.set_per_process_memory_fraction(1.0, self.device)
+        return torch.cuda.memory_allocated(self.device)
+
+    def _put_adapters(self, base: Any, checkpoint: Checkpoint) -> Any:
+        model = load_adapters(base, checkpoint)
+        return model.float() if self.dtype == torch.float32 else model
 
     def _find(self, **settings: Any) -> Predictor:
         chosen = PredictorSettings(checkpoint=str(self.checkpoint.folder), device=self.choice, **settings)
 
-        def load(*arguments: Any) -> Any:
+        def load(checkpoint: Checkpoint, settings: PredictorSettings) -> Any:
+            if held := self._lift_memory_limit():
+                settings = settings.model_copy(update={"max_memory": f"{held + GPU_MEMORY}B"})
             # The predictor's own loader, with another source of weights.
             with ExitStack() as stack:
-                for name, loader in (("load_base", self.base), ("load_adapters", self.adapters)):
+                for name, loader in (("load_base", self.base), ("load_adapters", self._put_adapters)):
                     stack.enter_context(patch(f"mevlip.inference.model.{name}", loader))
-                return load_model(*arguments)
+                model = load_model(checkpoint, settings)
+            self._lift_memory_limit()
+            return model
 
         return Predictor.find(chosen, load_model=load)
 
@@ -177,7 +202,7 @@ def open_system(shape: Shape, device: Device = "auto", cache: Path = CACHE) -> S
         unquantized = Quantization(kind="none")
         with writing(folder):
             write_checkpoint(folder, config, demo.router, BUDGETS, tokenizer=tokenizer, quantization=unquantized)
-    return System(shape, read_checkpoint(folder), device, trained=False, adapters=_float_adapters)
+    return System(shape, read_checkpoint(folder), device, trained=False, dtype=torch.float32)
 
 
 def open_true_width(config: InternVLConfig, device: Device, cache: Path, demo: Checkpoint) -> System:
@@ -201,11 +226,6 @@ def open_true_width(config: InternVLConfig, device: Device, cache: Path, demo: C
         with writing(folder):
             _write_without_weights(folder, config, demo)
     return System("internvl3-8b", read_checkpoint(folder), device, trained=False, base=load_random_base)
-
-
-def _float_adapters(base: Any, checkpoint: Checkpoint) -> Any:
-    """Everything in float32: there equal questions get equal answers, however they are batched."""
-    return load_adapters(base, checkpoint).float()
 
 
 def _place(cache: Path, shape: Shape, config: InternVLConfig, demo: Checkpoint) -> Path:

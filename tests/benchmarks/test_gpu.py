@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import gpu
+from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.inference.model import VisionLanguageModel
+from mevlip_training.shapes.internvl3 import thin
+from tests.conftest import DEMO, HANG, ROOT
+
+
+@pytest.mark.model
+def test_questions_are_answered_at_a_thin_size_without_a_gpu(tmp_path: Path) -> None:
+    """The figures mean nothing there."""
+    checkpoint, model = gpu.load(thin(), torch.device("cpu"), tmp_path / "cache")
+    folders = gpu.read(tmp_path / "in", 12)
+    rows = gpu.answer(checkpoint, model, folders)
+    assert [row[0] for row in rows if row[0]] == [task.value for task in folders]
+    assert sum(int(str(row[2])) for row in rows) == 12
+
+
+@pytest.mark.model
+def test_only_one_adapter_is_trained() -> None:
+    model = VisionLanguageModel.load(open_checkpoint(DEMO), torch.device("cpu"))
+    steps = list(gpu.train(model, [(1, 60, 1)] * 3))
+    assert [step[:3] for step in steps] == [(1, 60, 1)] * 3 and all(float(str(step[3])) > 0 for step in steps)
+    trained = {name for name, parameter in model._model.named_parameters() if parameter.requires_grad}
+    assert trained and all(".generalist." in name and "lora_" in name for name in trained)
+
+
+@pytest.mark.slow
+def test_without_a_gpu_it_says_so() -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, cwd=ROOT, env=environment, check=False)
+    assert done.returncode != 0 and "no usable CUDA GPU" in done.stderr and "Traceback" not in done.stderr
