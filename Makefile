@@ -4,6 +4,8 @@ BIN := .venv/bin
 IMAGE ?= me-vlip:latest
 CHECKPOINT ?= demo
 BUILD_FLAGS ?= # such as --build-arg PIP_INDEX_URL=...
+PIP_FLAGS ?= # such as --no-compile
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
 .PHONY: demo test test-fast lint bench image demo-checkpoint example-inputs train-env judges-env image-test gpu-test
 
@@ -51,17 +53,17 @@ judges-env: .venv-judges/ready ## the environment for models that judge reports 
 
 .venv/ready: pyproject.toml constraints/predict.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/predict.txt -e '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) -c constraints/predict.txt -e '.[dev]'
 	touch $@
 
 .venv-train/ready: pyproject.toml constraints/train.txt constraints/predict.txt
 	$(PYTHON) -m venv .venv-train
-	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/train.txt -e '.[train]'
+	.venv-train/bin/python $(PIP_INSTALL) -c constraints/train.txt -e '.[train]'
 	# LLaMA-Factory's web UI, unused here, requires an older Pillow; other Pillow versions resize differently.
-	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^pillow==' constraints/predict.txt)
+	.venv-train/bin/python $(PIP_INSTALL) --no-deps $$(grep '^pillow==' constraints/predict.txt)
 	touch $@
 
 .venv-judges/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-judges
-	.venv-judges/bin/python -m pip install --quiet --disable-pip-version-check '.[judges]'
+	.venv-judges/bin/python $(PIP_INSTALL) '.[judges]'
 	touch $@

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
@@ -184,8 +185,13 @@ def thin_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mevlip_training.shapes.internvl3 import thin
 
     budgets = dict(zip(TaskType, (4, 24, 48, 64, 8, 16, 24), strict=True))
-    folder = tmp_path_factory.mktemp("checkpoints") / "thin"
-    return write_checkpoint(folder, thin(), DEMO / "router", budgets).folder
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / "checkpoints" / "thin"
+    with FileLock(shared / "thin.lock"):  # the first worker writes it for all
+        if not folder.is_dir():
+            write_checkpoint(folder, thin(), DEMO / "router", budgets)
+    return folder
 
 
 _loaded: dict[Hashable, Any] = {}

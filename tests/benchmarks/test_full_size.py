@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from benchmarks import full_size
 from benchmarks.full_size import BUDGETS, measure, write
 from mevlip.checkpoints.checkpoint import open_checkpoint, stored_quantization
 from mevlip.tasks import TaskType
@@ -12,8 +14,9 @@ from tests.conftest import DEMO, EXAMPLES
 
 
 @pytest.mark.model
-def test_the_measurement_runs_at_a_thin_size(tmp_path: Path) -> None:
+def test_the_measurement_runs_at_a_thin_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every phase and every task of both ways of storing the base; the figures mean nothing at this size."""
+    monkeypatch.setattr(full_size, "_in_a_process", lambda function, *arguments: function(*arguments))
     written, (plain, packed) = write(tmp_path, thin(), DEMO / "router")
     assert [row[0] for row in written] == ["random base", "adapters", "assemble", "assemble --quantize nf4"]
     assert stored_quantization(open_checkpoint(plain).base) is None
@@ -30,3 +33,7 @@ def test_the_measurement_runs_at_a_thin_size(tmp_path: Path) -> None:
             assert isinstance(tokens, int) and isinstance(forwards, int)
             assert tokens > 256 * tiles
             assert 1 <= forwards <= BUDGETS[TaskType(str(task))]
+
+
+def test_what_is_measured_has_a_process_of_its_own() -> None:
+    assert full_size._in_a_process(os.getppid) == os.getpid()

@@ -120,14 +120,14 @@ def test_the_command_ends_with_the_last_lines_and_the_remedy(engine: PrivateEngi
 
 
 def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, image: str, tmp_path: Path) -> None:
-    write_inputs(tmp_path / "inputs", 3, 20)
+    write_inputs(tmp_path / "inputs", 3, 6)
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     outputs.chmod(0o777)
     volumes = {str(tmp_path / name): {"bind": f"/workspace/{name}", "mode": "rw"} for name in ("inputs", "outputs")}
     options = {**HARDENED.options, "user": f"{FOREIGN_USER}:0", "volumes": volumes, "detach": True}
     container = client.containers.run(image, COMMAND, **options)
-    while not (found := journals(outputs)) or found[0].read_text().count('"answer"') < 40:
+    while not (found := journals(outputs)) or found[0].read_text().count('"answer"') < 12:
         time.sleep(0.1)
     started = time.monotonic()
     container.stop(timeout=30)
@@ -141,7 +141,7 @@ def test_sigterm_ends_within_ten_seconds_and_a_second_run_finishes(client: Any, 
     assert f"resuming: {done} answers" in second.decode()
     assert check_file(outputs / "predictions.json", tmp_path / "inputs") == []
     assert [path.name for path in outputs.iterdir()] == ["predictions.json"], "no journal and no lock"
-    print(f"stopped in {took:.1f} s after {done} of 360 answers")
+    print(f"stopped in {took:.1f} s after {done} of 108 answers")
 
 
 def test_two_builds_give_the_same_layers(engine: PrivateEngine, client: Any, image: str) -> None:

@@ -24,7 +24,7 @@ from mevlip.cli.main import cli
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.runs.journal import journals
 from mevlip.settings import PredictorSettings, RunSettings
-from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, call_mevlip, record, run_mevlip
+from tests.conftest import DEMO, EXAMPLES, HANG, ROOT, call_mevlip, first_of_each, record, run_mevlip
 
 Write = Callable[..., Path]
 
@@ -43,21 +43,27 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """The example questions answered by the demo, in a process that cannot reach a network."""
+def some(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first question of each data set."""
+    return first_of_each(tmp_path_factory.mktemp("some") / "in")
+
+
+@pytest.fixture(scope="module")
+def demo_run(some: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Questions of every task answered by the demo, in a process that cannot reach a network."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "sitecustomize.py").write_text(NO_NETWORK)
     paths = os.pathsep.join([str(folder), str(ROOT / "submission")])
-    done = run_mevlip("predict", EXAMPLES, folder / "out", env={"PYTHONPATH": paths})
+    done = run_mevlip("predict", some, folder / "out", env={"PYTHONPATH": paths})
     return done, folder / "out"
 
 
-def test_status_0_and_a_complete_output(demo_run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_status_0_and_a_complete_output(demo_run: tuple[subprocess.CompletedProcess[str], Path], some: Path) -> None:
     done, output = demo_run
     assert done.returncode == 0, done.stderr
     assert done.stdout == "", "results go to files, remarks to stderr"
-    assert len(json.loads((output / "predictions.json").read_bytes())) == 54
-    checked = run_mevlip("predictions", "check", output / "predictions.json", "--input", EXAMPLES)
+    assert len(json.loads((output / "predictions.json").read_bytes())) == 18
+    checked = run_mevlip("predictions", "check", output / "predictions.json", "--input", some)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -171,13 +177,13 @@ def test_status_5_for_an_input_without_questions(tmp_path: Path) -> None:
 
 
 def test_status_6_for_predictions_that_break_the_contract(
-    demo_run: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path
+    demo_run: tuple[subprocess.CompletedProcess[str], Path], some: Path, tmp_path: Path
 ) -> None:
     rows = json.loads((demo_run[1] / "predictions.json").read_bytes())
     rows[3]["Answer"] = ""
     rows[7]["Modality"] = "MRI"
     (tmp_path / "p.json").write_text(json.dumps(rows))
-    done = run_mevlip("predictions", "check", tmp_path / "p.json", "--input", EXAMPLES)
+    done = run_mevlip("predictions", "check", tmp_path / "p.json", "--input", some)
     assert done.returncode == 6
     listed = [line.split()[:4] for line in done.stdout.splitlines()[2:]]
     assert listed == [["p.json", "3", "Answer", '""'], ["p.json", "7", "Modality", '"MRI"']]

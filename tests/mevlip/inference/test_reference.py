@@ -54,19 +54,30 @@ def ask(
     return [found[question.position] for question in questions], counters
 
 
-@pytest.fixture
-def questions(request: pytest.FixtureRequest, folder: InputFolder) -> tuple[Question, ...]:
+@pytest.fixture(scope="module")
+def questions(model: tuple[Predictor, Predictor], folder: InputFolder) -> tuple[Question, ...]:
     """All for the demo; for the thin model, which takes longer, each data set's first and those about its picture."""
-    if "[demo]" in request.node.name:
+    if model[0].checkpoint.folder.samefile(DEMO):
         return folder.questions
     shown = {(one.file, str(one.record["ImageName"])) for one in folder.questions if one.index == 0}
     return tuple(one for one in folder.questions if (one.file, str(one.record["ImageName"])) in shown)
 
 
-def test_answers_equal_those_of_the_reference(
+@pytest.fixture(scope="module")
+def answered(
     model: tuple[Predictor, Predictor], folder: InputFolder, questions: tuple[Question, ...]
+) -> tuple[list[Answer], Counters]:
+    """What the engine answers to all of them."""
+    return ask(model[0], folder, questions)
+
+
+def test_answers_equal_those_of_the_reference(
+    model: tuple[Predictor, Predictor],
+    folder: InputFolder,
+    questions: tuple[Question, ...],
+    answered: tuple[list[Answer], Counters],
 ) -> None:
-    ours, cost = ask(model[0], folder, questions)
+    ours, cost = answered
     theirs, plain = ask(model[1], folder, questions)
     assert [one.text for one in ours] == [one.text for one in theirs]
     for one, other in zip(ours, theirs, strict=True):
@@ -76,16 +87,20 @@ def test_answers_equal_those_of_the_reference(
     assert cost.forwards < plain.forwards and cost.prompt_tokens < plain.prompt_tokens
 
 
-def test_free_answers_equal_those_of_the_reference(model: tuple[Predictor, Predictor], folder: InputFolder) -> None:
-    ours, theirs = (ask(one, folder, folder.questions[::3], constrain=False)[0] for one in model)
+def test_free_answers_equal_those_of_the_reference(
+    model: tuple[Predictor, Predictor], folder: InputFolder, questions: tuple[Question, ...]
+) -> None:
+    ours, theirs = (ask(one, folder, questions[::3], constrain=False)[0] for one in model)
     assert [one.text for one in ours] == [one.text for one in theirs]
 
 
 def test_other_budgets_shards_and_orders_change_no_answer(
-    model: tuple[Predictor, Predictor], folder: InputFolder, questions: tuple[Question, ...]
+    model: tuple[Predictor, Predictor],
+    folder: InputFolder,
+    questions: tuple[Question, ...],
+    answered: tuple[list[Answer], Counters],
 ) -> None:
-    first, _ = ask(model[0], folder, questions)
-    texts = {one.position: one.text for one in first}
+    texts = {one.position: one.text for one in answered[0]}
     for part, budget in ((questions[::-1], 700), (questions[1::2], None), (questions[::2], 1)):
         again, _ = ask(model[0], folder, part, batch_tokens=budget)
         assert {one.position: one.text for one in again} == {

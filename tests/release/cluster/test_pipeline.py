@@ -19,7 +19,7 @@ from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_release.cluster import pipeline
 from mevlip_release.cluster.cli import cluster
 from mevlip_release.cluster.pipeline import Pool, place_actors, predict_on_cluster
-from tests.conftest import DEMO, answer_folder, copy_two_examples
+from tests.conftest import DEMO, FakeModel, answer_folder, copy_two_examples
 
 Find = Callable[[], Predictor]
 
@@ -48,12 +48,13 @@ def healthy() -> Find:
     return find
 
 
-def deadly(mark: Path, calls: int) -> Find:
+def deadly(mark: Path, calls: int, fake: bool = False) -> Find:
     """A predictor whose process is killed, as by the kernel, when the model is asked for the n-th time.
 
     Args:
         mark: A file that is written then; where it is there, nobody is killed.
         calls: How many questions are answered before that.
+        fake: Whether a stand-in answers, which is loaded in no time.
     """
     checkpoint = str(DEMO)
 
@@ -63,9 +64,10 @@ def deadly(mark: Path, calls: int) -> Find:
 
         from mevlip.predictor import Predictor, load_model
         from mevlip.settings import PredictorSettings
+        from tests.conftest import FakeModel
 
         def load(*arguments: Any) -> Any:
-            model = load_model(*arguments)
+            model: Any = FakeModel() if fake else load_model(*arguments)
             generate, asked = model.generate, []
 
             def kill(*batch: Any) -> Any:
@@ -75,7 +77,7 @@ def deadly(mark: Path, calls: int) -> Find:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return generate(*batch)
 
-            model.generate = kill  # type: ignore[method-assign]
+            model.generate = kill
             return model
 
         return Predictor.find(PredictorSettings(checkpoint=checkpoint), load_model=load)
@@ -121,18 +123,20 @@ def own_cluster(monkeypatch: pytest.MonkeyPatch, cpus: int) -> Iterator[Any]:
         ray.shutdown()
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_where_actors_keep_dying_the_run_ends_and_the_next_resumes(
-    inputs: Path, whole: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find, pool = deadly(tmp_path / "killed", calls=1), Pool(actors=1, retries=0)
+    alone = answer_folder(inputs, tmp_path / "alone", FakeModel(), batch_tokens=1, routing="declared")
+    find, pool = deadly(tmp_path / "killed", calls=1, fake=True), Pool(actors=1, retries=0)
+    run = settings(tmp_path / "out", routing="declared")
     with own_cluster(monkeypatch, cpus=2):
         with pytest.raises(ModelFailure, match="died more than 0 times.*run the same command again"):
-            predict_on_cluster(find, settings(tmp_path / "out"), str(inputs), 1, pool)
+            predict_on_cluster(find, run, str(inputs), 1, pool)
         assert not (tmp_path / "out/predictions.json").exists()
         with caplog.at_level("INFO"):
-            merged = predict_on_cluster(find, settings(tmp_path / "out"), str(inputs), 1, pool)
-    assert merged.predictions.read_bytes() == whole and resumed(caplog.text) == 1
+            merged = predict_on_cluster(find, run, str(inputs), 1, pool)
+    assert merged.predictions.read_bytes() == alone.predictions.read_bytes() and resumed(caplog.text) == 1
     assert merged.failures == 0
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from mevlip_release.deploy import rendering
 from mevlip_release.deploy.cli import deploy
 from mevlip_release.deploy.rendering import Needs
-from tests.conftest import DEMO, HANG, ROOT, answer_folder, copy_two_examples, require_marker
+from tests.conftest import DEMO, HANG, ROOT, FakeModel, answer_folder, copy_two_examples, require_marker
 
 ALWAYS = {"MEVLIP_CHECKPOINT": str(DEMO), "MEVLIP_BATCH_TOKENS": "1", "MEVLIP_ROUTING": "declared"}
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
@@ -248,8 +248,25 @@ def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     ).predictions.read_bytes()
 
 
+STAND_IN = """
+import sys
+sys.path.insert(0, {root!r})
+from mevlip.cli.main import main
+from mevlip.predictor import Predictor
+from tests.conftest import FakeModel
+Predictor.__init__.__kwdefaults__["load_model"] = lambda *_: FakeModel()
+main()
+"""
+"""The command with a fake model, which is loaded in no time; the pods' scripts, below, run the real one."""
+
+
 @pytest.mark.model
-def test_the_slurm_script_gives_the_same_bytes_as_one_run(few: Path, whole: bytes, tools: Path, tmp_path: Path) -> None:
+def test_the_slurm_script_gives_the_same_bytes_as_one_run(few: Path, tools: Path, tmp_path: Path) -> None:
+    answer_folder(few, tmp_path / "whole", FakeModel(), batch_tokens=1, routing="declared")
+    whole = (tmp_path / "whole/predictions.json").read_bytes()
+    (tools / "stand_in.py").write_text(STAND_IN.format(root=str(ROOT)))
+    command = (tools / "mevlip").read_text()
+    (tools / "mevlip").write_text(command.replace("-m mevlip", f"{tools}/stand_in.py"))
     run = runner(tools, tmp_path)
     script = tmp_path / "predict.sbatch"
     done = call("slurm", "--input", few, "--output", tmp_path / "out put", "--shards", "2", "--out", script)
