@@ -66,7 +66,7 @@ def internvl3_8b() -> InternVLConfig:
 
 def thin() -> InternVLConfig:
     """InternVL3-8B's vocabulary, tiles and visual tokens around two narrow layers each: 80 million parameters."""
-    vision = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
+    vision = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
     text = {
         "hidden_size": 256,
         "num_hidden_layers": 2,
