@@ -295,7 +295,9 @@ def _facts(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
 
 def _row(run: dict[str, Any]) -> tuple[str, ...]:
     names = ("name", "ended", "status", "questions", "seconds", "seconds_per_question", "peak_mib", "device")
-    return tuple(str(run[name]) for name in names)
+    # A run that was killed leaves no report to know them from.
+    unknown = () if run["questions"] else ("questions", "seconds_per_question")
+    return tuple("" if name in unknown else str(run[name]) for name in names)
 
 
 def _plain(ran: Ran) -> dict[str, Any]:

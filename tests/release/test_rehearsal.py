@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,8 @@ def test_without_a_gpu_the_page_says_so(archive: Path, inputs: Path, tmp_path: P
     assert json.loads(file.read_text())["passed"] is True
     text = page.read_text()
     assert "Passed, without a GPU" in text and "no GPU was passed" in text
+    killed = re.search(r"<tr>\s*<t[hd][^>]*>killed</t[hd]>.*?</tr>", text, re.DOTALL)
+    assert killed and ">0.0<" not in killed[0], "nothing is known of its answers"
     assert done.archive["sha256"] in text and "<script>" not in text.replace("<script></script>", "")
 
 
