@@ -34,6 +34,8 @@ PLACES = {
     "generalist/predictions.json": "build/demo/predictions.json",
     "routed/predictions.json": "build/demo/predictions.json",
     "examples/inputs": EXAMPLES,
+    "inputs": EXAMPLES,
+    "outputs/predictions.json": "build/demo/predictions.json",
     "examples/training": ROOT / "examples/training",
     "checkpoints/demo": DEMO,
 }

@@ -187,21 +187,25 @@ def test_an_image_with_unexpected_files_is_refused(client: Any, slight: str, tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_the_archive_loads_and_its_release_files_are_right(
-    engine: PrivateEngine, client: Any, image: str, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def release(engine: PrivateEngine, client: Any, image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a release, saved by the command."""
     assert client.images.get(image).tag("me-vlip-team", "latest")
-    out = tmp_path / "dist"
+    out = tmp_path_factory.mktemp("release") / "dist"
     started = time.monotonic()
     some = ("--input", EXAMPLES / "Mammography", *engine.run_options)
     done = run_mevlip("image", "save", "me-vlip-team", *some, "--out", out, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     print(done.stdout, f"{time.monotonic() - started:.0f} s")
-    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
-    archive = out / "me-vlip-team.tar.gz"
+    return out
+
+
+def test_the_files_of_a_release_are_right(client: Any, image: str, release: Path) -> None:
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=release, check=True)
+    archive = release / "me-vlip-team.tar.gz"
     head = archive.read_bytes()[:10]
     assert head[3] == 0 and head[4:8] == b"\0\0\0\0", "no name and no time in the gzip header"
-    manifest = json.loads((out / "manifest.json").read_text())
+    manifest = json.loads((release / "manifest.json").read_text())
     assert manifest["archive"]["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert manifest["image"]["id"] == client.images.get(image).id
     assert manifest["code"]["revision"] == revision() and len(manifest["code"]["lock_sha256"]) == 64
@@ -209,25 +213,36 @@ def test_the_archive_loads_and_its_release_files_are_right(
     assert "base/model.safetensors" in manifest["checkpoint"]["files"]
     assert len(manifest["checkpoint"]["routes"]) == 8
     assert [one["passed"] for one in manifest["tests"]] == [True] * 3
-    sbom = json.loads((out / "sbom.cyclonedx.json").read_text())
+    sbom = json.loads((release / "sbom.cyclonedx.json").read_text())
     names = {one["name"] for one in sbom["components"]}
     assert (
         sbom["bomFormat"] == "CycloneDX" and {"torch", "transformers", "libc6"} <= names and "llamafactory" not in names
     )
+
+
+@pytest.mark.parametrize(("profile", "memory"), [("flare2025", "28g"), ("flare2026", "48g")])
+def test_a_release_is_rehearsed(
+    client: Any, image: str, release: Path, profile: str, memory: str, tmp_path: Path
+) -> None:
     write_inputs(tmp_path / "inputs", 3, 4)
-    for profile, memory in (("flare2025", "28g"), ("flare2026", "48g")):
-        rehearsed = ["--input", tmp_path / "inputs", "--profile", profile, "--out", out]
-        done = run_mevlip("image", "rehearse", archive, *rehearsed, cwd=ROOT)
-        print(done.stdout)
-        assert done.returncode == 0, done.stdout + done.stderr
-        rehearsal = json.loads((out / "rehearsal.json").read_text())
-        assert rehearsal["passed"] and rehearsal["profile"]["memory"] == memory
-        assert [run["ended"] for run in rehearsal["runs"]] == ["itself", "itself", "killed", "itself"]
-        assert rehearsal["image"]["id"] == manifest["image"]["id"] and rehearsal["seconds_for_all"] > 60
-        assert "Passed, without a GPU" in (out / "rehearsal.html").read_text()
+    out = tmp_path / "out"
+    rehearsed = ["--input", tmp_path / "inputs", "--profile", profile, "--out", out]
+    done = run_mevlip("image", "rehearse", release / "me-vlip-team.tar.gz", *rehearsed, cwd=ROOT)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rehearsal = json.loads((out / "rehearsal.json").read_text())
+    assert rehearsal["passed"] and rehearsal["profile"]["memory"] == memory
+    assert [run["ended"] for run in rehearsal["runs"]] == ["itself", "itself", "killed", "itself"]
+    assert rehearsal["image"]["id"] == client.images.get(image).id and rehearsal["seconds_for_all"] > 60
+    assert "Passed, without a GPU" in (out / "rehearsal.html").read_text()
+
+
+def test_a_release_is_verified_and_a_flipped_byte_found(release: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(release, tmp_path / "dist")
     done = run_mevlip("image", "verify", out, cwd=ROOT)
     print(done.stdout)
     assert done.returncode == 0 and "3 of 3 tests had passed" in done.stdout, done.stdout + done.stderr
+    archive = out / "me-vlip-team.tar.gz"
     with archive.open("r+b") as file:  # one byte, in the middle of the packages
         file.seek(archive.stat().st_size // 2)
         byte = file.read(1)
