@@ -2,9 +2,8 @@
 
 Random weights in four bits are made on the GPU, so nothing is written but adapters. Questions in the hidden set's
 proportions (120) are answered twice, the second time measured batch by batch; then classification and detection once
-more under torch's profiler, which tells how long the GPU computes of the time that passes; last come steps of training
-as LLaMA-Factory makes them: an adapter in float32 on the base in four bits, gradient checkpointing, AdamW. Takes three
-minutes on an H100.
+more under torch's profiler, which shows for how much of the elapsed time the GPU is busy. Last come training steps as
+LLaMA-Factory makes them: an adapter in float32 on the base in four bits, gradient checkpointing, AdamW.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -67,23 +65,32 @@ class Timed:
         return made
 
 
-def load(shape: InternVLConfig, device: torch.device, cache: Path) -> tuple[Checkpoint, VisionLanguageModel]:
-    """Loads random four-bit weights of a shape through the predictor's own loading."""
+def load(
+    shape: InternVLConfig, device: torch.device, cache: Path, reference: bool = False
+) -> tuple[Checkpoint, VisionLanguageModel]:
+    """Loads random four-bit weights of a shape through the predictor's own loading, which limits GPU memory."""
     demo = read_checkpoint(find_checkpoint("demo"))
     checkpoint = open_true_width(shape, "cuda" if device.type == "cuda" else "cpu", cache, demo).checkpoint
     with patch("mevlip.inference.model.load_base", load_random_base):
-        return checkpoint, VisionLanguageModel.load(checkpoint, device)
+        return checkpoint, VisionLanguageModel.load(checkpoint, device, reference=reference)
 
 
-def ask(checkpoint: Checkpoint, model: Any, folder: InputFolder) -> tuple[list[Answer], Counters]:
-    """Answers a folder's questions with their own adapters."""
-    predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint.folder)), load_model=lambda *_: model)
+def ask(checkpoint: Path, model: Any, folder: InputFolder) -> tuple[list[Answer], Counters]:
+    """Answers a folder's questions with their own adapters; the answers are in the order of the questions.
+
+    Raises:
+        RuntimeError: The model failed on a question, so that times and answers mean nothing.
+    """
+    predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint)), load_model=lambda *_: model)
     counters, chosen = Counters(), AnswerSettings(routing="declared")
     model.forget_pictures()
     with ImageStore(folder.root) as store:
         routed = predictor.route(folder.questions, chosen, counters)
         with predictor.engine(routed, chosen, store.load, counters) as engine:
-            return [answer for answers in engine.run() for answer in answers], counters
+            found = {answer.position: answer for answers in engine.run() for answer in answers}
+    if failed := [answer.reason for answer in found.values() if answer.failed]:
+        raise RuntimeError(f"{len(failed)} questions failed, the first: {failed[0]}")
+    return [found[question.position] for question in folder.questions], counters
 
 
 def held() -> dict[str, int]:
@@ -99,7 +106,7 @@ def held() -> dict[str, int]:
     }
 
 
-def answer(checkpoint: Checkpoint, model: VisionLanguageModel, folders: Folders) -> list[tuple[object, ...]]:
+def answer(checkpoint: Path, model: VisionLanguageModel, folders: Folders) -> list[tuple[object, ...]]:
     """Rows of task, seconds with reading and planning, and what its batches cost."""
     rows: list[tuple[object, ...]] = []
     for task, folder in folders.items():
@@ -112,8 +119,8 @@ def answer(checkpoint: Checkpoint, model: VisionLanguageModel, folders: Folders)
     return rows
 
 
-def profile(checkpoint: Checkpoint, model: VisionLanguageModel, folder: InputFolder) -> tuple[float, float, int, int]:
-    """Seconds that passed, seconds that the GPU computed, kernels started, and passes through the language model."""
+def profile(checkpoint: Path, model: VisionLanguageModel, folder: InputFolder) -> tuple[float, float, int, int]:
+    """Elapsed seconds, seconds that the GPU was busy, kernels started, and passes through the language model."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiled
 
@@ -126,14 +133,8 @@ def profile(checkpoint: Checkpoint, model: VisionLanguageModel, folder: InputFol
     return seconds, busy, sum(one.count for one in kernels), counters.forwards
 
 
-@contextmanager
-def training(model: VisionLanguageModel) -> Iterator[tuple[Any, list[torch.nn.Parameter]]]:
-    """The peft model with its generalist adapter to be trained, and that adapter's weights; of no other use after."""
-    peft_model = model._model
-    for module in peft_model.modules():
-        if hasattr(module, "lora_A"):
-            vars(module).pop("forward", None)  # the predictor's own way, which has no gradients
-    peft_model.get_base_model().model.language_model.config._attn_implementation = "sdpa"
+def make_trainable(peft_model: Any) -> list[torch.nn.Parameter]:
+    """Prepares the generalist adapter, and nothing else, to be trained; returns its weights."""
     peft_model.set_adapter(GENERALIST)
     own = []
     for name, parameter in peft_model.named_parameters():
@@ -143,34 +144,38 @@ def training(model: VisionLanguageModel) -> Iterator[tuple[Any, list[torch.nn.Pa
             own.append(parameter.requires_grad_(True))
     peft_model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     peft_model.enable_input_require_grads()
-    yield peft_model.train(), own
+    peft_model.train()
+    return own
 
 
-def train(model: VisionLanguageModel, steps: Sequence[tuple[int, int, int]]) -> Iterator[tuple[object, ...]]:
-    """Rows of what a step was made of, its loss, seconds, and bytes of the GPU allocated and reserved at most."""
-    gpu, shape = model.device.type == "cuda", model._model.config
-    with training(model) as (trained, own):
-        optimizer = torch.optim.AdamW(own, lr=2e-4)
-        for rows, tokens, batches in steps:
-            if gpu:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
-            start = _now()
-            for _ in range(batches):
-                ids = torch.randint(100, 1_000, (rows, tokens), device=model.device)
-                ids[:, 20 : 20 + shape.image_seq_length] = shape.image_token_id
-                size = shape.vision_config.image_size
-                pixels = torch.randn(rows, 3, *size, device=model.device, dtype=torch.bfloat16)
-                labels = ids.clone()
-                labels[:, :-8] = -100  # an answer of a few tokens
-                with torch.autocast(model.device.type, torch.bfloat16):
-                    loss = trained(input_ids=ids, pixel_values=pixels, labels=labels, use_cache=False).loss
-                loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            seconds = _now() - start
-            peaks = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()) if gpu else (0, 0)
-            yield rows, tokens, batches, f"{loss.item():.2f}", f"{seconds:.2f}", *(f"{one / 1e9:.2f}" for one in peaks)
+def train(reference: VisionLanguageModel, steps: Sequence[tuple[int, int, int]]) -> Iterator[tuple[object, ...]]:
+    """Trains a model that was loaded for reference: the engine's own attention and adapters have no gradients.
+
+    Yields:
+        Rows of what a step was made of, its loss, seconds, and GB of the GPU allocated and reserved at most.
+    """
+    device, trained = reference.device, reference._model
+    gpu, shape, optimizer = device.type == "cuda", trained.config, torch.optim.AdamW(make_trainable(trained), lr=2e-4)
+    for rows, tokens, batches in steps:
+        if gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        start = _now()
+        for _ in range(batches):
+            ids = torch.randint(100, 1_000, (rows, tokens), device=device)
+            ids[:, 20 : 20 + shape.image_seq_length] = shape.image_token_id
+            size = shape.vision_config.image_size
+            pixels = torch.randn(rows, 3, *size, device=device, dtype=torch.bfloat16)
+            labels = ids.clone()
+            labels[:, :-8] = -100  # an answer of a few tokens
+            with torch.autocast(device.type, torch.bfloat16):
+                loss = trained(input_ids=ids, pixel_values=pixels, labels=labels, use_cache=False).loss
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds = _now() - start
+        peaks = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()) if gpu else (0, 0)
+        yield rows, tokens, batches, f"{loss.item():.2f}", f"{seconds:.2f}", *(f"{one / 1e9:.2f}" for one in peaks)
 
 
 def read(scratch: Path, questions: int) -> Folders:
@@ -197,17 +202,20 @@ def main(questions: int) -> None:
         checkpoint, model = load(shape, gpu, Path("build", "bench"))
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        answer(checkpoint, model, folders)
-        rows = answer(checkpoint, model, folders)
+        answer(checkpoint.folder, model, folders)
+        rows = answer(checkpoint.folder, model, folders)
         print({name: f"{size / 1e9:.2f} GB" for name, size in held().items()}, model.budget)
         header = ("task", "seconds", "questions", "prompt tokens", "tiles", "passes", "batch s", "ms per pass")
         print(table(header, rows), flush=True)
-        found = [(task.value, *profile(checkpoint, model, folders[task])) for task in PROFILED]
+        found = [(task.value, *profile(checkpoint.folder, model, folders[task])) for task in PROFILED]
         told = [(task, f"{wall:.2f}", f"{busy:.2f}", kernels, passes) for task, wall, busy, kernels, passes in found]
-        print(table(("profiled", "seconds", "GPU computes", "kernels", "passes"), told), flush=True)
+        print(table(("profiled", "seconds", "GPU busy", "kernels", "passes"), told), flush=True)
+    del model
+    torch.cuda.empty_cache()
+    _, reference = load(shape, gpu, Path("build", "bench"), reference=True)
     torch.cuda.set_per_process_memory_fraction(1.0)
     columns = ("rows", "tokens", "batches a step", "loss", "seconds", "allocated GB", "reserved GB")
-    print(table(columns, list(train(model, STEPS))))
+    print(table(columns, list(train(reference, STEPS))))
 
 
 if __name__ == "__main__":
