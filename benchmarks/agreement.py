@@ -33,32 +33,19 @@ SEED = 77
 """Not a seed of anything that the demo was trained on or is tested with."""
 _EXACT = "engine, float32"
 _SYSTEMS = {
-    _EXACT: (False, True),
-    "reference, float32": (True, True),
-    "engine, bfloat16": (False, False),
-    "reference, bfloat16": (True, False),
+    _EXACT: (False, torch.float32),
+    "reference, float32": (True, torch.float32),
+    "engine, bfloat16": (False, torch.bfloat16),
+    "reference, bfloat16": (True, torch.bfloat16),
 }
 
 Answers = Mapping[int, Answer]
 
 
-def in_float32(model: VisionLanguageModel) -> VisionLanguageModel:
-    """Computes in float32 with the same weights, which are bfloat16 or four bits."""
-    import bitsandbytes as bnb
-
-    model._model.float()
-    for layer in model._model.modules():
-        if isinstance(layer, bnb.nn.Linear4bit):
-            layer.compute_dtype = layer.weight.quant_state.dtype = torch.float32
-    return model
-
-
-def answer(folder: InputFolder, name: str, *, reference: bool, exact: bool) -> Answers:
+def answer(folder: InputFolder, name: str, *, reference: bool, dtype: torch.dtype) -> Answers:
     """Answers all questions of a folder with the demo."""
     checkpoint = open_checkpoint(find_checkpoint("demo"))
-    model = VisionLanguageModel.load(checkpoint, torch.device("cpu"), reference=reference)
-    if exact:
-        in_float32(model)
+    model = VisionLanguageModel.load(checkpoint, torch.device("cpu"), reference=reference, dtype=dtype)
     settings = PredictorSettings(checkpoint="demo", reference=reference)
     predictor = Predictor.find(settings, load_model=lambda *_: model)
     chosen, counters = AnswerSettings(), Counters()
@@ -89,8 +76,8 @@ def main(questions: int) -> None:
         asked = write_inputs(Path(scratch, "in"), SEED, -(-questions // len(DATASETS)))
         folder = read_input_folder(Path(scratch, "in"))
         found: dict[str, Any] = {
-            name: answer(folder, name, reference=reference, exact=exact)
-            for name, (reference, exact) in _SYSTEMS.items()
+            name: answer(folder, name, reference=reference, dtype=dtype)
+            for name, (reference, dtype) in _SYSTEMS.items()
         }
     exact = found.pop(_EXACT)
     lines = []

@@ -77,10 +77,12 @@ def load_model(checkpoint: Checkpoint, settings: PredictorSettings) -> Model:
     """Loads the checkpoint's model; the heavy imports happen here."""
     import_bitsandbytes()
     from mevlip.inference.device import choose_device
+    from mevlip.inference.loading import compute_dtype
     from mevlip.inference.model import VisionLanguageModel
 
     chosen = choose_device(settings.device)
-    logger.info("device: %s%s", chosen, " (chosen automatically)" if settings.device == "auto" else "")
+    how = str(compute_dtype(chosen)).removeprefix("torch.")
+    logger.info("device: %s, %s%s", chosen, how, " (chosen automatically)" if settings.device == "auto" else "")
     if unknown := [name for name in checkpoint.routes if name not in checkpoint.probes]:
         logger.warning(
             "no known answer is recorded for %s: they are only known to change the base's output; assemble the "

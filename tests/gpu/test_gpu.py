@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from benchmarks import gpu as benchmark
-from benchmarks.agreement import in_float32
 from benchmarks.gpu import ask
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, read_input_folder
@@ -42,8 +41,8 @@ def folder() -> InputFolder:
 
 
 def load(checkpoint: Path, device: torch.device, *, reference: bool = False, exact: bool = True) -> VisionLanguageModel:
-    model = VisionLanguageModel.load(open_checkpoint(checkpoint), device, reference=reference)
-    return in_float32(model) if exact else model
+    dtype = torch.float32 if exact else torch.bfloat16
+    return VisionLanguageModel.load(open_checkpoint(checkpoint), device, reference=reference, dtype=dtype)
 
 
 def test_in_float32_answers_equal_the_references_and_the_processors(checkpoint: Path, folder: InputFolder) -> None:

@@ -21,6 +21,26 @@ _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "_STATUS_ALLOC_FAILED")
 """What libraries write where memory ran out, in errors that have no type of their own."""
 
 
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """In what a device computes: bfloat16 on a GPU, as the adapters were trained, and float32 without one.
+
+    Many processors have no bfloat16 and take up to sixty times as long with it. In float32, moreover, an answer depends
+    on nothing but its question: not on the processor, nor on what else is in its batch.
+    """
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def compute_in_float32(model: Any) -> Any:
+    """Makes a loaded model compute in float32, with the same weights, which are bfloat16 or four bits."""
+    import bitsandbytes as bnb
+
+    model.float()
+    for layer in model.modules():
+        if isinstance(layer, bnb.nn.Linear4bit):
+            layer.compute_dtype = layer.weight.quant_state.dtype = torch.float32
+    return model
+
+
 def load_base(folder: Path, quantization: Quantization, device: torch.device) -> Any:
     """Loads a base model in four bits, whether its files are quantized already or hold bfloat16.
 

@@ -28,6 +28,8 @@ from mevlip.inference.generation import Generator
 from mevlip.inference.loading import (
     REFETCH,
     RETRAIN,
+    compute_dtype,
+    compute_in_float32,
     describe_error,
     is_out_of_memory,
     load_adapters,
@@ -88,7 +90,12 @@ class VisionLanguageModel:
 
     @classmethod
     def load(
-        cls, checkpoint: Checkpoint, device: torch.device, max_memory: int | None = None, reference: bool = False
+        cls,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        max_memory: int | None = None,
+        reference: bool = False,
+        dtype: torch.dtype | None = None,
     ) -> VisionLanguageModel:
         """Loads base and adapters from a checkpoint folder and proves that each adapter and each grammar takes effect.
 
@@ -97,6 +104,7 @@ class VisionLanguageModel:
             device: Where to.
             max_memory: Most bytes to take there; None for `GPU_MEMORY` of a GPU, or for what is free without one.
             reference: Whether to answer each question alone, through transformers' and peft's own code.
+            dtype: In what to compute, bfloat16 or float32; None for what suits the device.
 
         Raises:
             CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero, not finite or changes
@@ -109,6 +117,8 @@ class VisionLanguageModel:
         with naming_failures(f"The tokenizer or image processor in {checkpoint.base}", REFETCH):
             encoder = PromptEncoder(model.config.model_type, checkpoint.base)
         model = load_adapters(model, checkpoint)
+        if (dtype or compute_dtype(device)) == torch.float32:
+            model = compute_in_float32(model)
         loaded = cls(model, encoder, device, max_memory, reference)
         with _first_forward():
             loaded._prove_adapters(checkpoint.routes, checkpoint.probes)

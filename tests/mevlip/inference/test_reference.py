@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.agreement import in_float32
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
@@ -26,7 +25,7 @@ CPU = torch.device("cpu")
 def both(checkpoint: Path) -> tuple[Predictor, Predictor]:
     made = []
     for reference in (False, True):
-        model = in_float32(VisionLanguageModel.load(open_checkpoint(checkpoint), CPU, reference=reference))
+        model = VisionLanguageModel.load(open_checkpoint(checkpoint), CPU, reference=reference)
         settings = PredictorSettings(checkpoint=str(checkpoint), reference=reference)
         made.append(Predictor.find(settings, load_model=lambda *_, model=model: model))
     return made[0], made[1]

@@ -1,13 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from benchmarks.agreement import in_float32
-from mevlip.inference.completion import Model
-from mevlip.inference.model import VisionLanguageModel
-from mevlip.predictor import Predictor, load_model
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.evaluation import evaluate
 from mevlip_validation.ablation import SYSTEMS, Ablation
@@ -17,19 +11,10 @@ from tests.conftest import DEMO
 pytestmark = pytest.mark.model
 
 
-def load_exact(*arguments: Any) -> Model:
-    """The demo in float32, which processors without bfloat16 compute many times as fast, and all alike."""
-    model = load_model(*arguments)
-    assert isinstance(model, VisionLanguageModel)
-    return in_float32(model)
-
-
 @pytest.fixture(scope="module")
 def ablation(tmp_path_factory: pytest.TempPathFactory) -> Ablation:
     """Each system's score by task, on a few new pictures and held-out wordings."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(Predictor.__init__.__kwdefaults__, "load_model", load_exact)
-        return evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=20, systems=SYSTEMS[:5])
+    return evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=20, systems=SYSTEMS[:5])
 
 
 def gains(ablation: Ablation, first: str, second: str) -> dict[TaskType, Estimate]:

@@ -20,7 +20,7 @@ from mevlip.checkpoints.routes import Quantization
 from mevlip.core.files import writing
 from mevlip.inference.device import GPU_MEMORY, choose_device
 from mevlip.inference.families import find_family
-from mevlip.inference.loading import load_adapters, load_base
+from mevlip.inference.loading import compute_dtype, compute_in_float32, load_adapters, load_base
 from mevlip.predictor import Predictor, load_model
 from mevlip.routing.router import Router, RouterSettings
 from mevlip.settings import Device, PredictorSettings
@@ -76,7 +76,7 @@ class System:
         choice: The device asked for.
         trained: Whether it ends its answers by itself, and they mean something.
         base: Loads the base model.
-        dtype: In what its matrices are multiplied. In float32 equal questions get equal answers, however batched.
+        exact: Whether it computes in float32 on a GPU too: there equal questions get equal answers, however batched.
     """
 
     shape: Shape
@@ -84,12 +84,17 @@ class System:
     choice: Device
     trained: bool
     base: BaseLoader = load_base
-    dtype: torch.dtype = torch.bfloat16
+    exact: bool = False
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
         return choose_device(self.choice)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what its matrices are multiplied."""
+        return torch.float32 if self.exact else compute_dtype(self.device)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -154,7 +159,7 @@ class System:
 
     def _put_adapters(self, base: Any, checkpoint: Checkpoint) -> Any:
         model = load_adapters(base, checkpoint)
-        return model.float() if self.dtype == torch.float32 else model
+        return compute_in_float32(model) if self.dtype == torch.float32 else model
 
     def _find(self, **settings: Any) -> Predictor:
         chosen = PredictorSettings(checkpoint=str(self.checkpoint.folder), device=self.choice, **settings)
@@ -202,7 +207,7 @@ def open_system(shape: Shape, device: Device = "auto", cache: Path = CACHE) -> S
         unquantized = Quantization(kind="none")
         with writing(folder):
             write_checkpoint(folder, config, demo.router, BUDGETS, tokenizer=tokenizer, quantization=unquantized)
-    return System(shape, read_checkpoint(folder), device, trained=False, dtype=torch.float32)
+    return System(shape, read_checkpoint(folder), device, trained=False, exact=True)
 
 
 def open_true_width(config: InternVLConfig, device: Device, cache: Path, demo: Checkpoint) -> System:
