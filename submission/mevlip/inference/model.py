@@ -104,7 +104,7 @@ class VisionLanguageModel:
             device: Where to.
             max_memory: Most bytes to take there; None for `GPU_MEMORY` of a GPU, or for what is free without one.
             reference: Whether to answer each question alone, through transformers' and peft's own code.
-            dtype: In what to compute, bfloat16 or float32; None for what suits the device.
+            dtype: In what to compute, bfloat16 or float32; None for what the device is fast with.
 
         Raises:
             CheckpointError: The base is incomplete, an adapter's keys don't match, is all zero, not finite or changes

@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 def both(checkpoint: Path) -> tuple[Predictor, Predictor]:
     made = []
     for reference in (False, True):
-        model = VisionLanguageModel.load(open_checkpoint(checkpoint), CPU, reference=reference)
+        model = VisionLanguageModel.load(open_checkpoint(checkpoint), CPU, reference=reference, dtype=torch.float32)
         settings = PredictorSettings(checkpoint=str(checkpoint), reference=reference)
         made.append(Predictor.find(settings, load_model=lambda *_, model=model: model))
     return made[0], made[1]

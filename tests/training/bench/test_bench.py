@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from mevlip.inference.loading import compute_dtype
 from mevlip.tasks import TaskType
 from mevlip_training.bench import cli, questions, systems
 from mevlip_training.bench.machine import Stopwatch, measure_rates, one_thread
@@ -54,8 +55,9 @@ def test_every_side_answers_every_question(model: tuple[dict[str, Any], str]) ->
 
 def test_the_engine_answers_as_the_reference_does(model: tuple[dict[str, Any], str]) -> None:
     figures, _ = model
-    for side in ("engine", "reference"):
-        assert figures["sides"][side]["agreement"] == [QUESTIONS, QUESTIONS]
+    same, all_ = figures["sides"]["reference"]["agreement"]
+    assert all_ == QUESTIONS and same >= QUESTIONS - 1, "in bfloat16 one may fall on the other side of a tie"
+    assert figures["sides"]["engine"]["agreement"] == [QUESTIONS, QUESTIONS]
 
 
 def test_counters_show_what_each_loop_does_again(model: tuple[dict[str, Any], str]) -> None:
@@ -86,7 +88,7 @@ def test_shares_follow_from_work_and_measured_rates(model: tuple[dict[str, Any],
 def test_the_tables_name_tasks_sides_ratios_and_what_they_are_worth(model: tuple[dict[str, Any], str]) -> None:
     _, text = model
     for wanted in (
-        f"demo, float32, cpu: {QUESTIONS} questions",
+        f"demo, {str(compute_dtype(torch.device('cpu')))[6:]}, cpu: {QUESTIONS} questions",
         "task ",
         "Multi-label classification",
         "published-tiles",

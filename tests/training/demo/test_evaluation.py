@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.evaluation import evaluate
@@ -14,7 +15,9 @@ pytestmark = pytest.mark.model
 @pytest.fixture(scope="module")
 def ablation(tmp_path_factory: pytest.TempPathFactory) -> Ablation:
     """Each system's score by task, on a few new pictures and held-out wordings."""
-    return evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=20, systems=SYSTEMS[:5])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mevlip.inference.model.compute_dtype", lambda _: torch.float32)  # alike on all processors
+        return evaluate(DEMO, tmp_path_factory.mktemp("evaluation"), per_dataset=20, systems=SYSTEMS[:5])
 
 
 def gains(ablation: Ablation, first: str, second: str) -> dict[TaskType, Estimate]:
