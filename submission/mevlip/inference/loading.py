@@ -28,7 +28,8 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     matrix of 1024 x 1024 in 670 ms, where float32 takes 11 (one thread, AVX2).
     """
     has_kernels = device.type != "cpu" or (
-        torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
     return torch.bfloat16 if has_kernels else torch.float32
 
