@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mevlip.checkpoints.checkpoint import Checkpoint, begin_verification, find_checkpoint, read_checkpoint
 from mevlip.checkpoints.verified import read_verified, write_verified
-from mevlip.core.lean_imports import import_bitsandbytes
+from mevlip.core.lean_imports import import_gliclass, import_peft
 from mevlip.core.offline import go_offline
 from mevlip.core.progress import Progress
 from mevlip.flare.given import load_given_images
@@ -68,6 +68,7 @@ class Loads:
 
 def load_router(folder: Path, device: Device) -> TaskClassifier:
     """Loads the checkpoint's task classifier, on the model's device; the heavy imports happen here."""
+    import_gliclass()
     from mevlip.inference.device import choose_device
 
     return Router.load(folder, choose_device(device))
@@ -75,7 +76,7 @@ def load_router(folder: Path, device: Device) -> TaskClassifier:
 
 def load_model(checkpoint: Checkpoint, settings: PredictorSettings) -> Model:
     """Loads the checkpoint's model; the heavy imports happen here."""
-    import_bitsandbytes()
+    import_peft()
     from mevlip.inference.device import choose_device
     from mevlip.inference.loading import compute_dtype
     from mevlip.inference.model import VisionLanguageModel

@@ -2,10 +2,14 @@
 
 What is left out is left out of these imports only: other code of the process finds everything installed, and what a
 library would have imported is imported when it is first called. Nothing happens where the library is there already.
+
+Hundreds of thousands of objects are made that all stay. Python would look for garbage among them again and again, for a
+quarter of a start's time; here they are left out, while they are made and ever after.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -20,6 +24,24 @@ _SERVER = "gliclass.serve"
 _UNCOMPILED = "TORCHDYNAMO_DISABLE"
 
 
+@contextmanager
+def _to_stay(library: str) -> Iterator[None]:
+    """What the block makes is never looked at for garbage, if it imports the library for the first time."""
+    if library in sys.modules:
+        yield
+        return
+    gc.collect()  # what the program has dropped so far must not stay
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was:
+            gc.enable()
+
+
+@_to_stay("transformers")
 def import_transformers() -> None:
     """Imports transformers without scikit-learn, scipy and pandas, which take longer than the demo takes to load."""
     with ExitStack() as stack:
@@ -29,6 +51,7 @@ def import_transformers() -> None:
             import_module(module)
 
 
+@_to_stay("gliclass")
 def import_gliclass() -> None:
     """Imports gliclass without its HTTP server, which imports ray and requests where they are installed.
 
@@ -43,10 +66,11 @@ def import_gliclass() -> None:
             sys.modules.pop(_SERVER, None)
 
 
-def import_bitsandbytes() -> None:
-    """Imports bitsandbytes with its stand-ins for native kernels uncompiled, as they are where no compiler is there.
+@_to_stay("peft")
+def import_peft() -> None:
+    """Imports peft, and bitsandbytes with its stand-ins for native kernels left uncompiled, as without a compiler.
 
-    They are for devices without kernels, which are never used here; wrapping them for compilation imports torch's
+    These are for devices without kernels, which are never used here; wrapping them for compilation imports torch's
     compiler.
     """
     import_transformers()  # which imports torch's graph capture; it would take the setting for the whole process
@@ -60,6 +84,7 @@ def import_bitsandbytes() -> None:
                 del os.environ[_UNCOMPILED]
             else:
                 os.environ[_UNCOMPILED] = before
+    import_module("peft")
 
 
 @contextmanager

@@ -33,11 +33,23 @@ def test_a_predictor_answers_without_importing_what_it_does_not_use() -> None:
 
 
 AFTERWARDS = """
-import os, sys
+import gc, os, sys, weakref
 from importlib import import_module
-from mevlip.core.lean_imports import import_bitsandbytes, import_gliclass, import_transformers
+from mevlip.core.lean_imports import import_gliclass, import_peft, import_transformers
+class Dropped: pass
+dropped, searches, seen = Dropped(), [], []
+dropped.itself = dropped
+weakref.finalize(dropped, seen.append, "collected")
+del dropped
+gc.callbacks.append(lambda phase, _: searches.append(phase))
 for _ in range(2):
-    import_bitsandbytes(), import_gliclass(), import_transformers()
+    import_peft(), import_gliclass(), import_transformers()
+assert gc.isenabled() and len(searches) < 20, f"{len(searches)} searches for garbage, of hundreds without care"
+assert gc.get_freeze_count() > 500_000 and seen == ["collected"]
+frozen = gc.get_freeze_count()
+import_peft(), import_gliclass(), import_transformers()
+assert gc.get_freeze_count() <= frozen, "what is made later is not kept"
+gc.callbacks.clear()
 assert not {"sklearn.metrics", "scipy.optimize", "gliclass.serve"} & set(sys.modules)
 assert "TORCHDYNAMO_DISABLE" not in os.environ
 """
