@@ -200,7 +200,7 @@ def no_room(what: str) -> EnvironmentProblem:
     """The error for what does not fit into the memory."""
     return EnvironmentProblem(
         f"{what} does not fit into the free memory",
-        "End other programs: InternVL3-8B needs about 9 GB of a GPU, or 12 GB of main memory without one. "
+        "End other programs: InternVL3-8B needs about 9 GB of a GPU, or 16 GB of main memory without one. "
         "`mevlip doctor` shows what is free.",
     )
 
