@@ -193,6 +193,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
                 f"the checkpoint holds {manifest.base.name}@{manifest.base.revision}",
                 "Assemble adapters with the base they were trained on.",
             )
+        if unknown := sorted({*route.compose} - {*routes}):
+            raise CheckpointError(
+                f"adapter {name!r}: its {ROUTE_NAME} composes it with {unknown[0]!r}, which is not in the checkpoint",
+                f"Name some of {', '.join(routes)}, or leave compose out.",
+            )
     if len({route.quantization for route in routes.values()}) > 1:
         raise CheckpointError(
             "The adapters' routes ask for different quantization of one base",

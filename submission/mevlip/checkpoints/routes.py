@@ -77,6 +77,9 @@ class Route(FrozenModel):
     in from the base that it is given."""
     adapter_fingerprint: AdapterFingerprint | None = None
     """The adapter's own files. None before training."""
+    compose: tuple[Line, ...] = ()
+    """Adapters of the same checkpoint that are active together with this one: their changes of the base are added. What
+    these adapters' own routes say does not matter."""
     prompt: PromptSettings = PromptSettings()
     images: ImageSettings = ImageSettings()
     box_space: BoxSpace = "norm1000"
@@ -91,6 +94,8 @@ class Route(FrozenModel):
         expected = set(TASKS) if self.adapter == GENERALIST else {TaskType(self.adapter)}
         if set(self.max_new_tokens) != expected:
             raise ValueError(f"max_new_tokens covers exactly {sorted(expected)}")
+        if len({self.adapter, *self.compose}) <= len(self.compose):
+            raise ValueError("compose names other adapters, each once")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range goes from a lower to a higher number")
         return self

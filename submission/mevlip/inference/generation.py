@@ -47,9 +47,9 @@ class Generator:
         self._bits = torch.arange(32, dtype=torch.int32, device=device)
         install(self._language_model.config)
 
-    def use(self, adapter: str | None) -> None:
-        """Selects an adapter; None for none."""
-        self._adapters.use(adapter)
+    def use(self, adapters: Sequence[str]) -> None:
+        """Selects adapters, whose changes of the base are added; none for the base alone."""
+        self._adapters.use(adapters)
 
     def generate(self, requests: Sequence[Request]) -> Generation:
         """See `mevlip.inference.completion.Model`."""

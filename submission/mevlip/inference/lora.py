@@ -1,6 +1,7 @@
 """Applying adapters with few kernels: two for each layer at most, where peft takes six.
 
-Layers on the same states, such as those of queries, keys and values, share the first of the two.
+Layers on the same states, such as those of queries, keys and values, share the first of the two. Adapters that are
+active together are one of the sum of their ranks.
 """
 
 from __future__ import annotations
@@ -47,25 +48,25 @@ class Adapters:
         self._groups = [_Group(modules) for modules in _on_equal_states(plain)]
         self._needs_peft = len(plain) < len(adapted)
 
-    def use(self, adapter: str | None) -> None:
-        """Selects an adapter; None for none."""
+    def use(self, adapters: Sequence[str]) -> None:
+        """Selects adapters, whose changes of the base are added; none for the base alone."""
         for group in self._groups:
-            group.use(adapter)
+            group.use(adapters)
         if self._needs_peft:
-            select(self._model, adapter)
+            select(self._model, adapters)
 
 
-def select(model: Any, adapter: str | None) -> None:
-    """Selects an adapter in peft's own way; None for none."""
-    if adapter is None:
-        model.base_model.disable_adapter_layers()
-    else:
+def select(model: Any, adapters: Sequence[str]) -> None:
+    """Selects adapters in peft's own way; none for the base alone."""
+    if adapters:
         model.base_model.enable_adapter_layers()
-        model.set_adapter(adapter)
+        model.base_model.set_adapter(list(adapters))
+    else:
+        model.base_model.disable_adapter_layers()
 
 
 class _Group:
-    """Linear layers on the same states, with the selected adapter on top: its first product is one for all of them."""
+    """Linear layers on the same states, with selected adapters on top: their first product is one for all of them."""
 
     def __init__(self, modules: Sequence[Any]) -> None:
         self._layers = [_Layer(module, self) for module in modules]
@@ -75,18 +76,19 @@ class _Group:
         self._states: torch.Tensor | None = None
         self._product: torch.Tensor | None = None
 
-    def use(self, adapter: str | None) -> None:
-        """Selects an adapter, where these layers have it; None for none."""
+    def use(self, adapters: Sequence[str]) -> None:
+        """Selects adapters, where these layers have them."""
         downs: list[torch.Tensor] = []
+        self._sharing = 0
         for layer in self._layers:
             layer.chosen = None
-            if adapter is not None and adapter in layer.module.lora_A:
-                down, up = (getattr(layer.module, part)[adapter].weight for part in _PARTS)
+            own = [name for name in adapters if name in layer.module.lora_A]
+            if own:
                 start = sum(map(len, downs))
-                layer.chosen = slice(start, start + len(down)), up.t(), float(layer.module.scaling[adapter])
-                downs.append(down)
+                downs += [layer.module.lora_A[name].weight for name in own]
+                layer.chosen = slice(start, sum(map(len, downs))), *_second(layer.module, own)
+                self._sharing += 1
         self._down = torch.cat(downs).t() if downs else torch.empty(0)
-        self._sharing = len(downs)
 
     def product(self, states: torch.Tensor) -> torch.Tensor:
         """The states by the first matrices of all layers, (tokens, sum of ranks); forgotten once each layer had it."""
@@ -101,12 +103,12 @@ class _Group:
 
 
 class _Layer:
-    """A linear layer with the selected adapter on top.
+    """A linear layer with the selected adapters on top.
 
     Attributes:
         module: The layer as peft made it.
-        chosen: Where in the group's product its own part is, the adapter's second matrix, transposed, and its scale;
-            None for no adapter.
+        chosen: Where in the group's product its own part is, the second matrix, transposed, and its scale; None for no
+            adapter.
     """
 
     def __init__(self, module: Any, group: _Group) -> None:
@@ -122,6 +124,15 @@ class _Layer:
             part, up, scale = self.chosen
             made.view(-1, made.shape[-1]).addmm_(self._group.product(states)[:, part], up, alpha=scale)
         return made
+
+
+def _second(module: Any, adapters: Sequence[str]) -> tuple[torch.Tensor, float]:
+    """The second matrices of adapters below each other, (sum of ranks, width), and what their product is scaled by."""
+    scales = [float(module.scaling[name]) for name in adapters]
+    ups = [module.lora_B[name].weight.t() for name in adapters]
+    if len(set(scales)) == 1:
+        return ups[0] if len(ups) == 1 else torch.cat(ups), scales[0]
+    return torch.cat([up * scale for up, scale in zip(ups, scales, strict=True)]), 1.0
 
 
 def _on_equal_states(modules: Mapping[str, Any]) -> list[list[Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,8 +70,10 @@ class VisionLanguageModel:
         device: torch.device,
         max_memory: int | None = None,
         reference: bool = False,
+        composed: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._model = model
+        self._composed = composed
         self.encoder = encoder
         self.device = device
         base = model.get_base_model()
@@ -119,7 +122,8 @@ class VisionLanguageModel:
         model = load_adapters(model, checkpoint)
         if (dtype or compute_dtype(device)) == torch.float32:
             model = compute_in_float32(model)
-        loaded = cls(model, encoder, device, max_memory, reference)
+        composed = {name: route.compose for name, route in checkpoint.routes.items()}
+        loaded = cls(model, encoder, device, max_memory, reference, composed)
         with _first_forward():
             loaded._prove_adapters(checkpoint.routes, checkpoint.probes)
         loaded._prove_routes(checkpoint.routes.values())
@@ -213,8 +217,8 @@ class VisionLanguageModel:
         return self.grammars.decided_at_once(grammar)
 
     def use(self, adapter: str) -> None:
-        """Selects the adapter of the next generate calls, or the base model alone."""
-        self._generator.use(None if adapter == NO_ADAPTER else adapter)
+        """Selects the adapter of the next calls, with those that its route composes it with, or the base alone."""
+        self._generator.use(() if adapter == NO_ADAPTER else (adapter, *self._composed.get(adapter, ())))
 
     def generate(self, requests: Sequence[Request]) -> Generation:
         """Answers prompts greedily with the selected adapter.

@@ -35,9 +35,9 @@ class Reference:
         self._features = features
         self._device = device
 
-    def use(self, adapter: str | None) -> None:
-        """Selects an adapter; None for none."""
-        select(self._model, adapter)
+    def use(self, adapters: Sequence[str]) -> None:
+        """Selects adapters, whose changes of the base are added; none for the base alone."""
+        select(self._model, adapters)
 
     def generate(self, requests: Sequence[Request]) -> Generation:
         """Answers one prompt; nothing is shared with another."""

@@ -117,6 +117,9 @@ def rewrite_route(folder: Path, owner: str, changes: dict[str, object]) -> None:
         ({"max_new_tokens": {}}, "covers exactly"),
         ({"adapter": "detection", "max_new_tokens": {"detection": 5}}, "belongs to 'detection'"),
         ({"quantization": {"kind": "nf4", "double": False}}, "different quantization"),
+        ({"compose": ["detection", "elsewhere"]}, "composes it with 'elsewhere', which is not in the checkpoint"),
+        ({"compose": ["counting"]}, "compose names other adapters, each once"),
+        ({"compose": ["detection", "detection"]}, "compose names other adapters, each once"),
         ({"prompt": {"template": "no place"}}, "exactly once"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -56,15 +57,28 @@ def test_every_adapter_gives_what_peft_gives(shape: tuple[int, ...]) -> None:
     given = {"all": ALL, "some": ("k_proj", "v_proj", "up_proj"), "one": ("down_proj",)}
     theirs, states = adapted(**given), torch.randn(shape)
     wanted = {}
-    for name in (*given, None):
-        select(theirs, name)
-        wanted[name] = theirs(states)
+    for names in ((), *((name,) for name in given), ("some", "all"), ("one", "all", "some")):
+        select(theirs, names)
+        wanted[names] = theirs(states)
     ours = adapted(**given)
     adapters = Adapters(ours)
-    for name in ("some", "all", None, "one", "all"):
-        adapters.use(name)
-        torch.testing.assert_close(ours(states), wanted[name])
-    assert not torch.allclose(wanted["all"], wanted["some"])
+    for names in (*wanted, *reversed(wanted)):
+        adapters.use(names)
+        torch.testing.assert_close(ours(states), wanted[names])
+    for one, other in itertools.combinations(wanted.values(), 2):
+        assert not torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("alphas", [(1.0, 1.0), (1.0, 0.5)])
+def test_changes_of_adapters_that_are_active_together_are_added(alphas: tuple[float, float]) -> None:
+    model, states = adapted(first=("down_proj",), second=("down_proj",)), torch.randn(7, WIDTH)
+    layer, names = model.base_model.model.down_proj, ("first", "second")
+    for name, alpha in zip(names, alphas, strict=True):
+        layer.scaling[name] *= alpha
+    change = sum(layer.scaling[name] * layer.lora_B[name].weight @ layer.lora_A[name].weight for name in names)
+    weight = layer.base_layer.weight + change
+    Adapters(model).use(names)
+    torch.testing.assert_close(layer(states), states @ weight.t())
 
 
 class Products(TorchDispatchMode):
@@ -79,18 +93,19 @@ class Products(TorchDispatchMode):
         return function(*arguments, **(options or {}))
 
 
-def test_layers_on_the_same_states_share_a_product() -> None:
-    model = adapted(all=ALL)
+@pytest.mark.parametrize("names", [("all",), ("all", "more")])
+def test_layers_on_the_same_states_share_a_product(names: tuple[str, ...]) -> None:
+    model = adapted(all=ALL, more=ALL)
     adapters = Adapters(model)
+    adapters.use(names)
     with Products() as products:
-        adapters.use("all")
         model(torch.randn(1, 5, WIDTH))
     assert (products.made.count("matmul"), products.made.count("addmm_")) == (3, 6), "q, k, v; gate, up; down"
 
 
 def test_states_are_not_kept() -> None:
     model = adapted(some=("q_proj", "gate_proj", "up_proj"))
-    Adapters(model).use("some")
+    Adapters(model).use(("some",))
     states = torch.randn(1, 5, WIDTH)
     watched = weakref.ref(states)
     model(states)

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mevlip.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from mevlip.checkpoints.routes import ImageSettings
+from mevlip.checkpoints.routes import ImageSettings, read_route, write_route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.inference.completion import Request
 from mevlip.inference.device import choose_device
@@ -120,6 +120,23 @@ def test_an_adapter_of_another_kind_keeps_pefts_way(checkpoint: Checkpoint, monk
     mixed = VisionLanguageModel.load(checkpoint, CPU)
     for name in ("counting", "generalist", NO_ADAPTER):
         torch.testing.assert_close(first_logits(mixed, name), first_logits(plain, name), atol=0.1, rtol=0.05)
+
+
+@pytest.mark.model
+def test_a_route_that_composes_adapters_uses_them_together(
+    tmp_path: Path, model: VisionLanguageModel, checkpoint: Checkpoint
+) -> None:
+    folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
+    route = read_route(folder / "adapters/counting").model_copy(update={"compose": ("generalist",)})
+    write_route(folder / "adapters/counting", route)
+    opened = repack(folder)
+    ours, theirs = (VisionLanguageModel.load(opened, CPU, reference=reference) for reference in (False, True))
+    found = {name: first_logits(ours, name) for name in ("counting", "generalist")}
+    torch.testing.assert_close(found["counting"], first_logits(theirs, "counting"), atol=0.1, rtol=0.05)
+    torch.testing.assert_close(found["generalist"], first_logits(model, "generalist"))
+    for name in ("counting", "generalist", NO_ADAPTER):
+        other = first_logits(model, name)
+        assert (found["counting"] - other).std() > 0.1 * other.std(), name
 
 
 def test_an_adapter_that_changes_the_vision_tower_is_refused() -> None:
