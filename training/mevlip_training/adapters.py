@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint
 from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route, write_route
 from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.progress import Progress
+from mevlip.tasks import adapter_names
 from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.llamafactory import run_training
+from mevlip_training.recipes.overlays import overlay_path
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class AdapterRun:
         settings: That file's content with paths and overlay put in: what LLaMA-Factory is given.
         route: The route that was written with the data.
         rows: Training rows.
+        start: The run whose adapter this one goes on from; None for fresh weights.
     """
 
     adapter: str
@@ -44,6 +48,7 @@ class AdapterRun:
     settings: Yaml
     route: Route
     rows: int
+    start: str | None = None
 
     @property
     def output(self) -> Path:
@@ -53,9 +58,7 @@ class AdapterRun:
     @property
     def steps(self) -> int:
         """Optimizer steps on one device, as transformers' Trainer counts them: an epoch's last, short step included."""
-        batches = -(-self.rows // int(self.settings["per_device_train_batch_size"]))
-        per_epoch = -(-batches // int(self.settings["gradient_accumulation_steps"]))
-        return int(self.settings.get("max_steps", 0)) or int(per_epoch * float(self.settings["num_train_epochs"]))
+        return count_steps(self.settings, self.rows)
 
     @property
     def results(self) -> dict[str, Any]:
@@ -66,7 +69,19 @@ class AdapterRun:
     @property
     def finished(self) -> bool:
         """Whether an earlier run with the same settings has reached its end."""
-        return (self.output / RESULTS_NAME).is_file() and (self.output / WEIGHTS_NAME).is_file()
+        return is_finished(self.output)
+
+
+def is_finished(output: Path) -> bool:
+    """Whether the run of an output folder has reached its end."""
+    return (output / RESULTS_NAME).is_file() and (output / WEIGHTS_NAME).is_file()
+
+
+def count_steps(settings: Mapping[str, Any], rows: int) -> int:
+    """Optimizer steps of a run on one device, as `AdapterRun.steps` has them."""
+    batches = -(-rows // int(settings["per_device_train_batch_size"]))
+    per_epoch = -(-batches // int(settings["gradient_accumulation_steps"]))
+    return int(settings.get("max_steps", 0)) or int(per_epoch * float(settings["num_train_epochs"]))
 
 
 def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Yaml, base: str | None) -> AdapterRun:
@@ -77,15 +92,20 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         config_dir: Folder of the YAML files.
         data: Folder that `mevlip data prepare` wrote.
         runs: Parent of the output folders.
-        overlay: Settings that replace the file's own.
+        overlay: Settings that replace the file's own, and those of the recipe that the data were prepared by.
         base: Folder or name of the base model, in place of the file's.
 
     Raises:
         InputError: A file is missing, or config and route disagree.
     """
     source = config_dir / f"{adapter}.yaml"
+    recipe = read_yaml(path) if (path := overlay_path(data, adapter)).is_file() else {}
     paths = {"dataset_dir": str(data.resolve()), "output_dir": str((runs / adapter).resolve())}
-    settings = {**read_yaml(source), **paths, **({"model_name_or_path": base} if base else {}), **overlay}
+    settings = {**read_yaml(source), **recipe, **paths, **({"model_name_or_path": base} if base else {}), **overlay}
+    start = settings.get("adapter_name_or_path")
+    start = start if start in adapter_names() else None  # anything else is a path of the user's own
+    if start:
+        settings["adapter_name_or_path"] = str((runs / start).resolve())
     rows_file = data / f"{settings['dataset']}.jsonl"
     if not rows_file.is_file():
         raise InputError(
@@ -102,7 +122,31 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
             "The predictor would not see what the model was trained on. Change the YAML, or prepare the data anew.",
         )
     with rows_file.open("rb") as lines:
-        return AdapterRun(adapter, source, settings, route, sum(1 for _ in lines))
+        return AdapterRun(adapter, source, settings, route, sum(1 for _ in lines), start)
+
+
+def in_order(runs: Iterable[AdapterRun]) -> list[AdapterRun]:
+    """Sorts runs so that each comes after the one that it starts from; otherwise they keep their order.
+
+    Raises:
+        InputError: A run starts from one that is neither among them nor finished, or they go in a circle.
+    """
+    by_name = {run.adapter: run for run in runs}
+    for run in by_name.values():
+        if run.start and run.start not in by_name and not is_finished(Path(run.settings["adapter_name_or_path"])):
+            raise InputError(
+                f"{run.adapter!r} starts from {run.start!r}, whose run in {run.settings['adapter_name_or_path']} "
+                "is not finished",
+                f"Train both: --task {run.start} --task {run.adapter}.",
+            )
+    try:
+        order = TopologicalSorter({name: [run.start] if run.start else [] for name, run in by_name.items()})
+        return [by_name[name] for name in order.static_order() if name in by_name]
+    except CycleError as error:
+        raise InputError(
+            f"Runs start from each other in a circle: {', '.join(error.args[1])}",
+            "Remove adapter_name_or_path from one of their overlays.",
+        ) from error
 
 
 def disagreements(settings: Yaml, route: Route) -> list[str]:

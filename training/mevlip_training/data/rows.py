@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -91,12 +91,14 @@ class AdapterRows:
         recipe: What its recipe says beyond them.
         own: Its rows, each once.
         mixed: Its rows as training reads them: small groups raised, donors' rows at the end.
+        donated: Number of the donors' rows.
     """
 
     choices: Choices
     recipe: AdapterRecipe
     own: Sequence[Row]
     mixed: Sequence[Row]
+    donated: int
 
 
 @dataclass(frozen=True)
@@ -151,23 +153,24 @@ def select(
 def _adapter_rows(
     name: str, pool: Sequence[Example], recipe: AdapterRecipe, choices: Choices, builder: _Builder
 ) -> AdapterRows:
-    own = builder.rows((one for one in pool if name in (GENERALIST, one.task)), choices)
-    mixed = own
+    own = mixed = builder.rows((one for one in pool if name in (GENERALIST, one.task)), choices)
     if recipe.balance is not None:
-        by_answer = recipe.balance.by == "answer"
-        mixed = list(
-            balanced(
-                own,
-                lambda row: (row.example.dataset, row.target) if by_answer else row.example.modality,
-                recipe.balance,
-            )
-        )
+        mixed = list(balanced(own, _by_modality if recipe.balance.by == "modality" else _by_answer, recipe.balance))
+    donated: list[Row] = []
     for donor in recipe.donors if own else ():
         rows = builder.rows((one for one in pool if gives(one, donor)), choices)
         if len(rows) < (donor.rows or 1):
-            logger.warning("%s: its donor %s gives %d rows; there are no more", name, donor.task, len(rows))
-        mixed = [*mixed, *given(rows, donor)]
-    return AdapterRows(choices, recipe, own, mixed)
+            logger.warning("%s: donor %s has only %d rows to give", name, donor.task, len(rows))
+        donated += given(rows, donor)
+    return AdapterRows(choices, recipe, own, [*mixed, *donated], len(donated))
+
+
+def _by_answer(row: Row) -> Hashable:
+    return row.example.dataset, row.target
+
+
+def _by_modality(row: Row) -> Hashable:
+    return row.example.modality
 
 
 class _Builder:
