@@ -70,6 +70,7 @@ def data() -> None:
 @click.pass_context
 def prepare(
     context: click.Context,
+    /,
     flare_dir: Path,
     out: Path | None,
     recipe: str | None,

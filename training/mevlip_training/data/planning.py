@@ -42,7 +42,7 @@ def plan(
     examples = read_examples(source)
     with ImageStore(examples.root) as store:
         adapters = select(examples, store, choices, recipe, quiet).adapters
-    table = []
+    table: list[Sequence[Any]] = []
     for name, rows in adapters.items():
         settings = read_yaml(config_dir / f"{name}.yaml") | (recipe.recipe.overlay(name) if recipe else {})
         images = rows.choices.route_images
