@@ -134,6 +134,23 @@ def test_runs_that_start_from_each_other_are_refused(data: Path) -> None:
         in_order([one, other])
 
 
+@pytest.mark.slow
+def test_a_second_stage_from_weights_trained_anew_is_not_taken_for_the_same_run(data: Path, fake_cli: Path) -> None:
+    recipe_says(data, adapter_name_or_path="generalist")
+    with pytest.raises(InputError, match="starts from 'generalist', whose run in .* is not finished"):
+        train(planned(data), quiet=True)
+    start = data.parent / "runs" / "generalist"
+    start.mkdir(parents=True)
+    for name in (module.RESULTS_NAME, module.WEIGHTS_NAME):
+        (start / name).write_text("first")
+    train(planned(data), quiet=True)
+    train(planned(data), quiet=True)
+    assert (planned(data).output / "calls").read_text() == "train\n"
+    (start / module.WEIGHTS_NAME).write_text("second")
+    with pytest.raises(InputError, match="from another start"):
+        train(planned(data), quiet=True)
+
+
 def test_a_place_of_the_users_own_to_start_from_is_handed_on(data: Path) -> None:
     run = planned(data, {"adapter_name_or_path": "elsewhere/adapter"})
     assert (run.start, run.settings["adapter_name_or_path"]) == (None, "elsewhere/adapter")

@@ -15,6 +15,7 @@ from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint, base_files, base_fingerprint
 from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route, write_route
 from mevlip.core.errors import CheckpointError, InputError
+from mevlip.core.files import file_sha256
 from mevlip.core.progress import Progress
 from mevlip.tasks import adapter_names
 from mevlip_training.card import CARD_NAME, model_card
@@ -133,12 +134,8 @@ def in_order(runs: Iterable[AdapterRun]) -> list[AdapterRun]:
     """
     by_name = {run.adapter: run for run in runs}
     for run in by_name.values():
-        if run.start and run.start not in by_name and not is_finished(Path(run.settings["adapter_name_or_path"])):
-            raise InputError(
-                f"{run.adapter!r} starts from {run.start!r}, whose run in {run.settings['adapter_name_or_path']} "
-                "is not finished",
-                f"Train both: --task {run.start} --task {run.adapter}.",
-            )
+        if run.start and run.start not in by_name:
+            _start_of(run)
     try:
         order = TopologicalSorter({name: [run.start] if run.start else [] for name, run in by_name.items()})
         return [by_name[name] for name in order.static_order() if name in by_name]
@@ -191,21 +188,24 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
     """Runs one training to its end, from the last saved step where there is one; a finished run is left as it is.
 
     Raises:
-        InputError: The output folder holds a run with other settings.
+        InputError: The output folder holds a run with other settings or another start, or the start is not trained.
         EnvironmentProblem: LLaMA-Factory is absent or failed.
     """
     import yaml
 
     config = run.output / RESOLVED_NAME
-    if config.is_file() and read_yaml(config) != run.settings:
+    header = f"# {run.source.name} with paths and overlay put in{_start_of(run)}\n"
+    earlier = config.is_file() and config.read_text("utf-8")
+    if earlier and (read_yaml(config) != run.settings or (run.start and not earlier.startswith(header))):
         raise InputError(
-            f"{run.output} holds a run with other settings", "Name another --out, or remove that folder first."
+            f"{run.output} holds a run with other settings or from another start",
+            "Name another --out, or remove that folder first.",
         )
     if run.finished:
         logger.info("%s: finished earlier, in %s", run.adapter, run.output)
         return
     run.output.mkdir(parents=True, exist_ok=True)
-    config.write_text(f"# {run.source.name} with paths and overlay put in\n{yaml.safe_dump(run.settings)}", "utf-8")
+    config.write_text(header + yaml.safe_dump(run.settings), "utf-8")
     with Progress(f"training {run.adapter}", run.steps, "steps", quiet) as progress:
         done = 0
 
@@ -215,6 +215,19 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
             done = max(step, done)
 
         run_training(config, run.output, on_progress)
+
+
+def _start_of(run: AdapterRun) -> str:
+    """Which weights a run starts from, so that a run from weights trained anew since is not taken for the same."""
+    if run.start is None:
+        return ""
+    place = Path(run.settings["adapter_name_or_path"])
+    if not is_finished(place):
+        raise InputError(
+            f"{run.adapter!r} starts from {run.start!r}, whose run in {place} is not finished",
+            f"Train both: --task {run.start} --task {run.adapter}.",
+        )
+    return f"; it starts from weights with sha256 {file_sha256(place / WEIGHTS_NAME)}"
 
 
 def identify_base(name: str, revision: str) -> BaseFingerprint | None:

@@ -156,6 +156,19 @@ adapters: {generalist: {leave_out: {tasks: [regression]}}}
     assert made == {GENERALIST: [1], "classification": [1], "regression": [2]}
 
 
+def test_a_name_that_no_row_has_is_warned_of_once(
+    flare: Flare, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "default: {leave_out: {modalities: [Endoscpy, Dermatology], tasks: [counting], datasets: [gut]}}"
+    root = flare(row("A"))
+    flare(row("A", image="imagesTr/2.png"), place="Dermatology/moles")
+    prepared(root, tmp_path / "out", text)
+    assert [one.getMessage() for one in caplog.records if "leave_out" in one.getMessage()] == [
+        f"the recipe's leave_out names {what}, which no row has"
+        for what in ("the dataset gut", "the modality Endoscpy", "the task counting")
+    ]
+
+
 def test_a_recipe_that_leaves_everything_out_says_so(flare: Flare, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the recipe leaves all of them out"):
         prepared(flare(row("A")), tmp_path / "out", "default: {leave_out: {tasks: [classification]}}")

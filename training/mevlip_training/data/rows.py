@@ -127,6 +127,8 @@ def select(
         if found.left_out:
             reasons.setdefault(found.where, found.code)
     builder = _Builder(store, reasons)
+    for unknown in sorted(_unknown_names(examples, recipe)) if recipe else ():
+        logger.warning("the recipe's leave_out names %s, which no row has", unknown)
     training, refit = rows_to_train(examples), rows_to_refit(examples)
     adapters = {}
     for name in adapter_names():
@@ -148,6 +150,17 @@ def select(
                 "Change start_from in the recipe, or name a folder with rows of that task.",
             )
     return Selected(adapters, builder.left_out)
+
+
+def _unknown_names(examples: Examples, recipe: RecipeFile) -> set[str]:
+    """What a recipe leaves out that is not there: mostly a name spelled otherwise."""
+    there = {"tasks": "task", "modalities": "modality", "datasets": "dataset"}
+    found = set()
+    for rule in (recipe.recipe.of(name).leave_out for name in adapter_names()):
+        for named_by, attribute in there.items():
+            named = set(getattr(rule, named_by)) - {getattr(row, attribute) for row in examples.rows}
+            found |= {f"the {attribute} {one!s}" for one in named}
+    return found
 
 
 def _adapter_rows(
