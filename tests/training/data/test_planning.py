@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mevlip.core.errors import InputError
+from mevlip_training.adapters import read_yaml
 from mevlip_training.data.planning import HEADER, plan
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_training
@@ -65,3 +66,18 @@ def test_texts_are_measured_with_the_adapters_own_prompt(root: Path, tmp_path: P
 def test_a_missing_config_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"generalist\.yaml cannot be read"):
         plan(root, Choices(), None, tmp_path, quiet=True)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_in_the_real_vocabulary_every_row_fits_the_cutoff_with_all_its_tiles(
+    name: str, root: Path, thin_checkpoint: Path
+) -> None:
+    recipe = read_recipe(name).recipe
+    for adapter, line in lines(root, name, thin_checkpoint / "base").items():
+        one = recipe.of(adapter)
+        shown = one.images.max_count if one.show == "all" else 1
+        tiles = one.images.max_patches + 1 if one.images.crop_to_patches else 1
+        cutoff = (read_yaml(CONFIGS / f"{adapter}.yaml") | recipe.overlay(adapter))["cutoff_len"]
+        chat = 16  # tokens of the turns themselves
+        assert 0 < line["longest text"] + shown * (256 * tiles + 3) + chat <= cutoff
