@@ -87,6 +87,14 @@ def test_a_route_that_asks_otherwise_is_refused(changes: dict[str, Any], named: 
     assert [line.split()[0] for line in disagreements(COUNTING, route(**changes))] == [named]
 
 
+def test_a_route_with_other_tiles_than_llamafactory_cuts_is_refused() -> None:
+    tiled = {**COUNTING, "crop_to_patches": True}
+    assert not disagreements(tiled, route(images={"crop_to_patches": True}))
+    [line] = disagreements(tiled, route(images={"crop_to_patches": True, "max_patches": 6}))
+    assert line == "max_patches is 12 here and 6 there"
+    assert not disagreements(COUNTING, route(images={"max_patches": 6}))  # nothing is cut
+
+
 def test_the_image_processor_of_training_is_the_predictors(data: Path) -> None:
     with pytest.raises(InputError, match="use_fast_tokenizer is True here and False there"):
         planned(data, {"use_fast_tokenizer": True})

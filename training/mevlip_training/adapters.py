@@ -21,6 +21,7 @@ from mevlip.tasks import adapter_names
 from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.llamafactory import run_training
 from mevlip_training.recipes.overlays import overlay_path
+from mevlip_training.recipes.recipe import TRAINED_PATCHES
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,8 @@ def disagreements(settings: Yaml, route: Route) -> list[str]:
         ),
         "double_quantization": (settings.get("double_quantization", True), route.quantization.double),
     }
+    if route.images.crop_to_patches:
+        pairs["max_patches"] = (TRAINED_PATCHES, route.images.max_patches)
     if not Path(settings["model_name_or_path"]).is_dir():  # a folder has no revision that could be compared
         pairs["model_name_or_path"] = (settings["model_name_or_path"], route.base_model)
         pairs["model_revision"] = (settings.get("model_revision", "main"), route.base_revision)

@@ -31,6 +31,10 @@ REFUSED = [
     ("default: {donors: [{task: counting, rows: 1}]}", "adapter 'generalist', field donors: it is trained on the rows"),
     ("adapters: {counting: {show: first, images: {max_count: 4}}}", "images.max_count: 4 images, but show is first"),
     ("adapters: {counting: {images: {min_pixels: 9, max_pixels: 8}}}", "field images.min_pixels: 9 is more than max"),
+    (
+        "default: {images: {crop_to_patches: true, max_patches: 6}}",
+        "field images.max_patches: 6 tiles, but LLaMA-Factory always cuts into 12 at most. Remove it",
+    ),
     ("adapters: {counting: {start_from: multi}}", "adapter 'counting', field start_from: 'multi' is not an adapter"),
     ("adapters: {counting: {start_from: counting}}", "field start_from: adapters start from each other in a circle: c"),
     (

@@ -18,7 +18,7 @@ from mevlip.core.errors import InputError
 from mevlip.core.files import read_bounded
 from mevlip.core.text import visible
 from mevlip.tasks import GENERALIST, adapter_names
-from mevlip_training.recipes.recipe import AdapterRecipe, Balance, Donor, LeaveOut, Recipe
+from mevlip_training.recipes.recipe import TRAINED_PATCHES, AdapterRecipe, Balance, Donor, LeaveOut, Recipe
 
 _FOLDER = Path(__file__).parent
 _TABLE = "docs/training.md has the table of fields."
@@ -159,6 +159,12 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
             yield (
                 name, "images.min_pixels",
                 f"{one.images.min_pixels} is more than max_pixels, {one.images.max_pixels}", "Exchange the two.",
+            )  # fmt: skip
+        if one.images.crop_to_patches and one.images.max_patches != TRAINED_PATCHES:
+            yield (
+                name, "images.max_patches",
+                f"{one.images.max_patches} tiles, but LLaMA-Factory always cuts into {TRAINED_PATCHES} at most",
+                "Remove it.",
             )  # fmt: skip
         for donor in one.donors:
             if name in (GENERALIST, donor.task):

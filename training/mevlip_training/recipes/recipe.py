@@ -12,6 +12,9 @@ from mevlip.checkpoints.records import FrozenModel, Line
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Quantization
 from mevlip.tasks import TaskType, adapter_names
 
+TRAINED_PATCHES = 12
+"""Most tiles per image in training, wherever LLaMA-Factory 0.9.5 cuts into tiles; no setting changes it."""
+
 ImageChoice = Literal["all", "first", "explode"]
 
 
