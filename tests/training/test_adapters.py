@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,16 @@ from mevlip.checkpoints.routes import Route, read_route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError, TrainingFailed
 from mevlip.tasks import TaskType
 from mevlip_training import adapters as module
-from mevlip_training.adapters import AdapterRun, disagreements, pack, plan_run, read_yaml, train, train_adapters
+from mevlip_training.adapters import (
+    AdapterRun,
+    disagreements,
+    in_order,
+    pack,
+    plan_run,
+    read_yaml,
+    train,
+    train_adapters,
+)
 from mevlip_training.llamafactory import find_command, run_training
 from tests.conftest import DEMO, ROOT, run_mevlip
 
@@ -46,19 +54,6 @@ def data(tmp_path: Path) -> Path:
 
 def planned(data: Path, overlay: dict[str, Any] | None = None) -> AdapterRun:
     return plan_run("counting", CONFIGS, data, data.parent / "runs", overlay or {}, None)
-
-
-@pytest.fixture
-def fake_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `llamafactory-cli` that leaves behind what the real one does."""
-    script = tmp_path / "bin" / "llamafactory-cli"
-    script.parent.mkdir()
-    stand_in = Path(__file__).with_name("fake_llamafactory.py")
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n', "utf-8")
-    script.chmod(0o755)
-    monkeypatch.setattr("mevlip_training.llamafactory.find_command", lambda: script)
-    monkeypatch.setattr("mevlip_training.llamafactory._POLL_SECONDS", 0.1)
-    return script
 
 
 def test_a_run_takes_the_published_settings_and_only_paths_differ(data: Path) -> None:
@@ -92,9 +87,81 @@ def test_a_route_that_asks_otherwise_is_refused(changes: dict[str, Any], named: 
     assert [line.split()[0] for line in disagreements(COUNTING, route(**changes))] == [named]
 
 
+def test_a_route_with_other_tiles_than_llamafactory_cuts_is_refused() -> None:
+    tiled = {**COUNTING, "crop_to_patches": True}
+    assert not disagreements(tiled, route(images={"crop_to_patches": True}))
+    [line] = disagreements(tiled, route(images={"crop_to_patches": True, "max_patches": 6}))
+    assert line == "max_patches is 12 here and 6 there"
+    assert not disagreements(COUNTING, route(images={"max_patches": 6}))  # nothing is cut
+
+
 def test_the_image_processor_of_training_is_the_predictors(data: Path) -> None:
     with pytest.raises(InputError, match="use_fast_tokenizer is True here and False there"):
         planned(data, {"use_fast_tokenizer": True})
+
+
+def recipe_says(data: Path, **settings: Any) -> None:
+    """Leaves the overlay that a recipe would."""
+    (data / "overlays").mkdir(exist_ok=True)
+    (data / "overlays" / "counting.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+
+
+def test_a_recipe_replaces_the_configs_settings_and_the_users_overlay_both(data: Path) -> None:
+    recipe_says(data, lora_rank=32, learning_rate=1.0e-4)
+    assert planned(data).settings == planned(data, {}).settings
+    settings = planned(data, {"learning_rate": 1.0e-5}).settings
+    changed = {key: settings[key] for key in settings if settings[key] != COUNTING.get(key)}
+    del changed["dataset_dir"], changed["output_dir"]
+    assert changed == {"lora_rank": 32, "learning_rate": 1.0e-5}
+
+
+def test_a_run_that_starts_from_another_gets_its_folder_and_comes_after_it(data: Path) -> None:
+    recipe_says(data, adapter_name_or_path="generalist")
+    run = planned(data)
+    assert run.start == "generalist"
+    assert run.settings["adapter_name_or_path"] == str((data.parent / "runs" / "generalist").resolve())
+    first = replace(planned(data, {"adapter_name_or_path": None}), adapter="generalist")
+    assert [one.adapter for one in in_order([run, first])] == ["generalist", "counting"]
+
+
+def test_a_start_that_is_not_trained_yet_is_named_with_the_command(data: Path) -> None:
+    recipe_says(data, adapter_name_or_path="generalist")
+    with pytest.raises(InputError, match="'counting' starts from 'generalist'.*--task generalist --task counting"):
+        in_order([planned(data)])
+    finished = data.parent / "runs" / "generalist"
+    finished.mkdir(parents=True)
+    for name in (module.RESULTS_NAME, module.WEIGHTS_NAME):
+        (finished / name).touch()
+    assert [run.adapter for run in in_order([planned(data)])] == ["counting"]
+
+
+def test_runs_that_start_from_each_other_are_refused(data: Path) -> None:
+    one = replace(planned(data), start="detection")
+    other = replace(planned(data), adapter="detection", start="counting")
+    with pytest.raises(InputError, match="in a circle"):
+        in_order([one, other])
+
+
+@pytest.mark.slow
+def test_a_second_stage_from_weights_trained_anew_is_not_taken_for_the_same_run(data: Path, fake_cli: Path) -> None:
+    recipe_says(data, adapter_name_or_path="generalist")
+    with pytest.raises(InputError, match="starts from 'generalist', whose run in .* is not finished"):
+        train(planned(data), quiet=True)
+    start = data.parent / "runs" / "generalist"
+    start.mkdir(parents=True)
+    for name in (module.RESULTS_NAME, module.WEIGHTS_NAME):
+        (start / name).write_text("first")
+    train(planned(data), quiet=True)
+    train(planned(data), quiet=True)
+    assert (planned(data).output / "calls").read_text() == "train\n"
+    (start / module.WEIGHTS_NAME).write_text("second")
+    with pytest.raises(InputError, match="from another start"):
+        train(planned(data), quiet=True)
+
+
+def test_a_place_of_the_users_own_to_start_from_is_handed_on(data: Path) -> None:
+    run = planned(data, {"adapter_name_or_path": "elsewhere/adapter"})
+    assert (run.start, run.settings["adapter_name_or_path"]) == (None, "elsewhere/adapter")
 
 
 def test_missing_rows_are_named_with_the_remedy(data: Path) -> None:

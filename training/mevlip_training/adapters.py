@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint, base_files, base_fingerprint
 from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route, write_route
 from mevlip.core.errors import CheckpointError, InputError
+from mevlip.core.files import file_sha256
 from mevlip.core.progress import Progress
+from mevlip.tasks import adapter_names
 from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.llamafactory import run_training
+from mevlip_training.recipes.overlays import overlay_path
+from mevlip_training.recipes.recipe import TRAINED_PATCHES
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ class AdapterRun:
         settings: That file's content with paths and overlay put in: what LLaMA-Factory is given.
         route: The route that was written with the data.
         rows: Training rows.
+        start: The run whose adapter this one goes on from; None for fresh weights.
     """
 
     adapter: str
@@ -44,6 +50,7 @@ class AdapterRun:
     settings: Yaml
     route: Route
     rows: int
+    start: str | None = None
 
     @property
     def output(self) -> Path:
@@ -53,9 +60,7 @@ class AdapterRun:
     @property
     def steps(self) -> int:
         """Optimizer steps on one device, as transformers' Trainer counts them: an epoch's last, short step included."""
-        batches = -(-self.rows // int(self.settings["per_device_train_batch_size"]))
-        per_epoch = -(-batches // int(self.settings["gradient_accumulation_steps"]))
-        return int(self.settings.get("max_steps", 0)) or int(per_epoch * float(self.settings["num_train_epochs"]))
+        return count_steps(self.settings, self.rows)
 
     @property
     def results(self) -> dict[str, Any]:
@@ -66,7 +71,19 @@ class AdapterRun:
     @property
     def finished(self) -> bool:
         """Whether an earlier run with the same settings has reached its end."""
-        return (self.output / RESULTS_NAME).is_file() and (self.output / WEIGHTS_NAME).is_file()
+        return is_finished(self.output)
+
+
+def is_finished(output: Path) -> bool:
+    """Whether the run of an output folder has reached its end."""
+    return (output / RESULTS_NAME).is_file() and (output / WEIGHTS_NAME).is_file()
+
+
+def count_steps(settings: Mapping[str, Any], rows: int) -> int:
+    """Optimizer steps of a run on one device, as `AdapterRun.steps` has them."""
+    batches = -(-rows // int(settings["per_device_train_batch_size"]))
+    per_epoch = -(-batches // int(settings["gradient_accumulation_steps"]))
+    return int(settings.get("max_steps", 0)) or int(per_epoch * float(settings["num_train_epochs"]))
 
 
 def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Yaml, base: str | None) -> AdapterRun:
@@ -77,15 +94,20 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         config_dir: Folder of the YAML files.
         data: Folder that `mevlip data prepare` wrote.
         runs: Parent of the output folders.
-        overlay: Settings that replace the file's own.
+        overlay: Settings that replace the file's own, and those of the recipe that the data were prepared by.
         base: Folder or name of the base model, in place of the file's.
 
     Raises:
         InputError: A file is missing, or config and route disagree.
     """
     source = config_dir / f"{adapter}.yaml"
+    recipe = read_yaml(path) if (path := overlay_path(data, adapter)).is_file() else {}
     paths = {"dataset_dir": str(data.resolve()), "output_dir": str((runs / adapter).resolve())}
-    settings = {**read_yaml(source), **paths, **({"model_name_or_path": base} if base else {}), **overlay}
+    settings = {**read_yaml(source), **recipe, **paths, **({"model_name_or_path": base} if base else {}), **overlay}
+    start = settings.get("adapter_name_or_path")
+    start = start if start in adapter_names() else None  # anything else is a path of the user's own
+    if start:
+        settings["adapter_name_or_path"] = str((runs / start).resolve())
     rows_file = data / f"{settings['dataset']}.jsonl"
     if not rows_file.is_file():
         raise InputError(
@@ -102,7 +124,27 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
             "The predictor would not see what the model was trained on. Change the YAML, or prepare the data anew.",
         )
     with rows_file.open("rb") as lines:
-        return AdapterRun(adapter, source, settings, route, sum(1 for _ in lines))
+        return AdapterRun(adapter, source, settings, route, sum(1 for _ in lines), start)
+
+
+def in_order(runs: Iterable[AdapterRun]) -> list[AdapterRun]:
+    """Sorts runs so that each comes after the one that it starts from; otherwise they keep their order.
+
+    Raises:
+        InputError: A run starts from one that is neither among them nor finished, or they go in a circle.
+    """
+    by_name = {run.adapter: run for run in runs}
+    for run in by_name.values():
+        if run.start and run.start not in by_name:
+            _start_of(run)
+    try:
+        order = TopologicalSorter({name: [run.start] if run.start else [] for name, run in by_name.items()})
+        return [by_name[name] for name in order.static_order() if name in by_name]
+    except CycleError as error:
+        raise InputError(
+            f"Runs start from each other in a circle: {', '.join(error.args[1])}",
+            "Remove adapter_name_or_path from one of their overlays.",
+        ) from error
 
 
 def disagreements(settings: Yaml, route: Route) -> list[str]:
@@ -120,6 +162,8 @@ def disagreements(settings: Yaml, route: Route) -> list[str]:
         ),
         "double_quantization": (settings.get("double_quantization", True), route.quantization.double),
     }
+    if route.images.crop_to_patches:
+        pairs["max_patches"] = (TRAINED_PATCHES, route.images.max_patches)
     if not Path(settings["model_name_or_path"]).is_dir():  # a folder has no revision that could be compared
         pairs["model_name_or_path"] = (settings["model_name_or_path"], route.base_model)
         pairs["model_revision"] = (settings.get("model_revision", "main"), route.base_revision)
@@ -147,21 +191,24 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
     """Runs one training to its end, from the last saved step where there is one; a finished run is left as it is.
 
     Raises:
-        InputError: The output folder holds a run with other settings.
+        InputError: The output folder holds a run with other settings or another start, or the start is not trained.
         EnvironmentProblem: LLaMA-Factory is absent or failed.
     """
     import yaml
 
     config = run.output / RESOLVED_NAME
-    if config.is_file() and read_yaml(config) != run.settings:
+    header = f"# {run.source.name} with paths and overlay put in{_start_of(run)}\n"
+    earlier = config.is_file() and config.read_text("utf-8")
+    if earlier and (read_yaml(config) != run.settings or (run.start and not earlier.startswith(header))):
         raise InputError(
-            f"{run.output} holds a run with other settings", "Name another --out, or remove that folder first."
+            f"{run.output} holds a run with other settings or from another start",
+            "Name another --out, or remove that folder first.",
         )
     if run.finished:
         logger.info("%s: finished earlier, in %s", run.adapter, run.output)
         return
     run.output.mkdir(parents=True, exist_ok=True)
-    config.write_text(f"# {run.source.name} with paths and overlay put in\n{yaml.safe_dump(run.settings)}", "utf-8")
+    config.write_text(header + yaml.safe_dump(run.settings), "utf-8")
     with Progress(f"training {run.adapter}", run.steps, "steps", quiet) as progress:
         done = 0
 
@@ -171,6 +218,19 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
             done = max(step, done)
 
         run_training(config, run.output, on_progress)
+
+
+def _start_of(run: AdapterRun) -> str:
+    """Which weights a run starts from, so that a run from weights trained anew since is not taken for the same."""
+    if run.start is None:
+        return ""
+    place = Path(run.settings["adapter_name_or_path"])
+    if not is_finished(place):
+        raise InputError(
+            f"{run.adapter!r} starts from {run.start!r}, whose run in {place} is not finished",
+            f"Train both: --task {run.start} --task {run.adapter}.",
+        )
+    return f"; it starts from weights with sha256 {file_sha256(place / WEIGHTS_NAME)}"
 
 
 def identify_base(name: str, revision: str) -> BaseFingerprint | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.routes import Route
 from mevlip.core.files import file_sha256
 from mevlip.tasks import GENERALIST, TASKS, TaskType
+from mevlip_training.recipes.overlays import recipe_of
 
 CARD_NAME = "README.md"
 
@@ -43,6 +45,7 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         "",
         f"- Base: `{route.base_model}`, revision `{route.base_revision}`{_fingerprint(route)}",
         f"- Data: {sum(1 for _ in rows.open('rb'))} rows, sha256 of the file `{file_sha256(rows)}`",
+        *_recipe(Path(settings["dataset_dir"]), settings),
         f"- Boxes: {route.box_space}; images: at most {route.images.max_count} of a question, "
         f"{'tiled' if route.images.crop_to_patches else 'one tile each'}, "
         f"at most {route.images.max_pixels} pixels before the image processor",
@@ -61,6 +64,18 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         "score is what validation on other images gives, which the loss above does not say.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _recipe(data: Path, settings: dict[str, Any]) -> list[str]:
+    """The recipe that the data were prepared by, and the weights that training started from, if there are any."""
+    lines = []
+    if recipe := recipe_of(data):
+        lines.append(f"- Recipe: `{recipe['name']}`, sha256 of the file `{recipe['sha256']}`")
+    if start := settings.get("adapter_name_or_path"):
+        weights = Path(start) / WEIGHTS_NAME  # a user's own setting may name a place elsewhere
+        digest = f", sha256 of its weights `{file_sha256(weights)}`" if weights.is_file() else ""
+        lines.append(f"- Started from: adapter `{Path(start).name}`{digest}")
+    return lines
 
 
 def _fingerprint(route: Route) -> str:

@@ -60,16 +60,21 @@ def adapters(
     when the same command is given again; a finished one is not repeated. OUT/NAME holds log and loss plot,
     OUT/adapters/NAME the packed adapter: weights, adapter_config.json, route.json and model card.
 
+    Where DATA was prepared by a recipe, its training settings replace the YAML's; --overlay replaces both.
+
     \b
     Example: mevlip train adapters data/flare --task counting
     """
     from mevlip.core.tables import table
-    from mevlip_training.adapters import plan_run, read_yaml, train_adapters
+    from mevlip_training.adapters import in_order, plan_run, read_yaml, train_adapters
 
     changes = read_yaml(overlay) if overlay else {}
-    runs = [plan_run(name, config_dir, data, out, changes, base) for name in adapters or adapter_names()]
+    runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in adapters or adapter_names())
     if dry_run:
-        rows = [(run.adapter, run.rows, run.steps, "yes" if run.finished else "no", run.source) for run in runs]
-        click.echo(table(("adapter", "rows", "steps", "finished", "config"), rows))
+        rows = [
+            (run.adapter, run.rows, run.steps, run.start or "fresh", "yes" if run.finished else "no", run.source)
+            for run in runs
+        ]
+        click.echo(table(("adapter", "rows", "steps", "start", "finished", "config"), rows))
         return
     click.echo(table(("adapter", "rows", "steps", "loss", "time"), train_adapters(runs, out / "adapters", quiet)))

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from mevlip.checkpoints.routes import read_route
 from mevlip_training.data.cli import data
+from mevlip_training.recipes.reading import shipped_recipes
 from tests.conftest import ROOT
 from tests.training.data.conftest import boxes, row
 
@@ -52,6 +53,47 @@ def test_a_template_without_a_place_for_the_question_is_wrong_usage(flare: Flare
     arguments = ["prepare", str(flare(row())), "--out", str(tmp_path / "out"), "--prompt-template", "Hello"]
     result = CliRunner().invoke(data, arguments)
     assert result.exit_code == 2 and "--prompt-template" in result.output
+
+
+def test_prepare_follows_a_recipe(flare: Flare, tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text("adapters: {classification: {balance: {rows: 5}}}", "utf-8")
+    run("prepare", flare(row("B")), "--out", tmp_path / "out", "--recipe", tmp_path / "ours.yaml")
+    assert len((tmp_path / "out" / "classification.jsonl").read_text().splitlines()) == 5
+    assert read_route(tmp_path / "out" / "routes" / "classification").adapter == "classification"
+
+
+def test_a_dry_run_writes_nothing_and_needs_no_folder(flare: Flare, tmp_path: Path) -> None:
+    options = ["--recipe", "list-seu-2026", "--dry-run", "--config-dir", ROOT / "llamafactory_configs"]
+    root = flare(row("B"))
+    before = sorted(tmp_path.rglob("*"))
+    for out in ([], ["--out", tmp_path / "out"]):
+        lines = run("prepare", root, *options, *out).splitlines()
+        assert lines[-1].split() == [
+            "classification", "1", "1", "0", "6", "256", "-", "8", "16", "first", "802816", "generalist",
+        ]  # fmt: skip
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def refused(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(data, list(map(str, arguments)))
+    assert result.exit_code == 2
+    return result.output
+
+
+def test_what_a_recipe_says_cannot_be_said_twice(flare: Flare, tmp_path: Path) -> None:
+    common = ["prepare", flare(row("B")), "--out", tmp_path / "out", "--recipe", "paper"]
+    for option in (["--images", "all"], ["--max-pixels", "9"], ["--no-crop-to-patches"], ["--system", "x"]):
+        assert f"{option[0].replace('no-', '')} and --recipe exclude each other" in refused(*common, *option)
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_needs_a_folder_to_write(flare: Flare) -> None:
+    assert "Name --out" in refused("prepare", flare(row("B")))
+
+
+def test_help_names_every_shipped_recipe() -> None:
+    text = " ".join(run("prepare", "--help").split())
+    assert [name for name in shipped_recipes() if name not in text] == []
 
 
 def test_audit_shows_counts_and_writes_every_finding(flare: Flare, tmp_path: Path) -> None:

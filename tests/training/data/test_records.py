@@ -8,7 +8,7 @@ import pytest
 
 from mevlip.core.errors import InputError
 from mevlip.tasks import TaskType
-from mevlip_training.data.records import UNKNOWN, read_examples, rows_to_train
+from mevlip_training.data.records import UNKNOWN, read_examples, rows_to_refit, rows_to_train
 from tests.training.data.conftest import boxes, row
 
 Flare = Callable[..., Path]
@@ -104,6 +104,14 @@ def test_only_the_training_split_is_trained_on(flare: Flare) -> None:
     flare(row("B"), split="validation-public")
     assert [found.answer for found in rows_to_train(read_examples(root))] == ["A"]
     assert [found.answer for found in rows_to_train(read_examples(root / "validation-public"))] == ["B"]
+
+
+def test_a_refit_takes_the_public_validation_rows_but_never_hidden_or_testing_ones(flare: Flare) -> None:
+    root = flare(row("A"))
+    for letter, split in zip("BCDE", ("validation", "validation-public", "validation-hidden", "testing"), strict=True):
+        flare(row(letter), split=split)
+    assert [found.answer for found in rows_to_refit(read_examples(root))] == ["A", "B", "C"]
+    assert [found.answer for found in rows_to_refit(read_examples(root / "testing"))] == ["E"]
 
 
 def test_several_splits_without_a_training_one_are_refused(flare: Flare) -> None:

@@ -11,9 +11,12 @@ from mevlip.checkpoints.routes import ImageSettings
 from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, quiet_option, seed_option, settings_options
 
 _FOLDER = click.Path(path_type=Path)
+_CONFIGS = Path("llamafactory_configs")
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
 _IMAGE_OPTIONS = [name for name in ImageSettings.model_fields if name != "max_count"]
 _PROMPT_OPTIONS = {"template": "prompt_template", "system": "system"}
+_RECIPE_OWNS = ("images", "box_space", *_IMAGE_OPTIONS, *_PROMPT_OPTIONS.values())
+"""Options that a recipe has fields for."""
 
 
 @click.group()
@@ -27,7 +30,12 @@ def data() -> None:
 
 @data.command()
 @click.argument("flare_dir", type=_FOLDER)
-@_out_option
+@click.option("--out", type=_FOLDER, help="The folder to write; a new or an empty one. Needed but for --dry-run.")
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help="What holds for each adapter: a YAML file, or one of paper, as-released, hexapus-2026 and list-seu-2026.",
+)
 @click.option(
     "--images",
     type=click.Choice(["all", "first", "explode"]),
@@ -51,20 +59,48 @@ def data() -> None:
 @click.option(
     "--keep-flagged", is_flag=True, help="Keep rows that the checks would leave out, where they can be written."
 )
-def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Show what each adapter would be trained on, and write nothing.")
+@click.option(
+    "--config-dir",
+    type=_FOLDER,
+    default=_CONFIGS,
+    show_default=True,
+    help="Folder of the training YAML files that --dry-run computes with.",
+)
+@click.pass_context
+def prepare(
+    context: click.Context,
+    /,
+    flare_dir: Path,
+    out: Path | None,
+    recipe: str | None,
+    dry_run: bool,
+    config_dir: Path,
+    **options: Any,
+) -> None:
     """Write LLaMA-Factory data and routes from FLARE_DIR.
 
     The training split is taken, or all of a FLARE_DIR that is but one other split. What `mevlip data check` marks as
     left out is left out, unless --keep-flagged; images shared with other splits show only where FLARE_DIR holds those.
 
     \b
-    Example: mevlip data prepare FLARE --out build/data
+    Example: mevlip data prepare FLARE --out build/data --recipe paper
     """
     from mevlip.checkpoints.routes import PromptSettings
     from mevlip.core.tables import table
+    from mevlip_training.data.planning import HEADER, plan
     from mevlip_training.data.prepare import Choices
     from mevlip_training.data.prepare import prepare as run
+    from mevlip_training.recipes.reading import read_recipe
 
+    if out is None and not dry_run:
+        raise click.UsageError("Name --out, or ask for --dry-run.")
+    typed = [
+        name for name in _RECIPE_OWNS if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if recipe and typed:
+        raise click.UsageError(f"--{typed[0].replace('_', '-')} and --recipe exclude each other: set it in the recipe.")
+    by = read_recipe(recipe) if recipe else None
     given = {name: value for name, value in options.items() if value is not None}
     wording = {field: given.pop(name) for field, name in _PROMPT_OPTIONS.items() if name in given}
     try:
@@ -72,7 +108,11 @@ def prepare(flare_dir: Path, out: Path, **options: Any) -> None:
     except ValueError as error:
         raise click.BadParameter("it must hold {question} exactly once", param_hint="--prompt-template") from error
     images = ImageSettings(**{name: given.pop(name) for name in _IMAGE_OPTIONS})
-    prepared = run(flare_dir, out, Choices(prompt=prompt, image_settings=images, **given))
+    choices = Choices(prompt=prompt, image_settings=images, **given)
+    if out is None or dry_run:
+        click.echo(table(HEADER, plan(flare_dir, choices, by, config_dir)))
+        return
+    prepared = run(flare_dir, out, choices, recipe=by)
     click.echo(
         table(("task", "dataset", "rows"), [(task, name, n) for (task, name), n in sorted(prepared.rows.items())])
     )

@@ -5,6 +5,7 @@ OUT/<task>.jsonl                 the rows of one task
 OUT/dataset_info.json            LLaMA-Factory's list of them
 OUT/images/<category>/<dataset>  the images, as links where that is possible
 OUT/routes/<adapter>/route.json  the contract of each adapter
+OUT/overlays/<adapter>.yaml      what a recipe changes in that adapter's training config
 OUT/prepared.json                choices, counts and checksums
 """
 
@@ -12,73 +13,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from math import ceil, floor
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
-from mevlip.answers import QuestionSpec
 from mevlip.answers.numbers import Measurement
-from mevlip.answers.question_spec import BoxSpace
 from mevlip.checkpoints.records import FrozenModel
-from mevlip.checkpoints.routes import (
-    DEFAULT_RANGE,
-    ImageSettings,
-    PromptSettings,
-    Quantization,
-    Route,
-    write_route,
-)
-from mevlip.core.errors import InputError
+from mevlip.checkpoints.routes import DEFAULT_RANGE, PromptSettings, Route, write_route
 from mevlip.core.files import file_sha256, link_or_copy, whole_folder
 from mevlip.core.progress import Progress
-from mevlip.flare.images import ImageError, image_path, spaced_indices
-from mevlip.flare.issues import IssueCode
+from mevlip.flare.images import image_path
 from mevlip.flare.store import ImageStore
 from mevlip.inference.prompts import build_prompt
-from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
-from mevlip_training.data.audit import audit_examples
-from mevlip_training.data.records import Example, Examples, read_examples, rows_to_train
-from mevlip_training.data.targets import TargetError, write_target
-from mevlip_training.data.tokens import read_tokens, token_budgets
+from mevlip.tasks import GENERALIST, TASKS, TaskType
+from mevlip_training.data.records import Example, read_examples
+from mevlip_training.data.rows import AdapterRows, Choices, Row, select
+from mevlip_training.data.tokens import Tokens, read_tokens, token_budgets
+from mevlip_training.recipes.overlays import PREPARED_NAME, provenance, write_overlays
+from mevlip_training.recipes.reading import RecipeFile
 
-PREPARED_NAME = "prepared.json"
-
-ImageChoice = Literal["all", "first", "explode"]
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a team decides; all of it ends up in the routes.
-
-    Attributes:
-        images: Up to four evenly spaced images in one row, the first only, or one row for each.
-        box_space: What box numbers in the targets mean.
-        image_settings: How images become pixels; how many of them are shown is decided by `images`.
-        prompt: The prompt's wording.
-        base_model: Name of the base model.
-        base_revision: Its revision.
-        quantization: How the base is stored.
-        tokenizer: A folder with the base's tokenizer, by which token budgets are measured; None for the task table's.
-        keep_flagged: Whether rows that the audit would leave out are kept, if they can be written at all.
-    """
-
-    images: ImageChoice = "all"
-    box_space: BoxSpace = "norm1000"
-    image_settings: ImageSettings = field(default_factory=ImageSettings)
-    prompt: PromptSettings = field(default_factory=PromptSettings)
-    base_model: str = "OpenGVLab/InternVL3-8B-hf"
-    base_revision: str = "259a3b64a14623c0ec91a045cb43f7c5af5fa6af"
-    quantization: Quantization = field(default_factory=Quantization)
-    tokenizer: Path | None = None
-    keep_flagged: bool = False
-
-    @property
-    def route_images(self) -> ImageSettings:
-        """The routes' image settings."""
-        return self.image_settings if self.images == "all" else self.image_settings.model_copy(update={"max_count": 1})
+__all__ = ["Choices", "Prepared", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -98,17 +54,9 @@ class Prepared:
     sha256: dict[str, str]
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One training row: an example, the images that it shows, what is to be said, and its id."""
-
-    example: Example
-    names: tuple[str, ...]
-    target: str
-    id: str
-
-
-def prepare(source: Path, out: Path, choices: Choices, quiet: bool = False) -> Prepared:
+def prepare(
+    source: Path, out: Path, choices: Choices, quiet: bool = False, recipe: RecipeFile | None = None
+) -> Prepared:
     """Writes training data and routes.
 
     The training split is taken; a tree that is but one other split is taken whole.
@@ -118,69 +66,28 @@ def prepare(source: Path, out: Path, choices: Choices, quiet: bool = False) -> P
         out: The folder to write; it appears whole or not at all.
         choices: What the routes fix.
         quiet: Whether to show no progress.
+        recipe: What each adapter has in place of the choices, and how its rows are mixed.
 
     Raises:
-        InputError: There is no usable row.
+        InputError: There is no usable row, or an adapter starts from one without rows.
         EnvironmentProblem: `out` is not empty and not of this command's making, or there is no tokenizer in the folder.
     """
     tokens = read_tokens(choices.tokenizer) if choices.tokenizer else None
     examples = read_examples(source)
     with ImageStore(examples.root) as store, whole_folder(out, PREPARED_NAME, examples.root) as folder:
-        rows, left_out = _select(examples, store, choices, quiet)
-        if not rows:
-            reasons = ", ".join(f"{count} x {reason}" for reason, count in left_out.most_common())
-            raise InputError(
-                f"No row below {source} can be trained on ({reasons})", "Run `mevlip data check` for the causes."
-            )
+        selected = select(examples, store, choices, recipe, quiet)
         images = _ImageFolder(folder, store)
-        sha256 = _write_rows(folder, rows, images, choices, tokens.reserved if tokens else frozenset(), quiet)
-        budgets = token_budgets(((r.example.task, r.target) for r in rows), tokens)
-        _write_routes(folder, choices, list(sha256), budgets, _value_range(rows))
-        prepared = Prepared(out, Counter((r.example.task, r.example.dataset) for r in rows), left_out, sha256)
-        _write_json(folder / PREPARED_NAME, _summary(prepared, choices))
+        sha256 = _write_rows(folder, selected.adapters, images, tokens.reserved if tokens else frozenset(), quiet)
+        _write_routes(folder, selected.adapters, tokens)
+        tasks = (row for name, rows in selected.adapters.items() if name != GENERALIST for row in rows.own)
+        rows = Counter((row.example.task, row.example.dataset) for row in tasks)
+        prepared = Prepared(out, rows, selected.left_out, sha256)
+        summary = _summary(prepared, choices.by(recipe, GENERALIST))
+        if recipe:
+            write_overlays(folder, recipe, selected.adapters)
+            summary["recipe"] = provenance(recipe)
+        _write_json(folder / PREPARED_NAME, summary)
     return prepared
-
-
-def _select(examples: Examples, store: ImageStore, choices: Choices, quiet: bool) -> tuple[list[_Row], Counter[str]]:
-    """The rows to train on, and how many records are not among them for which reason."""
-    reasons: dict[str, IssueCode] = {}
-    for found in () if choices.keep_flagged else audit_examples(examples, store, quiet):
-        if found.left_out:
-            reasons.setdefault(found.where, found.code)
-    rows: list[_Row] = []
-    left_out: Counter[str] = Counter()
-    for example in rows_to_train(examples):
-        reason = reasons.get(example.question.where)
-        if reason is None:
-            try:
-                rows += _rows(example, store, choices)
-                continue
-            except TargetError as error:
-                reason = error.code
-            except ImageError:
-                reason = IssueCode.UNREADABLE_IMAGE
-        left_out[reason.value] += 1
-    return rows, left_out
-
-
-def _rows(example: Example, store: ImageStore, choices: Choices) -> list[_Row]:
-    names = example.question.image_names
-    if not names:
-        raise ImageError("the record's ImageName names no image")
-    shown: list[tuple[str, ...]] = [(name,) for name in names]
-    if choices.images != "explode":
-        shown = [tuple(names[index] for index in spaced_indices(len(names), choices.route_images.max_count))]
-    return [
-        _Row(example, part, _target(example, part, store, choices), example.id + (f"/{n}" if len(shown) > 1 else ""))
-        for n, part in enumerate(shown)
-    ]
-
-
-def _target(example: Example, names: tuple[str, ...], store: ImageStore, choices: Choices) -> str:
-    first, *_ = [store.facts(example.question, name) for name in names]  # all of them must be readable
-    return write_target(
-        example.task, example.answer, QuestionSpec(example.question.text, first.size, choices.box_space)
-    )
 
 
 class _ImageFolder:
@@ -211,47 +118,51 @@ class _ImageFolder:
 
 
 def _write_rows(
-    folder: Path, rows: Sequence[_Row], images: _ImageFolder, choices: Choices, reserved: frozenset[str], quiet: bool
+    folder: Path, adapters: Mapping[str, AdapterRows], images: _ImageFolder, reserved: frozenset[str], quiet: bool
 ) -> dict[str, str]:
     """Writes the jsonl files and LLaMA-Factory's list of them; gives the hash of each by adapter."""
-    present = {GENERALIST, *(row.example.task.value for row in rows)}
-    names = [name for name in adapter_names() if name in present]
-    with ExitStack() as stack, Progress("writing", len(rows), "rows", quiet) as progress:
-        files = {name: stack.enter_context((folder / f"{name}.jsonl").open("w", encoding="utf-8")) for name in names}
-        for row in rows:
-            line = json.dumps(_sharegpt(row, images, choices.prompt, reserved), ensure_ascii=False) + "\n"
-            files[GENERALIST].write(line)
-            files[row.example.task.value].write(line)
-            progress.advance()
-    columns = {"messages": "conversations", "images": "images"} | (
-        {"system": "system"} if choices.prompt.system else {}
-    )
-    info = {name: {"file_name": f"{name}.jsonl", "formatting": "sharegpt", "columns": columns} for name in names}
+    info = {}
+    total = sum(len(rows.mixed) for rows in adapters.values())
+    with Progress("writing", total, "rows", quiet) as progress:
+        for name, rows in adapters.items():
+            prompt = rows.choices.prompt
+            with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+                for row in rows.mixed:
+                    file.write(json.dumps(_sharegpt(row, images, prompt, reserved), ensure_ascii=False) + "\n")
+                    progress.advance()
+            columns = {"messages": "conversations", "images": "images"} | (
+                {"system": "system"} if prompt.system else {}
+            )
+            info[name] = {"file_name": f"{name}.jsonl", "formatting": "sharegpt", "columns": columns}
     _write_json(folder / "dataset_info.json", info)
-    return {name: file_sha256(folder / f"{name}.jsonl") for name in names}
+    return {name: file_sha256(folder / f"{name}.jsonl") for name in adapters}
 
 
-def _sharegpt(row: _Row, images: _ImageFolder, settings: PromptSettings, reserved: frozenset[str]) -> dict[str, Any]:
+def _sharegpt(row: Row, images: _ImageFolder, settings: PromptSettings, reserved: frozenset[str]) -> dict[str, Any]:
     prompt = build_prompt(row.example.question.text, len(row.names), settings, reserved)
     turns = [{"from": "human", "value": prompt.sharegpt()}, {"from": "gpt", "value": row.target}]
     system = {"system": prompt.system} if prompt.system else {}
     return {"conversations": turns, **system, "images": [images.put(row.example, n) for n in row.names], "id": row.id}
 
 
-def _value_range(rows: Sequence[_Row]) -> tuple[float, float]:
+def _value_range(rows: Iterable[Row]) -> tuple[float, float]:
     """Zero and the greatest measurement that was trained on, or the least if that is below zero, in whole numbers."""
     values = [float(row.target) for row in rows if TASKS[row.example.task].answer is Measurement]
     return (min(0.0, floor(min(values))), max(float(ceil(max(values))), 1.0)) if values else DEFAULT_RANGE
 
 
-def _write_routes(
-    folder: Path,
-    choices: Choices,
-    adapters: Sequence[str],
-    budgets: dict[TaskType, int],
-    value_range: tuple[float, float],
-) -> None:
-    for adapter in adapters:
+def answer_budgets(adapter: str, rows: AdapterRows, tokens: Tokens | None) -> dict[TaskType, int]:
+    """Token budget of each task that an adapter may be asked: the recipe's, or that of its own rows."""
+    budgets = token_budgets(((row.example.task, row.target) for row in rows.own), tokens)
+    if rows.recipe.answer_tokens:
+        budgets = dict.fromkeys(budgets, rows.recipe.answer_tokens)
+    return budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]}
+
+
+def _write_routes(folder: Path, adapters: Mapping[str, AdapterRows], tokens: Tokens | None) -> None:
+    value_range = _value_range(row for rows in adapters.values() for row in rows.own)
+    for adapter, rows in adapters.items():
+        choices = rows.choices
         route = Route(
             adapter=adapter,
             base_model=choices.base_model,
@@ -260,7 +171,7 @@ def _write_routes(
             images=choices.route_images,
             box_space=choices.box_space,
             value_range=value_range,
-            max_new_tokens=budgets if adapter == GENERALIST else {TaskType(adapter): budgets[TaskType(adapter)]},
+            max_new_tokens=answer_budgets(adapter, rows, tokens),
             quantization=choices.quantization,
         )
         target = folder / "routes" / adapter

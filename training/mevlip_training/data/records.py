@@ -30,6 +30,9 @@ TRAINING = "training"
 SPLITS = (TRAINING, "validation", "validation-public", "validation-hidden", "testing")
 """The challenge's split folders; `validation` alone is what this package's own split writes."""
 
+REFIT_SPLITS = (TRAINING, "validation", "validation-public")
+"""Splits that a refit is trained on; hidden validation and testing rows never are, even with answers."""
+
 UNKNOWN = "unknown"
 """Split of a record that neither its path nor its Split field names."""
 
@@ -149,6 +152,16 @@ def rows_to_train(examples: Examples) -> tuple[Example, ...]:
             f"{examples.root} holds {', '.join(sorted(splits))}, but no {TRAINING} folder", "Name the folder of one."
         )
     return examples.rows
+
+
+def rows_to_refit(examples: Examples) -> tuple[Example, ...]:
+    """The rows of training and of the public validation splits, once nothing is left to be chosen on the latter.
+
+    A tree without a training folder gives what `rows_to_train` does.
+    """
+    if not any(row.split == TRAINING for row in examples.rows):
+        return rows_to_train(examples)
+    return tuple(row for row in examples.rows if row.split in REFIT_SPLITS)
 
 
 def _split(question: Question, root: Path) -> str:

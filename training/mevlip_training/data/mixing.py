@@ -1,0 +1,63 @@
+"""Which rows an adapter is trained on: left out, raised by repetition, and given by other tasks."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
+
+from mevlip.flare.images import spaced_indices
+from mevlip_training.data.records import Example
+from mevlip_training.recipes.recipe import Balance, Donor, LeaveOut
+
+_Row = TypeVar("_Row")
+
+
+def is_left_out(example: Example, rule: LeaveOut) -> bool:
+    """Whether a rule leaves an example out."""
+    return example.task in rule.tasks or example.modality in rule.modalities or example.dataset in rule.datasets
+
+
+def gives(example: Example, donor: Donor) -> bool:
+    """Whether an example is one of a donor's."""
+    return example.task == donor.task and (not donor.datasets or example.dataset in donor.datasets)
+
+
+def raised_sizes(sizes: Counter[Hashable], balance: Balance) -> dict[Hashable, int]:
+    """The number of rows that each group is raised to.
+
+    A group of n rows, fewer than the balance's N, becomes min(n times its limit, N); any other keeps its n.
+    """
+    goal = max(sizes.values(), default=0) if balance.rows == "largest" else balance.rows
+    return {
+        group: max(size, goal if balance.times is None else min(size * balance.times, goal))
+        for group, size in sizes.items()
+    }
+
+
+def balanced(rows: Sequence[_Row], group: Callable[[_Row], Hashable], balance: Balance) -> Iterator[_Row]:
+    """Yields rows in their order, each copy after its original.
+
+    A group's rows are repeated equally often; where that does not come out even, its first ones once more.
+
+    Args:
+        rows: The rows.
+        group: The group that a row belongs to.
+        balance: What groups are raised to.
+    """
+    sizes: Counter[Hashable] = Counter(map(group, rows))
+    raised = raised_sizes(sizes, balance)
+    passed: dict[Hashable, int] = defaultdict(int)
+    for row in rows:
+        name = group(row)
+        times, once_more = divmod(raised[name], sizes[name])
+        yield from [row] * (times + (passed[name] < once_more))
+        passed[name] += 1
+
+
+def given(rows: Sequence[_Row], donor: Donor) -> list[_Row]:
+    """A donor's share of its rows, evenly spaced in their order; all of them where it has fewer than asked for."""
+    if not rows:
+        return []
+    wanted = donor.rows if donor.share is None else max(round(len(rows) * donor.share), 1)
+    return [rows[index] for index in spaced_indices(len(rows), wanted or 1)]

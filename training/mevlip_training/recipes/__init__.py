@@ -1,0 +1,1 @@
+"""Recipes: what a team decides for each adapter, in one YAML file, and four that come with the package."""
