@@ -64,14 +64,14 @@ def test_route_and_rows_have_the_prompt_the_pixels_and_the_budget_of_their_adapt
 ) -> None:
     root = flare(row("A", image=["imagesTr/1.png", "imagesTr/2.png"]), boxes("[1, 2, 3, 4]"))
     text = """
-default: {answer_tokens: 40}
+default: {answer_tokens: 40, compose: [generalist]}
 adapters:
   classification:
     prompt: {system: Be brief., template: "Look. {question}"}
     images: {max_pixels: 4096, crop_to_patches: true}
     show: explode
     answer_tokens: 9
-  detection: {box_space: pixel}
+  detection: {box_space: pixel, compose: []}
 """
     prepared(root, tmp_path / "out", text)
     routes = {name: read_route(tmp_path / "out/routes" / name) for name in ("classification", "detection", GENERALIST)}
@@ -86,6 +86,7 @@ adapters:
     assert {name: "system" in entry["columns"] for name, entry in info.items()} == {
         GENERALIST: False, "classification": True, "detection": False,
     }  # fmt: skip
+    assert [routes[name].compose for name in ("classification", "detection", GENERALIST)] == [(GENERALIST,), (), ()]
     assert routes[GENERALIST].images == ImageSettings()
     assert set(routes[GENERALIST].max_new_tokens.values()) == {40}
     both, _ = rows_of(tmp_path / "out", GENERALIST)

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
+from mevlip.answers.clean import is_wrapped
 from mevlip.answers.question_spec import BoxSpace
+from mevlip.core.text import one_line
 from mevlip.flare.issues import IssueCode
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.targets import TargetError, write_target
@@ -100,11 +102,13 @@ def test_a_measurement_is_read_back_within_half_a_tenth(number: float, as_text: 
 
 
 @given(st.text(min_size=1))
+@example("<|0|>")  # reads as a special token, which the predictor takes out of answers
 def test_a_report_is_one_line_that_is_read_back_unchanged(text: str) -> None:
     try:
         target = write_target(TaskType.REPORT, text, OPEN)
     except TargetError:
-        assert not any(char.isprintable() and not char.isspace() for char in text.replace("\ufffd", ""))
+        visible = any(char.isprintable() and not char.isspace() for char in text.replace("\ufffd", ""))
+        assert not visible or is_wrapped(one_line(text))
         return
     assert "\n" not in target
     assert parse(TaskType.REPORT, target, OPEN).format() == target

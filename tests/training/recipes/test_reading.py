@@ -43,6 +43,12 @@ REFUSED = [
         "adapters start from each other in a circle: detection, regression, counting. Let one of them",
     ),
     ("adapters: {counting: {start_from: generalist, rank: 16}}", "'counting', field rank: it starts from 'generalist'"),
+    ("adapters: {counting: {compose: [counting]}}", "'counting', field compose: it names itself or one adapter twice"),
+    ("adapters: {counting: {compose: [multi]}}", "'counting', field compose.0: 'multi' is not an adapter"),
+    (
+        "adapters: {counting: {compose: [generalist], start_from: generalist}}",
+        "'counting', field compose: it starts from 'generalist', so what that learned would be added twice",
+    ),
     ("adapters: {counting: {rank: 8}, counting: {rank: 9}}", "r.yaml is not YAML ('counting' stands twice"),
     ("adapters: [", "r.yaml is not YAML"),
     ("- rank", "r.yaml: Input should be a valid dictionary"),

@@ -167,6 +167,7 @@ def _write_routes(folder: Path, adapters: Mapping[str, AdapterRows], tokens: Tok
             adapter=adapter,
             base_model=choices.base_model,
             base_revision=choices.base_revision,
+            compose=rows.recipe.compose,
             prompt=choices.prompt,
             images=choices.route_images,
             box_space=choices.box_space,

@@ -170,6 +170,13 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
             if name in (GENERALIST, donor.task):
                 rows = "it is trained on the rows of all tasks" if name == GENERALIST else "its own task is its donor"
                 yield name, "donors", rows, "Set donors to [] there, or name another task."
+        if name in one.compose or len(set(one.compose)) < len(one.compose):
+            yield name, "compose", "it names itself or one adapter twice", "Name other adapters, each once."
+        if one.start_from in one.compose:
+            yield (
+                name, "compose", f"it starts from {one.start_from!r}, so what that learned would be added twice",
+                "Remove either.",
+            )  # fmt: skip
         if one.start_from:
             start = recipe.of(one.start_from)
             if (one.rank, one.lora_alpha) != (start.rank, start.lora_alpha):

@@ -91,6 +91,8 @@ class AdapterRecipe(FrozenModel):
     """Rows of other tasks that are added."""
     refit: bool = False
     """Whether answered validation rows are trained on, too: once everything has been chosen on them."""
+    compose: tuple[AdapterName, ...] = ()
+    """Adapters that are active together with this one in prediction; in the route. Each is trained alone."""
     start_from: AdapterName | None = None
     """The adapter that this one goes on from, instead of fresh weights."""
     rank: Whole | None = None
@@ -143,12 +145,15 @@ class Recipe(FrozenModel):
     def of(self, adapter: str) -> AdapterRecipe:
         """What holds for an adapter: its own fields, then those of the default section.
 
-        An adapter that the default section starts all others from starts from fresh weights itself.
+        An adapter that the default section starts all others from starts from fresh weights itself, and one that it
+        composes all others with is active alone.
         """
         own = self.adapters.get(adapter, AdapterRecipe()).model_dump(exclude_unset=True)
         merged = _merge(self.default.model_dump(exclude_unset=True), own)
         if merged.get("start_from") == adapter and "start_from" not in own:
             merged["start_from"] = None
+        if adapter in merged.get("compose", ()) and "compose" not in own:
+            merged["compose"] = ()
         return AdapterRecipe.model_validate(merged)
 
     def overlay(self, adapter: str) -> dict[str, Any]:
