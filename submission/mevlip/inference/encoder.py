@@ -70,7 +70,7 @@ class PromptEncoder:
 
     def _run_template(self, prompt: Prompt) -> str:
         text: str = self.processor.apply_chat_template(prompt.messages(), tokenize=False, add_generation_prompt=True)
-        return text
+        return self.family.as_trained(text, prompt.system)
 
     def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
         """Prepares an image, 8-bit RGB, within the settings' pixel budget."""

@@ -41,7 +41,7 @@ class Reference:
         self._tokenizer = tokenizer
         self._grammars = grammars
         self._features = features
-        self._token_types = family.token_types
+        self._kinds_argument = family.kinds_argument
         self._image_token = int(model.get_base_model().config.image_token_id)
         self._device = device
 
@@ -57,8 +57,8 @@ class Reference:
         tiles = [torch.from_numpy(one) for picture in request.pictures if (one := picture.tiles) is not None]
         if tiles:
             inputs |= self._features.inputs([tile for own in tiles for tile in own])
-        if self._token_types:
-            inputs[self._token_types] = (tokens == self._image_token).long()
+        if self._kinds_argument:
+            inputs[self._kinds_argument] = (tokens == self._image_token).long()
         draft = self._grammars.draft(request.grammar, request.max_new_tokens)
         whole = self._model.generate(
             **inputs,

@@ -32,13 +32,13 @@ class Family:
         template: Name of LLaMA-Factory's template for it.
         image_gap: What its chat template writes between an image and what follows; LLaMA-Factory writes nothing.
         mutual: Whether tokens of one image look at each other, later ones too.
-        token_types: The argument of transformers' model that says which tokens are an image's; empty for none.
+        kinds_argument: The argument of transformers' model that says which tokens are an image's; empty for none.
     """
 
     template = ""
     image_gap = ""
     mutual = False
-    token_types = ""
+    kinds_argument = ""
 
     def load_processor(self, folder: Path) -> Any:
         """Loads the transformers processor from the base's folder."""
@@ -47,6 +47,15 @@ class Family:
     def image_options(self, settings: ImageSettings) -> dict[str, Any]:
         """Arguments of the processor for a route's image settings."""
         return {}
+
+    def as_trained(self, text: str, system: str) -> str:
+        """A prompt as LLaMA-Factory writes it, from how the chat template does.
+
+        Args:
+            text: What the chat template wrote.
+            system: The text of the system turn; empty for no such turn.
+        """
+        return text
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """What LLaMA-Factory does with an image, within the settings' pixel budget, before the processor gets it."""
