@@ -13,6 +13,7 @@ from filelock import FileLock
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
 from mevlip.flare.store import ImageStore
+from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
@@ -72,9 +73,7 @@ def examples() -> InputFolder:
 def ask(examples: InputFolder) -> Ask:
     """Asks a predictor some of the example questions."""
 
-    def run(
-        predictor: Predictor, questions: Sequence[Question], **settings: object
-    ) -> tuple[list[Answer], Counters]:
+    def run(predictor: Predictor, questions: Sequence[Question], **settings: object) -> tuple[list[Answer], Counters]:
         counters, chosen = Counters(), AnswerSettings(routing="declared", **settings)  # type: ignore[arg-type]
         with ImageStore(examples.root) as store:
             routed = predictor.route(questions, chosen, counters)
@@ -83,3 +82,21 @@ def ask(examples: InputFolder) -> Ask:
         return [found[question.position] for question in questions], counters
 
     return run
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest, load_pair: Callable[[str], Pair]) -> Pair:
+    """Of the family that the test's module names."""
+    return load_pair(request.module.NAME)
+
+
+@pytest.fixture(scope="module")
+def answered(pair: Pair, ask: Ask, examples: InputFolder) -> tuple[list[Answer], Counters]:
+    """What the engine says to all examples."""
+    return ask(pair[0], examples.questions)
+
+
+@pytest.fixture(scope="module")
+def encoder(request: pytest.FixtureRequest, tiny_checkpoint: Callable[[str], Path]) -> PromptEncoder:
+    """Of the family that the test's module names."""
+    return PromptEncoder(request.module.NAME, tiny_checkpoint(request.module.NAME) / "base")
