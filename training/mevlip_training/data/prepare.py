@@ -37,12 +37,14 @@ from mevlip.core.progress import Progress
 from mevlip.flare.images import ImageError, image_path, spaced_indices
 from mevlip.flare.issues import IssueCode
 from mevlip.flare.store import ImageStore
+from mevlip.inference.families import find_family
 from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.data.audit import audit_examples
 from mevlip_training.data.records import Example, Examples, read_examples, rows_to_train
 from mevlip_training.data.targets import TargetError, write_target
-from mevlip_training.data.tokens import read_tokens, token_budgets
+from mevlip_training.data.tokens import Tokens, read_tokens, token_budgets
+from mevlip_training.families import DEFAULT
 
 PREPARED_NAME = "prepared.json"
 
@@ -133,7 +135,7 @@ def prepare(source: Path, out: Path, choices: Choices, quiet: bool = False) -> P
                 f"No row below {source} can be trained on ({reasons})", "Run `mevlip data check` for the causes."
             )
         images = _ImageFolder(folder, store)
-        sha256 = _write_rows(folder, rows, images, choices, tokens.reserved if tokens else frozenset(), quiet)
+        sha256 = _write_rows(folder, rows, images, choices, tokens, quiet)
         budgets = token_budgets(((r.example.task, r.target) for r in rows), tokens)
         _write_routes(folder, choices, list(sha256), budgets, _value_range(rows))
         prepared = Prepared(out, Counter((r.example.task, r.example.dataset) for r in rows), left_out, sha256)
@@ -211,7 +213,7 @@ class _ImageFolder:
 
 
 def _write_rows(
-    folder: Path, rows: Sequence[_Row], images: _ImageFolder, choices: Choices, reserved: frozenset[str], quiet: bool
+    folder: Path, rows: Sequence[_Row], images: _ImageFolder, choices: Choices, tokens: Tokens | None, quiet: bool
 ) -> dict[str, str]:
     """Writes the jsonl files and LLaMA-Factory's list of them; gives the hash of each by adapter."""
     present = {GENERALIST, *(row.example.task.value for row in rows)}
@@ -219,7 +221,7 @@ def _write_rows(
     with ExitStack() as stack, Progress("writing", len(rows), "rows", quiet) as progress:
         files = {name: stack.enter_context((folder / f"{name}.jsonl").open("w", encoding="utf-8")) for name in names}
         for row in rows:
-            line = json.dumps(_sharegpt(row, images, choices.prompt, reserved), ensure_ascii=False) + "\n"
+            line = json.dumps(_sharegpt(row, images, choices.prompt, tokens), ensure_ascii=False) + "\n"
             files[GENERALIST].write(line)
             files[row.example.task.value].write(line)
             progress.advance()
@@ -231,9 +233,11 @@ def _write_rows(
     return {name: file_sha256(folder / f"{name}.jsonl") for name in names}
 
 
-def _sharegpt(row: _Row, images: _ImageFolder, settings: PromptSettings, reserved: frozenset[str]) -> dict[str, Any]:
+def _sharegpt(row: _Row, images: _ImageFolder, settings: PromptSettings, tokens: Tokens | None) -> dict[str, Any]:
+    reserved = tokens.reserved if tokens else frozenset()
     prompt = build_prompt(row.example.question.text, len(row.names), settings, reserved)
-    turns = [{"from": "human", "value": prompt.sharegpt()}, {"from": "gpt", "value": row.target}]
+    gap = tokens.image_gap if tokens else find_family(DEFAULT).image_gap
+    turns = [{"from": "human", "value": prompt.sharegpt(gap)}, {"from": "gpt", "value": row.target}]
     system = {"system": prompt.system} if prompt.system else {}
     return {"conversations": turns, **system, "images": [images.put(row.example, n) for n in row.names], "id": row.id}
 
