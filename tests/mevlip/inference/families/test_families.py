@@ -116,10 +116,10 @@ def test_tiles_of_different_sizes_go_together_as_far_as_there_is_room() -> None:
 
 @pytest.mark.model
 def test_most_tokens_of_an_image_follow_its_budget_of_pixels(tiny_checkpoint: Callable[[str], Path]) -> None:
-    """At 448 x 448 an image of Qwen2.5-VL takes no more than InternVL's 256, but for what rounding adds."""
+    """At 448 x 448 an image of Qwen2.5-VL takes InternVL's 256 tokens, and a long one a third more."""
     family = find_family("qwen2_5_vl")
     processor = family.load_processor(tiny_checkpoint("qwen2_5_vl") / "base")
     square = family.tiles(processor, Image.new("RGB", (448, 448)), {})
     assert square.shape == (1, 3, 448, 448)
     _, _, height, width = family.largest(processor, ImageSettings(max_pixels=448 * 448))
-    assert 256 <= height * width // 784 <= 1.25 * 256
+    assert 256 <= height * width // 784 <= 1.35 * 256
