@@ -1,6 +1,7 @@
 """What LLaMA-Factory trains on is what the predictor asks, for bases of other families than InternVL.
 
 Qwen2.5-VL has its real vocabulary here, Gemma 3 a small one with its special tokens: its own is not to be had offline.
+Qwen3-VL, which has no preset, has the demo's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mevlip.inference.prompts import IMAGE_MARK
 from mevlip.tasks import TaskType
 from mevlip_training.adapters import read_yaml
 from mevlip_training.families import misfits
-from mevlip_training.shapes import gemma3, qwen2_5_vl
+from mevlip_training.shapes import gemma3, qwen2_5_vl, qwen3_vl
 from tests.conftest import DEMO, ROOT, needs_training_environment
 from tests.training.parity import Rows, differences
 
@@ -35,11 +36,17 @@ class Case:
             gemma3.family(tokenizer, 896, 256).write_encoder(base)
             gemma3.tiny(tokenizer).save_pretrained(base)
             preset, self.end = "medgemma_4b", "<end_of_turn>"
+        elif name == "qwen3_vl":
+            qwen3_vl.family(tokenizer := qwen3_vl.small_tokenizer(DEMO / "base")).write_encoder(base)
+            qwen3_vl.tiny(tokenizer).save_pretrained(base)
+            preset, self.end = "qwen2_5_vl_7b", "<|im_end|>"
         else:
             qwen2_5_vl.family(tokenizer := qwen2_5_vl.true_tokenizer()).write_encoder(base)
             qwen2_5_vl.tiny(tokenizer).save_pretrained(base)
             preset, self.end = "qwen2_5_vl_7b", "<|im_end|>"
         self.preset = read_yaml(PRESETS / f"{preset}.yaml")
+        if name == "qwen3_vl":  # there is no preset for it
+            self.preset["template"] = "qwen3_vl_nothink"
         kept = ("template", "default_system", "image_max_pixels", "image_min_pixels", "image_do_pan_and_scan")
         asked: dict[str, Any] = {key: self.preset.get(key) for key in kept} | {
             "crop_to_patches": None, "cutoff_len": 8192,
@@ -52,7 +59,7 @@ class Case:
         self.family = find_family(name)
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "gemma3"])
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "gemma3", "qwen3_vl"])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(request.param, tmp_path_factory.mktemp(request.param))
 

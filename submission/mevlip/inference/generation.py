@@ -49,6 +49,7 @@ class Generator:
         self._embedding = base.get_input_embeddings()
         self._head = base.get_output_embeddings()
         self._image_token = int(base.config.image_token_id)
+        self._family = family
         self._mutual = self._image_token if family.mutual else None
         self._tokenizer = tokenizer
         self._grammars = grammars
@@ -135,9 +136,7 @@ class Generator:
         """
         weight = self._embedding.weight
         states = self._embedding(moved(tokens, weight.device)).to(self._device)
-        if pictures is not None:
-            places, features = pictures
-            states[places] = features.to(states.dtype)
+        more = {} if pictures is None else self._family.enter(states, *pictures)
         positions = moved(line.positions, self._device).unsqueeze(-2)  # one row: (1, tokens) or (axes, 1, tokens)
         made = self._language_model(
             inputs_embeds=states[None],
@@ -145,6 +144,7 @@ class Generator:
             attention_mask=None,
             use_cache=False,
             packed=line,
+            **more,
         )
         return made.last_hidden_state[0]  # type: ignore[no-any-return]
 

@@ -34,13 +34,13 @@ TARGETS = tuple(f"self_attn.{name}" if name in ("q_proj", "k_proj", "v_proj") el
 
 _SHARD_BYTES = 4 << 30
 # In the hub's files the language model holds its output head, and the wrapper's own prefix is left out.
-_HUB_NAMES = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
-              (r"^model\.", ""))  # fmt: skip
-_QWEN_HUB_NAMES = (
-    (r"^model\.language_model\.", "model."),
-    (r"^lm_head\.", "lm_head."),
-    (r"^model\.visual\.", "visual."),
-)
+_WRAPPED = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
+            (r"^model\.", ""))  # fmt: skip
+_HUB_NAMES = {
+    "qwen2_5_vl": ((r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual.")),
+    "qwen3_vl": (),
+}
+"""Of bases of other families than InternVL's and Gemma's."""
 
 Tensors = dict[str, torch.Tensor]
 
@@ -232,11 +232,11 @@ def _shards(wanted: dict[str, torch.Size]) -> Iterator[list[str]]:
 
 
 def _hub_name(name: str, config: Any) -> str:
-    for pattern, replacement in _QWEN_HUB_NAMES if config.model_type.startswith("qwen") else _HUB_NAMES:
+    for pattern, replacement in _HUB_NAMES.get(config.model_type, _WRAPPED):
         renamed, found = re.subn(pattern, replacement, name)
         if found:
             return renamed
-    raise ValueError(name)
+    return name
 
 
 def random_parameter(

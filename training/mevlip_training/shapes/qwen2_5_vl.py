@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from transformers import Qwen2_5_VLConfig
@@ -16,6 +18,19 @@ if TYPE_CHECKING:
 
 IMAGE = "<|image_pad|>"
 LOGITS = 152_064
+
+IMAGES: Mapping[str, object] = MappingProxyType(
+    {
+        "min_pixels": 3136,
+        "max_pixels": 12_845_056,
+        "patch_size": 14,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    }
+)
+"""Settings of the image processor."""
 
 # As the hub's: a system turn of its own stands where there is none.
 _CHAT_TEMPLATE = (
@@ -104,15 +119,29 @@ def family(tokenizer: Tokenizer) -> OtherFamily:
     return OtherFamily(lambda folder: write_encoder(folder, tokenizer), 0.15)
 
 
-def write_encoder(folder: Path, tokenizer: Tokenizer) -> None:
-    """Writes tokenizer, chat template and processor settings as they lie on the hub."""
+def write_encoder(
+    folder: Path,
+    tokenizer: Tokenizer,
+    processor: str = "Qwen2_5_VLProcessor",
+    chat_template: str = _CHAT_TEMPLATE,
+    images: Mapping[str, object] = IMAGES,
+) -> None:
+    """Writes tokenizer, chat template and processor settings as they lie on the hub.
+
+    Args:
+        folder: The base model's folder.
+        tokenizer: The tokenizer.
+        processor: Name of the processor's class.
+        chat_template: The chat template.
+        images: Settings of the image processor.
+    """
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"eos_token": END, "pad_token": PAD}
     write_json(
         folder / "tokenizer_config.json",
         {
             "tokenizer_class": "Qwen2Tokenizer",
-            "processor_class": "Qwen2_5_VLProcessor",
+            "processor_class": processor,
             "model_max_length": 131_072,
             "add_prefix_space": False,
             "clean_up_tokenization_spaces": False,
@@ -120,18 +149,6 @@ def write_encoder(folder: Path, tokenizer: Tokenizer) -> None:
             **names,
         },
     )
-    (folder / "chat_template.jinja").write_text(_CHAT_TEMPLATE, "utf-8")
-    write_json(
-        folder / "preprocessor_config.json",
-        {
-            "image_processor_type": "Qwen2VLImageProcessor",
-            "processor_class": "Qwen2_5_VLProcessor",
-            "min_pixels": 3136,
-            "max_pixels": 12_845_056,
-            "patch_size": 14,
-            "temporal_patch_size": 2,
-            "merge_size": 2,
-            "image_mean": [0.48145466, 0.4578275, 0.40821073],
-            "image_std": [0.26862954, 0.26130258, 0.27577711],
-        },
-    )
+    (folder / "chat_template.jinja").write_text(chat_template, "utf-8")
+    kinds = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": processor}
+    write_json(folder / "preprocessor_config.json", {**kinds, **images})

@@ -127,13 +127,27 @@ class Family:
         return {"pixel_values": same}
 
     def features(self, base: Any, inputs: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:
-        """What the language model gets in place of image tokens, (tokens, hidden size) for each tile.
+        """What the language model gets in place of image tokens, (tokens, numbers) for each tile; see `enter`.
 
         Args:
             base: The transformers model.
             inputs: What `inputs` gave.
         """
         return base.get_image_features(**inputs).pooler_output  # type: ignore[no-any-return]
+
+    def enter(self, states: torch.Tensor, places: torch.Tensor, features: torch.Tensor) -> dict[str, Any]:
+        """Puts features where the language model gets them.
+
+        Args:
+            states: Embedded tokens, (tokens, hidden size); changed.
+            places: Which of them are an image's.
+            features: What `features` gave for these, one after the other.
+
+        Returns:
+            Further arguments of the language model.
+        """
+        states[places] = features.to(states.dtype)
+        return {}
 
     def patch_numbers(self, config: Any) -> int:
         """Numbers that a patch takes in a layer of the vision tower: its states and products.

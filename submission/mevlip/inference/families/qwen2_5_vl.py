@@ -24,28 +24,15 @@ _SYSTEM_TURN = re.compile(r"\A<\|im_start\|>system\n.*?<\|im_end\|>\n", re.DOTAL
 
 
 class _Qwen25VL(Family):
+    """What it shares with Qwen3-VL, too."""
+
     template = "qwen2_vl"
     kinds_argument = "mm_token_type_ids"
 
     def load_processor(self, folder: Path) -> Any:
-        from transformers import AutoTokenizer
         from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
-        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-        class Qwen25VLImageProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]  # transformers is untyped to us
-            """Its processor without the video part, which needs torchvision."""
-
-            @classmethod
-            def get_attributes(cls) -> list[str]:
-                """The two parts that there are."""
-                return ["image_processor", "tokenizer"]
-
-        settings, _ = Qwen25VLImageProcessor.get_processor_dict(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **OFFLINE)
-        images = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        return Qwen25VLImageProcessor(
-            images, tokenizer, chat_template=settings.get("chat_template") or tokenizer.chat_template
-        )
+        return load_without_video(Qwen2_5_VLProcessor, folder)
 
     def prepare(self, image: Image.Image) -> Image.Image:
         for size in _steps(*image.size):
@@ -127,6 +114,22 @@ class _Qwen25VL(Family):
             height, width, images.patch_size * images.merge_size, images.size.shortest_edge, images.size.longest_edge
         )
         return wide, high
+
+
+def load_without_video(processor_class: Any, folder: Path) -> Any:
+    """Loads a Qwen-VL processor without its video part, which needs torchvision, on the Pillow image backend."""
+    from transformers import AutoTokenizer
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    class ImageProcessor(processor_class):  # type: ignore[misc]  # transformers is untyped to us
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return ["image_processor", "tokenizer"]
+
+    settings, _ = ImageProcessor.get_processor_dict(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **OFFLINE)
+    images = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+    return ImageProcessor(images, tokenizer, chat_template=settings.get("chat_template") or tokenizer.chat_template)
 
 
 def _steps(width: int, height: int) -> Iterator[tuple[int, int]]:

@@ -123,3 +123,21 @@ class PromptsAreTheProcessors:
             prompt = build_prompt("?", 1, PromptSettings(), ())
             encoded = encoder.encode_prompt(prompt, [encoder.picture(image, settings)])
             assert 0 < encoded.tokens.count(image_id) <= most
+
+
+class PositionsAreTransformers:
+    """Of a family of three axes."""
+
+    @pytest.mark.parametrize("count", [0, 1, 5])
+    def test_positions_are_those_of_transformers(self, pair: Pair, count: int) -> None:
+        model = pair[1].model
+        assert isinstance(model, VisionLanguageModel)
+        encoder, shown = model.encoder, PICTURES[:count]
+        prompt = build_prompt("Which of these is it?", count, PromptSettings(), ())
+        ours = encoder.encode_prompt(prompt, [encoder.picture(one, ImageSettings()) for one in shown])
+        theirs = encoder.encode([prompt], [list(shown)], ImageSettings())
+        positions, _ = model._model.get_base_model().model.get_rope_index(
+            theirs["input_ids"], theirs["mm_token_type_ids"], theirs.get("image_grid_thw")
+        )
+        assert ours.positions is not None
+        assert torch.equal(torch.from_numpy(ours.positions), positions[:, 0])

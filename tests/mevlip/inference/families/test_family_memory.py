@@ -17,22 +17,26 @@ from mevlip.inference.packed import PromptPass, Row
 from mevlip.inference.vision import Features
 from mevlip_training.shapes.gemma3 import medgemma_4b
 from mevlip_training.shapes.qwen2_5_vl import qwen2_5_vl_7b
+from mevlip_training.shapes.qwen3_vl import qwen3_vl_8b
 from tests.mevlip.inference.test_memory import Alive
 
 META = torch.device("meta")
 IMAGES = SimpleNamespace(patch_size=14, merge_size=2, temporal_patch_size=2)
 
 
-@pytest.mark.parametrize("config", [qwen2_5_vl_7b(), medgemma_4b()], ids=["qwen2_5_vl", "gemma3"])
+@pytest.mark.parametrize(
+    "config", [qwen2_5_vl_7b(), medgemma_4b(), qwen3_vl_8b()], ids=["qwen2_5_vl", "gemma3", "qwen3_vl"]
+)
 @pytest.mark.parametrize("new", [0, 256], ids=["letters", "reports"])
 def test_a_pass_through_the_language_model(config: Any, new: int) -> None:
     text = config.text_config
     text.num_hidden_layers = 4  # keys and values are counted for as many
-    text.layer_types = text.layer_types[-4:]
+    if config.model_type != "qwen3_vl":
+        text.layer_types = text.layer_types[-4:]
     with META:
         model = AutoModel.from_config(text, dtype=torch.bfloat16).eval()
     install(model.config)
-    axes = np.tile(np.arange(320), (3, 1)) if config.model_type == "qwen2_5_vl" else None
+    axes = np.tile(np.arange(320), (3, 1)) if config.model_type.startswith("qwen") else None
     rows = [Row(number, (9,) * 250 + (0,) * 70, 270, number if new else None, axes) for number in range(12)]
     line = PromptPass.lay_out(rows, META, 320 + new, 9 if find_family(config.model_type).mutual else None)
     with torch.inference_mode(), Alive() as alive:
