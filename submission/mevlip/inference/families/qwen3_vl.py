@@ -29,12 +29,13 @@ class _Qwen3VL(_Qwen25VL):
         made = base.get_image_features(**inputs)
         lengths = [len(one) for one in made.pooler_output]
         # For each token the numbers that go in first stand before those that are added after each of the first layers.
-        return torch.cat([torch.cat(list(made.pooler_output)), *made.deepstack_features], dim=-1).split(lengths)
+        whole = torch.cat([torch.cat(list(made.pooler_output)), *made.deepstack_features], dim=-1)
+        return list(whole.split(lengths))  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def enter(self, states: torch.Tensor, places: torch.Tensor, features: torch.Tensor) -> dict[str, Any]:
         import torch
 
-        first, *added = features.to(states.dtype).split(states.shape[1], dim=1)
+        first, *added = features.to(states.dtype).reshape(len(features), -1, states.shape[1]).unbind(1)
         states[places] = first
         seen = torch.zeros(len(states), dtype=torch.bool, device=states.device)
         seen[places] = True
