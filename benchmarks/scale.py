@@ -52,7 +52,7 @@ class _Instant:
 
     def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
         pixels = np.asarray(image).transpose(2, 0, 1)[None]
-        return Picture(str(hash(pixels.tobytes())), 1, pixels)
+        return Picture.of(str(hash(pixels.tobytes())), pixels)
 
     def remembers(self, key: str) -> bool:
         return False

@@ -143,7 +143,7 @@ class FakeModel:
     def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
         self.shown.append(image.size)
         pixels = np.asarray(image).transpose(2, 0, 1)[None]
-        return Picture(f"{image.size} {image.tobytes().hex()[:64]}", 1, pixels)
+        return Picture.of(f"{image.size} {image.tobytes().hex()[:64]}", pixels)
 
     def remembers(self, key: str) -> bool:
         return False
@@ -153,7 +153,7 @@ class FakeModel:
 
     def encode(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
         shared = 10 * len(pictures)
-        return FakeEncoded((0,) * (shared + len(prompt.text.split())), shared, prompt.text)
+        return FakeEncoded((0,) * (shared + len(prompt.text.split())), shared, text=prompt.text)
 
     def decided_at_once(self, grammar: Grammar | None) -> bool:
         return isinstance(grammar, OneOf)

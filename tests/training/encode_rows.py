@@ -26,7 +26,9 @@ def encode(settings: dict[str, object], target: Path) -> None:
         length = int(batch["attention_mask"].sum())
         tensors[f"{index}.input_ids"] = batch["input_ids"][0, :length].clone()
         tensors[f"{index}.labels"] = batch["labels"][0, :length].clone()
-        tensors[f"{index}.pixel_values"] = batch["pixel_values"].contiguous().clone()
+        for key in ("pixel_values", "image_grid_thw", "token_type_ids"):
+            if key in batch:
+                tensors[f"{index}.{key}"] = (batch[key] if "ids" not in key else batch[key][0]).contiguous().clone()
     save_file(tensors, target)
 
 

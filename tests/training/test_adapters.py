@@ -312,3 +312,31 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(data: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].split()[:3] == ["counting", "5", "3"]
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "template", "gap", "cause"),
+    [
+        ("gemma3", "intern_vl", "", "template is 'intern_vl' here and 'gemma3' for this base"),
+        ("gemma3", "gemma3", "\n", "the rows' images are followed by what another base's chat template writes"),
+        ("internvl", "intern_vl", "", "the rows' images are followed by what another base's chat template writes"),
+        ("qwen2_5_vl", "qwen2_vl", "", None),
+        ("internvl", "intern_vl", "\n", None),
+        ("llava", "llava", "", None),
+    ],
+)
+def test_a_config_and_rows_for_a_base_of_another_family_are_refused(
+    data: Path, tmp_path: Path, model_type: str, template: str, gap: str, cause: str | None
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text(json.dumps({"model_type": model_type}), "utf-8")
+    turns = [{"from": "human", "value": f"<image>{gap}<image>{gap}Which?"}, {"from": "gpt", "value": "A"}]
+    (data / "counting.jsonl").write_text(json.dumps({"conversations": turns}) + "\n", "utf-8")
+    overlay = {"model_name_or_path": str(base), "template": template}
+    if cause is None:
+        assert planned(data, overlay).rows == 1
+    else:
+        with pytest.raises(InputError, match="are not for") as caught:
+            planned(data, overlay)
+        assert cause in caught.value.cause

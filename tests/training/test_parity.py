@@ -2,113 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-from safetensors.torch import load_file
 
-from mevlip.checkpoints.routes import PromptSettings, Route, read_route
-from mevlip.flare.questions import Question, read_input_folder
-from mevlip.flare.store import ImageStore
+from mevlip.checkpoints.routes import PromptSettings
 from mevlip.inference.encoder import PromptEncoder
-from mevlip.inference.prompts import build_prompt
-from mevlip.tasks import GENERALIST, TaskType
-from mevlip_training.adapters import disagreements, read_yaml
-from mevlip_training.data.prepare import Choices, prepare
-from mevlip_training.demo.inputs import write_training
-from mevlip_training.demo.wordings import DATASETS
-from tests.conftest import DEMO, HANG, ROOT, TRAIN_PYTHON, needs_training_environment, record
+from mevlip.tasks import TaskType
+from mevlip_training.adapters import disagreements
+from tests.conftest import DEMO, needs_training_environment
+from tests.training.parity import Rows, differences
 
 pytestmark = [needs_training_environment, pytest.mark.model]
 BASE = DEMO / "base"
-
-
-def write_odd_images(folder: Path) -> None:
-    """Pictures that plain Pillow and the predictor could see differently: large, tiny, deep, see-through, turned."""
-    noise = np.random.default_rng(0)
-    images = folder / "imagesTr"
-    images.mkdir(parents=True)
-    Image.fromarray(noise.integers(0, 255, (900, 1300, 3), dtype=np.uint8)).save(images / "large.png")
-    Image.fromarray(noise.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(images / "tiny.png")
-    Image.fromarray(noise.integers(0, 60000, (90, 70), dtype=np.uint16)).save(images / "deep.png")
-    Image.fromarray(noise.integers(0, 255, (90, 70, 4), dtype=np.uint8)).save(images / "seethrough.png")
-    Image.fromarray(noise.integers(0, 255, (90, 70), dtype=np.uint8)).save(images / "gray.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(noise.integers(0, 255, (90, 70, 3), dtype=np.uint8)).save(images / "turned.jpg", exif=exif)
-    rows = [record(f"What is {path.stem}? A: This, B: That", f"imagesTr/{path.name}", Answer="B", Split="train")
-            for path in sorted(images.iterdir())]  # fmt: skip
-    names = [f"imagesTr/{name}" for name in ("gray.png", "turned.jpg", "tiny.png", "deep.png")]
-    rows.append(record("Do these four agree? A: Yes, B: No", names, Answer="A", Split="train"))
-    (folder / "odd_questions_train.json").write_text(json.dumps(rows), "utf-8")
-
-
-class Rows:
-    """One prepared data set, its questions, and what LLaMA-Factory makes of it under several configs.
-
-    Args:
-        folder: Where to work.
-        base: Folder of the base model, of which only tokenizer and image processor are used.
-        variants: Changes to the published config, by name.
-        each: Questions of each of the demo's data sets, besides those about odd images.
-    """
-
-    def __init__(self, folder: Path, base: Path, variants: Mapping[str, Mapping[str, Any]], each: int = 2) -> None:
-        source = folder / "flare"
-        write_training(source / "training", 6, {dataset.name: each for dataset in DATASETS})
-        write_odd_images(source / "training" / "Xray" / "odd")
-        prepare(source, folder / "data", Choices(tokenizer=base), quiet=True)
-        self.route: Route = read_route(folder / "data" / "routes" / GENERALIST)
-        lines = (folder / "data" / "generalist.jsonl").read_text("utf-8").splitlines()
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        self.root = source.resolve()
-        self.questions = {
-            f"{Path(question.file).parent.name}/{Path(question.file).stem}/{question.index}": question
-            for question in read_input_folder(source).questions
-        }
-        self.settings = {
-            **read_yaml(ROOT / "llamafactory_configs" / "generalist.yaml"),
-            "model_name_or_path": str(base),
-            "dataset_dir": str(folder / "data"),
-            "output_dir": str(folder / "out"),
-            "use_cpu": True,
-            "preprocessing_num_workers": 1,
-            "overwrite_cache": True,
-        }
-        settings = {
-            name: {key: value for key, value in {**self.settings, **change}.items() if value is not None}
-            for name, change in variants.items()
-        }
-        (folder / "variants.json").write_text(json.dumps(settings), "utf-8")
-        self.trained = dict(self._encode(folder, list(variants)))
-
-    def _encode(self, folder: Path, names: list[str]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-        script = Path(__file__).with_name("encode_rows.py")
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "training" / "mevlip_training" / "cpu"),
-            "HF_HOME": str(folder / "hf"),
-        }
-        command = [str(TRAIN_PYTHON), str(script), str(folder / "variants.json"), str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        for name in names:
-            yield name, load_file(folder / f"{name}.safetensors")
-
-    def asked(self, row: dict[str, Any], route: Route, encoder: PromptEncoder) -> Any:
-        """The predictor's model inputs for a row's question."""
-        question: Question = self.questions[row["id"]]
-        loaded = ImageStore(self.root).load(question, route.images)
-        prompt = build_prompt(question.text, len(loaded.images), route.prompt, encoder.reserved)
-        return encoder.encode([prompt], [loaded.images], route.images)
 
 
 @pytest.fixture(scope="module")
@@ -133,26 +40,6 @@ def true_rows(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -
 @pytest.fixture(scope="module")
 def encoder() -> PromptEncoder:
     return PromptEncoder("internvl", BASE)
-
-
-def differences(rows: Rows, variant: str, route: Route, encoder: PromptEncoder) -> set[str]:
-    """In what training and prediction differ, over all rows."""
-    found: set[str] = set()
-    trained = rows.trained[variant]
-    for index, row in enumerate(rows.rows):
-        asked = rows.asked(row, route, encoder)
-        prompt = asked["input_ids"][0].tolist()
-        # InternVL's chat format breaks the line after an end token; LLaMA-Factory trains on that break too.
-        answer = encoder.tokenizer(f"{row['conversations'][1]['value']}<|im_end|>\n")["input_ids"]
-        ids, labels = trained[f"{index}.input_ids"].tolist(), trained[f"{index}.labels"].tolist()
-        if ids != prompt + answer:
-            found.add("ids")
-        if labels != [-100] * (len(labels) - len(answer)) + answer:
-            found.add("mask")
-        pixels = trained[f"{index}.pixel_values"]
-        if pixels.shape != asked["pixel_values"].shape or not torch.equal(pixels, asked["pixel_values"]):
-            found.add("pixels")
-    return found
 
 
 def test_the_rows_cover_every_task_and_several_images(rows: Rows) -> None:

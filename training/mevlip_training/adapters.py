@@ -19,6 +19,7 @@ from mevlip.core.files import file_sha256
 from mevlip.core.progress import Progress
 from mevlip.tasks import adapter_names
 from mevlip_training.card import CARD_NAME, model_card
+from mevlip_training.families import base_family, misfits
 from mevlip_training.llamafactory import run_training
 from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.recipe import TRAINED_PATCHES
@@ -118,6 +119,17 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         route = read_route(data / "routes" / adapter)
     except CheckpointError as error:
         raise InputError(error.cause, "Write the training data again with `mevlip data prepare`.") from error
+    name, revision = str(settings["model_name_or_path"]), str(settings.get("model_revision", "main"))
+    family = base_family(Path(name) if Path(name).is_dir() else _find_cached(name, revision))
+    if family is not None:
+        with rows_file.open("rb") as lines:
+            differences = list(misfits(family, settings, lines))
+        if differences:
+            raise InputError(
+                f"{source} and {rows_file} are not for {name}: {'; '.join(differences)}",
+                "Name a config with this base's template (llamafactory_configs/presets), and prepare the data with "
+                "`mevlip data prepare --tokenizer` and this base's folder.",
+            )
     if differences := disagreements(settings, route):
         raise InputError(
             f"{source} and {data / 'routes' / adapter / ROUTE_NAME} disagree: {'; '.join(differences)}",

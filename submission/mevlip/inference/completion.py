@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.batching import Budget
+from mevlip.inference.families import Size
 from mevlip.inference.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -23,13 +24,24 @@ class Picture:
 
     Attributes:
         key: A hash of its pixels, tile by tile; equal for equal pictures, whatever their files' names.
-        count: Number of its tiles.
-        tiles: Their pixels, (tiles, 3, height, width), not normalized; None where the model remembers the picture.
+        size: Number of its tiles, their channels, height and width.
+        tiles: Their pixels, of that shape, not normalized; None where the model remembers the picture.
     """
 
     key: str
-    count: int
+    size: Size
     tiles: NDArray[np.uint8] | None
+
+    @classmethod
+    def of(cls, key: str, tiles: NDArray[np.uint8]) -> Picture:
+        """A picture of some pixels."""
+        count, channels, height, width = tiles.shape
+        return cls(key, (count, channels, height, width), tiles)
+
+    @property
+    def count(self) -> int:
+        """Number of its tiles."""
+        return self.size[0]
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,12 @@ class Encoded:
     Attributes:
         tokens: Token ids, the places of its pictures included.
         shared: How many of them come before the question's own text: all through the last picture.
+        positions: What the model is told of where they are, (axes, tokens); None for their places.
     """
 
     tokens: tuple[int, ...]
     shared: int
+    positions: NDArray[np.int64] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.chat_template import Frame, read_frame
 from mevlip.inference.completion import Encoded, Picture
@@ -38,7 +40,8 @@ class PromptEncoder:
         self.processor: Any = self.family.load_processor(folder)
         # Rows of a batch end together, so that the next token of each stands in the last column.
         self.tokenizer.padding_side = "left"
-        self._image_ids = frozenset(getattr(self.processor, "image_ids", ()))
+        self._mark = self.family.mark(self.processor)
+        self._image_ids = frozenset(self.family.image_ids(self.processor))
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
@@ -60,43 +63,45 @@ class PromptEncoder:
         """
         kind = (prompt.system, prompt.image_count)
         if kind not in self._frames:
-            # Gemma's template writes the token by which an image begins, the others' the one that stands for it.
-            tokens = [getattr(self.processor, name, None) for name in ("image_token", "boi_token")]
-            self._frames[kind] = read_frame(self._run_template, prompt, self._folder, [one for one in tokens if one])
+            marks = [self._mark] if self._mark else []
+            self._frames[kind] = read_frame(self._run_template, prompt, self._folder, marks)
         frame = self._frames[kind]
         return f"{frame.before}{prompt.text}{frame.after}"
 
     def _run_template(self, prompt: Prompt) -> str:
         text: str = self.processor.apply_chat_template(prompt.messages(), tokenize=False, add_generation_prompt=True)
-        return text
+        return self.family.as_trained(text, prompt.system)
 
     def picture(self, image: Image.Image, settings: ImageSettings) -> Picture:
         """Prepares an image, 8-bit RGB, within the settings' pixel budget."""
-        tiles = self.family.tiles(self.processor, image, self.family.image_options(settings))
+        prepared = self.family.prepare(image)
+        tiles = self.family.tiles(self.processor, prepared, self.family.image_options(settings))
         digest = blake2b(str(tiles.shape).encode(), digest_size=16)
         digest.update(tiles.tobytes())
-        return Picture(digest.hexdigest(), len(tiles), tiles)
+        return Picture.of(digest.hexdigest(), tiles)
 
     def image_tokens(self, settings: ImageSettings) -> int:
         """Most tokens of an image."""
         if settings not in self._image_tokens:
-            tiles = self.family.most_tiles(self.processor, self.family.image_options(settings))
-            self._image_tokens[settings] = len(self._tokens_of(self.family.image_text(self.processor, tiles)))
+            size = self.family.largest(self.processor, settings)
+            self._image_tokens[settings] = len(self._tokens_of(self.family.image_text(self.processor, size)))
         return self._image_tokens[settings]
 
     def encode_prompt(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
         """Encodes one prompt, in the tokens that `encode` would give."""
-        before, *rest = self.render(prompt).split(self.processor.image_token)
+        before, *rest = self.render(prompt).split(self._mark)
         text = before + "".join(
-            self.family.image_text(self.processor, picture.count) + part
+            self.family.image_text(self.processor, picture.size) + part
             for picture, part in zip(pictures, rest, strict=True)
         )
         tokens = tuple(self._tokens_of(text))
         last = max((place for place, token in enumerate(tokens) if token in self._image_ids), default=-1)
-        return Encoded(tokens, last + 1)
+        positions = self.family.positions(self.processor, np.array(tokens), [picture.size for picture in pictures])
+        return Encoded(tokens, last + 1, positions)
 
     def _tokens_of(self, text: str) -> list[int]:
-        return list(self.tokenizer(text)["input_ids"])
+        # The chat template has written all special tokens, the one of a beginning included.
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def encode(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image.Image]], settings: ImageSettings
@@ -109,12 +114,18 @@ class PromptEncoder:
             settings: The route's image settings.
 
         Returns:
-            A BatchFeature: `input_ids` and `attention_mask` (rows, length), and for InternVL `pixel_values`
-            (tiles, 3, height, width).
+            A BatchFeature: `input_ids` and `attention_mask` (rows, length), and what `Family.inputs` gives.
         """
-        shown = [image for row in images for image in row]
-        options: dict[str, Any] = {"text": [self.render(prompt) for prompt in prompts], "images": shown or None}
-        return self.processor(**options, **self.family.image_options(settings), padding=True, return_tensors="pt")
+        shown = [[self.family.prepare(image) for image in row] for row in images]
+        return self.processor(
+            text=[self.render(prompt) for prompt in prompts],
+            # Gemma's processor wants to know whose each image is; others refuse to be told of rows that have none.
+            images=shown if all(shown) else [image for row in shown for image in row] or None,
+            **self.family.image_options(settings),
+            add_special_tokens=False,
+            padding=True,
+            return_tensors="pt",
+        )
 
 
 def reserved_tokens(tokenizer: Any) -> frozenset[str]:

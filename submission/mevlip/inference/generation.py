@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from mevlip.inference.attention import Indices, install, moved
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
 from mevlip.inference.decoding import Draft, Grammars, choose
+from mevlip.inference.families import Family
 from mevlip.inference.lora import Adapters
-from mevlip.inference.packed import Cache, Indices, PromptPass, Row, StepPass, install, moved
+from mevlip.inference.packed import Cache, PromptPass, Row, StepPass
 from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
 
@@ -28,18 +30,27 @@ class Generator:
         tokenizer: Its tokenizer.
         grammars: Grammars compiled for it.
         features: What it sees of pictures.
+        family: Its family.
         device: Where it is.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, grammars: Grammars, features: Features, device: torch.device
+        self,
+        model: Any,
+        tokenizer: Any,
+        grammars: Grammars,
+        features: Features,
+        family: Family,
+        device: torch.device,
     ) -> None:
         base = model.get_base_model()
         self._adapters = Adapters(model)
-        self._language_model = base.model.language_model
+        self._language_model = base.get_decoder()
         self._embedding = base.get_input_embeddings()
         self._head = base.get_output_embeddings()
         self._image_token = int(base.config.image_token_id)
+        self._family = family
+        self._mutual = self._image_token if family.mutual else None
         self._tokenizer = tokenizer
         self._grammars = grammars
         self._features = features
@@ -67,13 +78,14 @@ class Generator:
                 request.prompt.tokens,
                 request.prompt.shared,
                 kept.get(number),
+                request.prompt.positions,
             )
             for number, request in enumerate(requests)
         ]
         room = max(
             (len(requests[number].prompt.tokens) + requests[number].max_new_tokens for number in writing), default=0
         )
-        line = PromptPass.lay_out(rows, self._device, room)
+        line = PromptPass.lay_out(rows, self._device, room, self._mutual)
         states = self._forward(line, line.tokens, self._see(line, [request.pictures for request in requests], cost))
         cost.forwards += 1
         cost.prompt_tokens += len(line.tokens)
@@ -86,7 +98,7 @@ class Generator:
 
     def first_logits(self, prompt: Encoded) -> torch.Tensor:
         """The logits of an answer's first token, for a prompt without pictures; (vocabulary,), float32 on the CPU."""
-        line = PromptPass.lay_out([Row(None, prompt.tokens, 0)], self._device)
+        line = PromptPass.lay_out([Row(None, prompt.tokens, 0, None, prompt.positions)], self._device)
         states = self._forward(line, line.tokens, None)
         return self._head(states[-1:])[0].float().cpu()  # type: ignore[no-any-return]
 
@@ -124,16 +136,15 @@ class Generator:
         """
         weight = self._embedding.weight
         states = self._embedding(moved(tokens, weight.device)).to(self._device)
-        if pictures is not None:
-            places, features = pictures
-            states[places] = features.to(states.dtype)
-        positions = moved(line.positions, self._device)[None]
+        more = {} if pictures is None else self._family.enter(states, *pictures)
+        positions = moved(line.positions, self._device).unsqueeze(-2)  # one row: (1, tokens) or (axes, 1, tokens)
         made = self._language_model(
             inputs_embeds=states[None],
             position_ids=positions,
             attention_mask=None,
             use_cache=False,
             packed=line,
+            **more,
         )
         return made.last_hidden_state[0]  # type: ignore[no-any-return]
 

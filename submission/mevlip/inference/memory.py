@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mevlip.inference.batching import Budget
@@ -77,23 +78,43 @@ def row_bytes(config: Any) -> int:
     return 16 * int(config.vocab_size)
 
 
-def tile_bytes(config: Any, item: int) -> int:
+def tile_bytes(config: Any, numbers: int, item: int, height: int, width: int) -> int:
     """Bytes that one tile takes in the vision tower: one layer's states and products, and its pixels.
 
     Args:
         config: The vision tower's configuration.
+        numbers: What a patch takes in a layer, by `Family.patch_numbers`.
         item: Bytes per number.
+        height: The tile's height.
+        width: Its width.
     """
-    (height, width), (patch_height, patch_width) = config.image_size, config.patch_size
+    size = config.patch_size
+    patch_height, patch_width = (size, size) if isinstance(size, int) else size
     patches = (height // patch_height) * (width // patch_width) + 1
     # Pixels are looked up by 64-bit numbers in a table of 32-bit ones.
-    states: int = item * patches * int(6 * config.hidden_size + 2 * config.intermediate_size)
-    return states + 3 * int(height * width) * (12 + item)
+    return item * patches * numbers + 3 * height * width * (12 + item)
 
 
-def tiles_at_once(room: int, config: Any, item: int) -> int:
-    """How many tiles may go through the vision tower in one pass, of so many bytes; one at least."""
-    return min(max(int(_COMPUTING * room) // tile_bytes(config, item), 1), MOST_TILES)
+def tower_room(room: int) -> int:
+    """Bytes that one pass through the vision tower may take, of so many."""
+    return int(_COMPUTING * room)
+
+
+def passes(sizes: Sequence[int], room: int) -> Iterator[slice]:
+    """Which tiles go through the vision tower together: as many as there is room for, one at least.
+
+    Args:
+        sizes: Bytes that each takes.
+        room: Bytes of a pass.
+    """
+    start, taken = 0, 0
+    for place, size in enumerate(sizes):
+        if place > start and (taken + size > room or place - start == MOST_TILES):
+            yield slice(start, place)
+            start, taken = place, 0
+        taken += size
+    if start < len(sizes):
+        yield slice(start, len(sizes))
 
 
 def budget(room: int, config: Any, item: int, *, gpu: bool) -> Budget:

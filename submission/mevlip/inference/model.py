@@ -38,7 +38,7 @@ from mevlip.inference.loading import (
     naming_failures,
     no_room,
 )
-from mevlip.inference.memory import budget, cached_bytes, computed_bytes, row_bytes, tiles_at_once
+from mevlip.inference.memory import budget, cached_bytes, computed_bytes, row_bytes, tower_room
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.inference.reference import Reference
 from mevlip.inference.vision import Features
@@ -80,10 +80,9 @@ class VisionLanguageModel:
         ends = self._pin_decoding(base.generation_config.eos_token_id)
         self.grammars = Grammars(encoder.tokenizer, base.get_output_embeddings().weight.shape[0], ends)
         room, item = limit_memory(base, device, max_memory), model.dtype.itemsize
-        tiles = tiles_at_once(room, base.config.vision_config, item)
-        self._features = Features(base, encoder.family, encoder.processor, device, tiles)
+        self._features = Features(base, encoder.family, encoder.processor, device, tower_room(room))
         self._generator: Generator | Reference
-        tools = (encoder.tokenizer, self.grammars, self._features, device)
+        tools = (encoder.tokenizer, self.grammars, self._features, encoder.family, device)
         if reference:
             self._generator = Reference(model, *tools)
             self._budget = Budget(1, 1)

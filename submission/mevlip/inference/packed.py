@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cache as memoized
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.functional import scaled_dot_product_attention
 
-NAME = "mevlip_packed"
+from mevlip.inference.attention import Indices, Mask, grouped, looked_at, moved, run_mask
+
 _LOOSE = 1.25
 """How much longer than the shortest rest of a block its longest may be."""
 _LONGEST_REST = 1_024
 """Tokens up to which a row shares its beginning: the mask of a longer rest would cost more than is saved."""
 
-Indices = NDArray[np.int64]
 _Part = tuple[int, Indices]
 """Length of a row's beginning, and where its tokens stand in the line."""
 
@@ -35,32 +34,19 @@ class Row:
         tokens: Its token ids.
         shared: How many of them are the beginning.
         kept: Number of the row in the cache; None where its keys and values are not needed again.
+        positions: What the model is told of its tokens' positions, (tokens,) or (axes, tokens); None for their places.
     """
 
     group: object
     tokens: Sequence[int]
     shared: int
     kept: int | None = None
+    positions: Indices | None = None
 
-
-class Pass(Protocol):
-    """What attention has to know of the tokens in the line."""
-
-    def attend(
-        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
-    ) -> torch.Tensor:
-        """Attention of one layer.
-
-        Args:
-            layer: The layer's number.
-            queries: (heads, tokens, width).
-            keys: (fewer heads, tokens, width); each serves several heads of the queries.
-            values: As keys.
-            scale: Factor of the products.
-
-        Returns:
-            (tokens, heads, width).
-        """
+    @property
+    def told(self) -> Indices:
+        """Its tokens' positions."""
+        return np.arange(len(self.tokens)) if self.positions is None else self.positions
 
 
 class Cache:
@@ -71,10 +57,12 @@ class Cache:
     Args:
         lengths: How many tokens each row has, by its number.
         room: How many each may come to have.
+        following: The position of each row's next token, (rows,) or (axes, rows).
     """
 
-    def __init__(self, lengths: Sequence[int], room: int) -> None:
+    def __init__(self, lengths: Sequence[int], room: int, following: Indices) -> None:
         self.lengths = np.array(lengths, dtype=np.int64)
+        self.following = following
         self._room = room
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
@@ -113,8 +101,26 @@ class Cache:
     def move(self, source: int, target: int) -> None:
         """Puts one row in another's place."""
         self.lengths[target] = self.lengths[source]
+        self.following[..., target] = self.following[..., source]
         for store in (*self._keys, *self._values):
             store[target] = store[source]
+
+
+@dataclass
+class _Run:
+    """Sequences of equal length that stand one behind the other; each attends to itself alone.
+
+    Attributes:
+        start: Place of the first one's first token in the line.
+        count: How many they are.
+        length: Tokens of each.
+        mask: Which key each query may look at.
+    """
+
+    start: int
+    count: int
+    length: int
+    mask: Mask
 
 
 @dataclass
@@ -124,14 +130,14 @@ class _Block:
     Attributes:
         queries: Places in the line of the tokens after the beginning, (rows, longest rest).
         keys: Places of the beginning and of the same tokens, (rows, longest row).
-        mask: Which key each query may look at, (1, longest rest, longest row).
+        mask: Which key each query may look at.
         filled: Which of `queries` are tokens, as places in it once it is flat.
         targets: Their places in the line.
     """
 
     queries: torch.Tensor
     keys: torch.Tensor
-    mask: torch.Tensor
+    mask: Mask
     filled: torch.Tensor
     targets: torch.Tensor
 
@@ -142,7 +148,7 @@ class PromptPass:
 
     Attributes:
         tokens: The line's token ids.
-        positions: Their positions in their prompts.
+        positions: Their positions in their prompts, (tokens,) or (axes, tokens).
         last: Where each row's last token stands.
         order: The groups' first rows in the order in which their beginnings stand in the line.
         cache: Receives keys and values of rows that are kept.
@@ -153,18 +159,19 @@ class PromptPass:
     last: Indices
     order: list[int]
     cache: Cache | None
-    _runs: list[tuple[int, int, int]] = field(default_factory=list)
+    _runs: list[_Run] = field(default_factory=list)
     _blocks: list[_Block] = field(default_factory=list)
     _kept: torch.Tensor | None = None
 
     @classmethod
-    def lay_out(cls, rows: Sequence[Row], device: torch.device, room: int = 0) -> PromptPass:
+    def lay_out(cls, rows: Sequence[Row], device: torch.device, room: int = 0, mutual: int | None = None) -> PromptPass:
         """Puts prompts in a line.
 
         Args:
             rows: The prompts.
             device: Where attention is computed.
             room: Tokens that a row of the cache has room for.
+            mutual: Id of a token of which those that stand together look at each other, later ones too.
         """
         groups: dict[object, list[int]] = {}
         for number, row in enumerate(rows):
@@ -178,11 +185,11 @@ class PromptPass:
         tokens: list[int] = []
         positions: list[Indices] = []
         places: list[Indices] = [np.empty(0, np.int64)] * len(rows)
-        runs: list[tuple[int, int, int]] = []
+        runs: list[tuple[int, int, int]] = []  # start, how many, length
         for length, own in sequences:
             start = len(tokens)
             tokens += rows[own[0]].tokens[:length]
-            positions.append(np.arange(length))
+            positions.append(rows[own[0]].told[..., :length])
             for number in own:
                 places[number] = np.arange(start, start + length)
             if runs and runs[-1][2] == length:
@@ -193,44 +200,58 @@ class PromptPass:
         for number in rests:
             row, start = rows[number], len(tokens)
             tokens += row.tokens[row.shared :]
-            positions.append(np.arange(row.shared, len(row.tokens)))
+            positions.append(row.told[..., row.shared :])
             places[number] = np.concatenate([places[number], np.arange(start, len(tokens))])
         kept = sorted((row.kept, number) for number, row in enumerate(rows) if row.kept is not None)
+        line = np.array(tokens)
         made = cls(
-            np.array(tokens),
-            np.concatenate(positions),
+            line,
+            np.concatenate(positions, axis=-1),
             np.array([place[-1] for place in places]),
             [own[0] for _, own in sequences],
-            Cache([len(places[number]) for _, number in kept], room) if kept else None,
-            runs,
+            None,
+            [_Run(*run, mask=run_mask(line, *run, mutual, device)) for run in runs],
         )
         if kept:
+            following = np.stack([rows[number].told.max() + 1 for _, number in kept])
+            if made.positions.ndim > 1:
+                following = np.tile(following, (len(made.positions), 1))
+            made.cache = Cache([len(places[number]) for _, number in kept], room, following)
             made._kept = moved(_padded([places[number] for _, number in kept]), device)
         parts = [(rows[number].shared, places[number]) for number in rests]
         made._blocks = [_block(alike, device) for alike in _alike(parts)]
         return made
 
     def attend(
-        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
+        self,
+        layer: int,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        scale: float,
+        window: int | None = None,
     ) -> torch.Tensor:
         """See `Pass`."""
         if self.cache is not None and self._kept is not None:
             self.cache.fill(keys, values, self._kept)
         made = queries.new_empty(queries.shape[1], queries.shape[0], queries.shape[2])
-        for start, count, length in self._runs:
-            end = start + count * length
+        for run in self._runs:
+            end = run.start + run.count * run.length
             asked, known, told = (
-                states[:, start:end].reshape(len(states), count, length, -1).transpose(0, 1)
+                states[:, run.start : end].reshape(len(states), run.count, run.length, -1).transpose(0, 1)
                 for states in (queries, keys, values)
             )
-            out = scaled_dot_product_attention(asked, known, told, is_causal=True, scale=scale, enable_gqa=True)
-            made[start:end] = out.transpose(1, 2).flatten(0, 1)
+            if (mask := run.mask(window)) is None:
+                out = scaled_dot_product_attention(asked, known, told, is_causal=True, scale=scale, enable_gqa=True)
+                made[run.start : end] = out.transpose(1, 2).flatten(0, 1)
+            else:
+                made[run.start : end] = grouped(asked, known, told, mask, scale).flatten(0, 1)
         for block in self._blocks:
             asked, known, told = (
                 states[:, places].transpose(0, 1)
                 for states, places in ((queries, block.queries), (keys, block.keys), (values, block.keys))
             )
-            out = _grouped(asked, known, told, block.mask, scale)
+            out = grouped(asked, known, told, block.mask(window), scale)
             made[block.targets] = out.flatten(0, 1)[block.filled]
         return made
 
@@ -246,76 +267,28 @@ class StepPass:
 
     def __init__(self, cache: Cache, count: int, device: torch.device) -> None:
         self._cache = cache
-        self.positions = cache.lengths[:count].copy()
+        places = cache.lengths[:count].copy()
+        self.positions = cache.following[..., :count].copy()
         cache.lengths[:count] += 1
-        self._length = int(cache.lengths[:count].max())
+        cache.following[..., :count] += 1
+        length = int(cache.lengths[:count].max())
+        self._length = length
         self._slots = torch.arange(count, device=device)
-        self._places = moved(self.positions, device)
-        known = np.arange(self._length) < cache.lengths[:count, None]
-        self._mask = moved(known, device)[:, None]
+        self._places = moved(places, device)
+        self._mask: Mask = memoized(lambda window: moved(looked_at(places[:, None], length, window), device))
 
     def attend(
-        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
+        self,
+        layer: int,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        scale: float,
+        window: int | None = None,
     ) -> torch.Tensor:
         """See `Pass`."""
         known, told = self._cache.append(layer, keys, values, self._slots, self._places, self._length)
-        return _grouped(queries.transpose(0, 1).unsqueeze(2), known, told, self._mask, scale).squeeze(1)
-
-
-def moved(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """An array on a device, without waiting for what the device is doing.
-
-    CUDA has taken what comes from pageable memory once the call returns, so that the array may be altered.
-    """
-    return torch.from_numpy(array).to(device, non_blocking=True)
-
-
-def install(config: Any) -> None:
-    """Makes a language model of this configuration attend as the pass says that it is given as `packed`."""
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
-    config._attn_implementation = NAME
-
-
-def _attention(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    _mask: object,
-    *,
-    packed: Pass,
-    scaling: float,
-    **_options: object,
-) -> tuple[torch.Tensor, None]:
-    """What transformers calls in each layer; states are (1, heads, tokens, width)."""
-    return packed.attend(module.layer_idx, query[0], key[0], value[0], scaling).unsqueeze(0), None
-
-
-def _grouped(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scale: float
-) -> torch.Tensor:
-    """Attention under a mask, where each head of the keys serves several of the queries.
-
-    These stand below each other as more queries: no key is copied, and kernels that know of no such heads can be used.
-
-    Args:
-        queries: (rows, heads, queries, width).
-        keys: (rows, fewer heads, keys, width).
-        values: As keys.
-        mask: (rows or 1, queries, keys).
-        scale: Factor of the products.
-
-    Returns:
-        (rows, queries, heads, width).
-    """
-    rows, heads, count, width = queries.shape
-    several = heads // keys.shape[1]
-    stacked = queries.reshape(rows, keys.shape[1], several * count, width)
-    allowed = mask.repeat(1, several, 1).unsqueeze(1) if count > 1 else mask.unsqueeze(1)
-    out = scaled_dot_product_attention(stacked, keys, values, attn_mask=allowed, scale=scale)
-    return out.reshape(rows, heads, count, width).transpose(1, 2)
+        return grouped(queries.transpose(0, 1).unsqueeze(2), known, told, self._mask(window), scale).squeeze(1)
 
 
 def _alike(parts: Sequence[_Part]) -> list[list[_Part]]:
@@ -334,11 +307,15 @@ def _block(parts: Sequence[_Part], device: torch.device) -> _Block:
     rests = [places[shared:] for shared, places in parts]
     queries, keys = _padded(rests), _padded([places for _, places in parts])
     # A query looks at its beginning and at what comes no later; beyond a rest's end at something, it does not matter.
-    shared = parts[0][0]
-    mask = np.tri(queries.shape[1], keys.shape[1], shared, dtype=bool)
+    asking, length = parts[0][0] + np.arange(queries.shape[1]), keys.shape[1]
     filled = [number * queries.shape[1] + np.arange(len(rest)) for number, rest in enumerate(rests)]
-    arrays = (queries, keys, mask[None], np.concatenate(filled), np.concatenate(rests))
-    return _Block(*(moved(array, device) for array in arrays))
+    return _Block(
+        moved(queries, device),
+        moved(keys, device),
+        memoized(lambda window: moved(looked_at(asking, length, window)[None], device)),
+        moved(np.concatenate(filled), device),
+        moved(np.concatenate(rests), device),
+    )
 
 
 def _padded(lists: Sequence[Indices]) -> Indices:

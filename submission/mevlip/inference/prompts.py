@@ -36,12 +36,14 @@ class Prompt:
             return [user]
         return [{"role": "system", "content": [{"type": "text", "text": self.system}]}, user]
 
-    def sharegpt(self) -> str:
+    def sharegpt(self, image_gap: str) -> str:
         """The turn as the human's value in a LLaMA-Factory ShareGPT record.
 
-        InternVL's chat template writes a line break after each image; LLaMA-Factory's does not, so it stands here.
+        Args:
+            image_gap: What the base's chat template writes after each image, by `Family.image_gap`; LLaMA-Factory's
+                writes nothing, so it stands here.
         """
-        return f"{IMAGE_MARK}\n" * self.image_count + self.text
+        return f"{IMAGE_MARK}{image_gap}" * self.image_count + self.text
 
 
 def build_prompt(question: str, image_count: int, settings: PromptSettings, reserved: Iterable[str]) -> Prompt:

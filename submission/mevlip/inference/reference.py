@@ -11,6 +11,7 @@ import torch
 from mevlip.inference import decoding
 from mevlip.inference.completion import Cost, Encoded, Generation, Request
 from mevlip.inference.decoding import Draft, Grammars
+from mevlip.inference.families import Family
 from mevlip.inference.lora import select
 from mevlip.inference.vision import Features
 
@@ -23,16 +24,25 @@ class Reference:
         tokenizer: Its tokenizer.
         grammars: Grammars compiled for it.
         features: What normalizes pictures.
+        family: Its family.
         device: Where it is.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, grammars: Grammars, features: Features, device: torch.device
+        self,
+        model: Any,
+        tokenizer: Any,
+        grammars: Grammars,
+        features: Features,
+        family: Family,
+        device: torch.device,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._grammars = grammars
         self._features = features
+        self._kinds_argument = family.kinds_argument
+        self._image_token = int(model.get_base_model().config.image_token_id)
         self._device = device
 
     def use(self, adapters: Sequence[str]) -> None:
@@ -44,9 +54,11 @@ class Reference:
         [request] = requests
         tokens = torch.tensor([request.prompt.tokens], device=self._device)
         inputs: dict[str, Any] = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-        tiles = [torch.from_numpy(picture.tiles) for picture in request.pictures if picture.tiles is not None]
+        tiles = [torch.from_numpy(one) for picture in request.pictures if (one := picture.tiles) is not None]
         if tiles:
-            inputs["pixel_values"] = self._features.pixels(torch.cat(tiles))
+            inputs |= self._features.inputs([tile for own in tiles for tile in own])
+        if self._kinds_argument:
+            inputs[self._kinds_argument] = (tokens == self._image_token).long()
         draft = self._grammars.draft(request.grammar, request.max_new_tokens)
         whole = self._model.generate(
             **inputs,

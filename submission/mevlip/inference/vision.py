@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 import torch
 
 from mevlip.inference.completion import Cost, Picture
 from mevlip.inference.families import Family
-from mevlip.inference.memory import MOST_TILES
+from mevlip.inference.memory import passes, tile_bytes
 
 ROOM = 1 << 30
 """Bytes of main memory in which features are remembered: 585 pictures of one tile at InternVL3-8B."""
@@ -23,7 +24,7 @@ class Features:
         family: Its family.
         processor: Its processor.
         device: Where it is.
-        tiles: Most tiles in one pass through the vision tower.
+        most: Bytes that one pass through the vision tower may take.
         room: Bytes in which features are remembered.
     """
 
@@ -33,15 +34,19 @@ class Features:
         family: Family,
         processor: Any,
         device: torch.device,
-        tiles: int = MOST_TILES,
+        most: int,
         room: int = ROOM,
     ) -> None:
         self._base = base
         self._family = family
+        self._processor = processor
         self._device = device
         self._levels = torch.from_numpy(family.levels(processor)).to(device)
         self._channels = torch.arange(3, device=device)[:, None, None]
-        self._tiles = tiles
+        self._config = base.config.vision_config
+        self._numbers = family.patch_numbers(self._config)
+        self._item = base.dtype.itemsize
+        self._most = most
         self._room = room
         self._remembered: dict[str, torch.Tensor] = {}
         self._forgettable: dict[str, None] = {}
@@ -81,28 +86,34 @@ class Features:
                 new.setdefault(picture.key, torch.from_numpy(picture.tiles))
         if not new:
             return found
-        tiles = torch.cat(list(new.values()))
-        starts = range(0, len(tiles), self._tiles)
-        made = torch.cat([self._encode(tiles[start : start + self._tiles]) for start in starts])
+        tiles = [tile for own in new.values() for tile in own]
+        taken = [tile_bytes(self._config, self._numbers, self._item, *tile.shape[1:]) for tile in tiles]
+        parts = [part for few in passes(taken, self._most) for part in self._encode(tiles[few])]
         cost.pictures_encoded += len(new)
         cost.tiles_encoded += len(tiles)
+        made = torch.cat(parts)
         kept = made.cpu()
         if kept is not made:
             cost.synchronizations += 1
+        lengths = iter(map(len, parts))
         start = 0
         for key, own in new.items():
-            place = slice(start, start + len(own))
-            found[key] = made[place].flatten(0, 1)
-            self._remember(key, kept[place].flatten(0, 1))
-            start += len(own)
+            place = slice(start, start := start + sum(islice(lengths, len(own))))
+            found[key] = made[place]
+            self._remember(key, kept[place])
         return found
 
-    def pixels(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Normalizes tiles as the family's processor does, (tiles, 3, height, width), float32 on the device."""
-        return self._levels[self._channels, tiles.to(self._device, non_blocking=True).long()]
+    def inputs(self, tiles: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What transformers' model takes for tiles, (3, height, width) each: float32 on the device.
 
-    def _encode(self, tiles: torch.Tensor) -> torch.Tensor:
-        return self._family.features(self._base, self.pixels(tiles))  # type: ignore[no-any-return]
+        They are normalized as the family's processor does it, those of one size that stand together at once.
+        """
+        alike = (torch.stack(list(same)) for _, same in groupby(tiles, lambda tile: tile.shape))
+        pixels = [self._levels[self._channels, one.to(self._device, non_blocking=True).long()] for one in alike]
+        return self._family.inputs(self._processor, pixels)
+
+    def _encode(self, tiles: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        return self._family.features(self._base, self.inputs(tiles))
 
     def _remember(self, key: str, features: torch.Tensor) -> None:
         """Keeps features in main memory while there is room; forgotten ones give way, the oldest first."""

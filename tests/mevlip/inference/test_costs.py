@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,12 +164,12 @@ def test_features_are_kept_within_their_room_and_never_lost_before_their_last_us
 
     base, encoder = model._model.get_base_model(), model.encoder
     size = 256 * base.config.get_text_config().hidden_size * base.dtype.itemsize
-    features = Features(base, encoder.family, encoder.processor, model.device, room=2 * size)
+    features = Features(base, encoder.family, encoder.processor, model.device, 10**9, room=2 * size)
 
     def picture(shade: int) -> Picture:
         import numpy as np
 
-        return Picture(str(shade), 1, np.full((1, 3, 448, 448), shade, dtype=np.uint8))
+        return Picture.of(str(shade), np.full((1, 3, 448, 448), shade, dtype=np.uint8))
 
     with torch.inference_mode():
         first = features.of([picture(1), picture(2), picture(1)], cost := Cost())
@@ -179,10 +180,10 @@ def test_features_are_kept_within_their_room_and_never_lost_before_their_last_us
         assert features.remembers("1"), "nobody needs its room yet"
         features.of([picture(4)], Cost())
         assert [features.remembers(key) for key in "1234"] == [False, True, False, True]
-        again = features.of([Picture("2", 1, None)], cost := Cost())
+        again = features.of([replace(picture(2), tiles=None)], cost := Cost())
         assert cost.pictures_encoded == 0 and torch.equal(again["2"], first["2"])
         with pytest.raises(RuntimeError, match="forgotten before its last question"):
-            features.of([Picture("9", 1, None)], Cost())
+            features.of([replace(picture(9), tiles=None)], Cost())
 
 
 @pytest.fixture

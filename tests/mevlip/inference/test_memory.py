@@ -18,6 +18,7 @@ from mevlip.cli.predict import predict
 from mevlip.core import memory as main_memory
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.inference import device, memory
+from mevlip.inference.attention import install
 from mevlip.inference.families import find_family
 from mevlip.inference.memory import (
     LEAST,
@@ -26,12 +27,13 @@ from mevlip.inference.memory import (
     cached_bytes,
     computed_bytes,
     parse_size,
+    passes,
     row_bytes,
     tile_bytes,
-    tiles_at_once,
     token_operations,
+    tower_room,
 )
-from mevlip.inference.packed import PromptPass, Row, install
+from mevlip.inference.packed import PromptPass, Row
 from mevlip.inference.vision import Features
 from mevlip_training.shapes.internvl3 import internvl3_8b, proportioned
 
@@ -39,6 +41,16 @@ GB = 10**9
 TEXT = internvl3_8b().text_config
 VISION = internvl3_8b().vision_config
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
+
+
+def one_tile() -> int:
+    return tile_bytes(VISION, find_family("internvl").patch_numbers(VISION), 2, 448, 448)
+
+
+def tiles_at_once(room: int) -> int:
+    """How many of many tiles go through the vision tower together."""
+    first = next(passes([one_tile()] * 100, tower_room(room)))
+    return first.stop - first.start
 
 
 @pytest.mark.parametrize(
@@ -66,7 +78,7 @@ def test_the_true_shape_takes_what_is_known_of_it() -> None:
     assert cached_bytes(TEXT, 2) == 57_344
     assert computed_bytes(TEXT, 2) == pytest.approx(144_000, rel=0.1), "with everything that is alive at once"
     assert row_bytes(TEXT) == 16 * 151_674
-    assert tile_bytes(VISION, 2) == pytest.approx(38e6, rel=0.05)
+    assert one_tile() == pytest.approx(38e6, rel=0.05)
 
 
 def test_nine_gigabytes_hold_some_fifteen_questions_of_the_true_shape() -> None:
@@ -75,10 +87,10 @@ def test_nine_gigabytes_hold_some_fifteen_questions_of_the_true_shape() -> None:
     made = budget(room, TEXT, 2, gpu=True)
     assert made == memory.Budget(6_517, 11_871)
     assert made.computed * computed_bytes(TEXT, 2) + made.cached * cached_bytes(TEXT, 2) < room
-    assert tiles_at_once(room, VISION, 2) == 16
+    assert tiles_at_once(room) == 16
     small = budget(room - 1_200_000_000, TEXT, 2, gpu=True)
     assert LEAST.computed < small.computed < made.computed and small.cached < made.cached
-    assert tiles_at_once(room - 1_860_000_000, VISION, 2) == 2
+    assert tiles_at_once(room - 1_860_000_000) == 2
 
 
 class Alive(TorchDispatchMode):
@@ -127,19 +139,18 @@ def test_a_pass_through_the_true_shape_takes_what_arithmetic_says(
 
 
 @pytest.mark.parametrize("tiles", [1, 16])
-def test_tiles_take_what_arithmetic_says_in_the_true_vision_tower(tiles: int) -> None:
+def test_tiles_take_what_arithmetic_says_in_the_true_vision_tower(tiles: int, monkeypatch: pytest.MonkeyPatch) -> None:
     meta = torch.device("meta")
     config = internvl3_8b()
     config.text_config.num_hidden_layers = 1
     with meta:
         base = InternVLForConditionalGeneration(config).to(torch.bfloat16).eval()
-    family = SimpleNamespace(
-        levels=lambda _: np.zeros((3, 256), np.float32), features=find_family(config.model_type).features
-    )
-    features = Features(base, family, None, meta, tiles)  # type: ignore[arg-type]
+    family = find_family(config.model_type)
+    monkeypatch.setattr(family, "levels", lambda _: np.zeros((3, 256), np.float32))
+    features = Features(base, family, None, meta, 1)
     with torch.inference_mode(), Alive() as alive:
-        features._encode(torch.empty(tiles, 3, 448, 448, dtype=torch.uint8, device=meta))
-    said = tiles * tile_bytes(VISION, 2)
+        features._encode(list(torch.empty(tiles, 3, 448, 448, dtype=torch.uint8, device=meta)))
+    said = tiles * one_tile()
     assert 0.8 * said < alive.peak < said
 
 
@@ -154,7 +165,7 @@ def test_a_budget_stays_within_its_bounds_and_grows_with_the_room(room: int) -> 
     made, more = budget(room, TEXT, 2, gpu=True), budget(room + GB, TEXT, 2, gpu=True)
     assert LEAST.computed <= made.computed <= more.computed <= MOST.computed
     assert LEAST.cached <= made.cached <= more.cached <= MOST.cached
-    assert 1 <= tiles_at_once(room, VISION, 2) <= 16
+    assert 1 <= tiles_at_once(room) <= 16
 
 
 class Embedding:

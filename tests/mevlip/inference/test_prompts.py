@@ -12,7 +12,8 @@ def test_images_come_first_and_no_system_turn_is_made() -> None:
     assert prompt.messages() == [
         {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "What is it?"}]}
     ]
-    assert prompt.sharegpt() == "<image>\n<image>\nWhat is it?"
+    assert prompt.sharegpt("\n") == "<image>\n<image>\nWhat is it?"
+    assert prompt.sharegpt("") == "<image><image>What is it?"
 
 
 def test_system_text_and_template_come_from_the_route() -> None:

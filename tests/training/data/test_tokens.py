@@ -9,7 +9,7 @@ from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.tokens import Tokens, read_tokens, token_budgets
 from tests.conftest import DEMO
 
-WORDS = Tokens(frozenset(), lambda text: len(text.split()))
+WORDS = Tokens(frozenset(), lambda text: len(text.split()), "\n")
 
 
 @pytest.mark.parametrize(("words", "budget"), [(1, 8), (5, 8), (6, 16), (63, 80), (64, 88)])

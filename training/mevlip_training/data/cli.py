@@ -55,7 +55,9 @@ def data() -> None:
 @click.option("--system", help="Text of a system turn. Default: no such turn.")
 @click.option("--base-model", help="Name of the base model, for the routes.")
 @click.option("--base-revision", help="Its revision, for the routes.")
-@click.option("--tokenizer", type=_FOLDER, help="The base's tokenizer, to measure token budgets with.")
+@click.option(
+    "--tokenizer", type=_FOLDER, help="The base's folder, to write rows for its family and measure token budgets with."
+)
 @click.option(
     "--keep-flagged", is_flag=True, help="Keep rows that the checks would leave out, where they can be written."
 )

@@ -26,11 +26,13 @@ from mevlip.core.files import file_sha256, link_or_copy, whole_folder
 from mevlip.core.progress import Progress
 from mevlip.flare.images import image_path
 from mevlip.flare.store import ImageStore
+from mevlip.inference.families import find_family
 from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.data.records import Example, read_examples
 from mevlip_training.data.rows import AdapterRows, Choices, Row, select
 from mevlip_training.data.tokens import Tokens, read_tokens, token_budgets
+from mevlip_training.families import DEFAULT
 from mevlip_training.recipes.overlays import PREPARED_NAME, provenance, write_overlays
 from mevlip_training.recipes.reading import RecipeFile
 
@@ -77,7 +79,7 @@ def prepare(
     with ImageStore(examples.root) as store, whole_folder(out, PREPARED_NAME, examples.root) as folder:
         selected = select(examples, store, choices, recipe, quiet)
         images = _ImageFolder(folder, store)
-        sha256 = _write_rows(folder, selected.adapters, images, tokens.reserved if tokens else frozenset(), quiet)
+        sha256 = _write_rows(folder, selected.adapters, images, tokens, quiet)
         _write_routes(folder, selected.adapters, tokens)
         tasks = (row for name, rows in selected.adapters.items() if name != GENERALIST for row in rows.own)
         rows = Counter((row.example.task, row.example.dataset) for row in tasks)
@@ -118,7 +120,7 @@ class _ImageFolder:
 
 
 def _write_rows(
-    folder: Path, adapters: Mapping[str, AdapterRows], images: _ImageFolder, reserved: frozenset[str], quiet: bool
+    folder: Path, adapters: Mapping[str, AdapterRows], images: _ImageFolder, tokens: Tokens | None, quiet: bool
 ) -> dict[str, str]:
     """Writes the jsonl files and LLaMA-Factory's list of them; gives the hash of each by adapter."""
     info = {}
@@ -128,7 +130,7 @@ def _write_rows(
             prompt = rows.choices.prompt
             with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
                 for row in rows.mixed:
-                    file.write(json.dumps(_sharegpt(row, images, prompt, reserved), ensure_ascii=False) + "\n")
+                    file.write(json.dumps(_sharegpt(row, images, prompt, tokens), ensure_ascii=False) + "\n")
                     progress.advance()
             columns = {"messages": "conversations", "images": "images"} | (
                 {"system": "system"} if prompt.system else {}
@@ -138,9 +140,11 @@ def _write_rows(
     return {name: file_sha256(folder / f"{name}.jsonl") for name in adapters}
 
 
-def _sharegpt(row: Row, images: _ImageFolder, settings: PromptSettings, reserved: frozenset[str]) -> dict[str, Any]:
+def _sharegpt(row: Row, images: _ImageFolder, settings: PromptSettings, tokens: Tokens | None) -> dict[str, Any]:
+    reserved = tokens.reserved if tokens else frozenset()
     prompt = build_prompt(row.example.question.text, len(row.names), settings, reserved)
-    turns = [{"from": "human", "value": prompt.sharegpt()}, {"from": "gpt", "value": row.target}]
+    gap = tokens.image_gap if tokens else find_family(DEFAULT).image_gap
+    turns = [{"from": "human", "value": prompt.sharegpt(gap)}, {"from": "gpt", "value": row.target}]
     system = {"system": prompt.system} if prompt.system else {}
     return {"conversations": turns, **system, "images": [images.put(row.example, n) for n in row.names], "id": row.id}
 

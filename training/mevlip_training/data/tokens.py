@@ -8,7 +8,9 @@ from pathlib import Path
 
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.inference.encoder import reserved_tokens
+from mevlip.inference.families import find_family
 from mevlip.tasks import TASKS, TaskType
+from mevlip_training.families import DEFAULT, base_family
 
 _ROUND_TO = 8
 
@@ -20,10 +22,12 @@ class Tokens:
     Attributes:
         reserved: Strings that it turns into special tokens, wherever they stand.
         count: Number of tokens of a text.
+        image_gap: What the base's chat template writes after each image.
     """
 
     reserved: frozenset[str]
     count: Callable[[str], int]
+    image_gap: str
 
 
 def read_tokens(folder: Path) -> Tokens:
@@ -43,7 +47,11 @@ def read_tokens(folder: Path) -> Tokens:
         raise EnvironmentProblem(
             f"{folder} has no tokenizer ({type(error).__name__})", "Name the base model's folder as --tokenizer."
         ) from error
-    return Tokens(reserved_tokens(tokenizer), lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]))
+    return Tokens(
+        reserved_tokens(tokenizer),
+        lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
+        (base_family(folder) or find_family(DEFAULT)).image_gap,
+    )
 
 
 def token_budgets(targets: Iterable[tuple[TaskType, str]], tokens: Tokens | None) -> dict[TaskType, int]:

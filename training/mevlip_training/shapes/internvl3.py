@@ -7,9 +7,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoModelForImageTextToText,
+    InternVLConfig,
+    InternVLVisionConfig,
+    Qwen2Config,
+)
 
 from mevlip.core.progress import Progress
 
@@ -18,6 +25,8 @@ TILE_SIZE = 448
 PATCH_SIZE = 14
 DOWNSAMPLE = 0.5
 TILE_TOKENS = int((TILE_SIZE // PATCH_SIZE * DOWNSAMPLE) ** 2)
+DEVIATION = 0.02
+"""Standard deviation of untrained weights."""
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj")
 """Linear layers of the language model that the paper's adapters change."""
 TARGETS = tuple(f"self_attn.{name}" if name in ("q_proj", "k_proj", "v_proj") else name for name in PROJECTIONS)
@@ -25,8 +34,13 @@ TARGETS = tuple(f"self_attn.{name}" if name in ("q_proj", "k_proj", "v_proj") el
 
 _SHARD_BYTES = 4 << 30
 # In the hub's files the language model holds its output head, and the wrapper's own prefix is left out.
-_HUB_NAMES = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
-              (r"^model\.", ""))  # fmt: skip
+_WRAPPED = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
+            (r"^model\.", ""))  # fmt: skip
+_HUB_NAMES = {
+    "qwen2_5_vl": ((r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual.")),
+    "qwen3_vl": (),
+}
+"""Of bases of other families than InternVL's and Gemma's."""
 
 Tensors = dict[str, torch.Tensor]
 
@@ -138,14 +152,14 @@ def _config(
     )
 
 
-def shapes(config: InternVLConfig) -> dict[str, torch.Size]:
-    """The shape of every parameter, by its name in the loaded model; nothing is allocated."""
+def shapes(config: Any) -> dict[str, torch.Size]:
+    """The shape of every parameter, by its name in the loaded model, of any family; nothing is allocated."""
     with torch.device("meta"):
-        model = InternVLForConditionalGeneration(config)
+        model = AutoModelForImageTextToText.from_config(config)
     return {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
-def write_weights(folder: Path, config: InternVLConfig, seed: int, quiet: bool = True) -> int:
+def write_weights(folder: Path, config: Any, seed: int, quiet: bool = True, deviation: float = DEVIATION) -> int:
     """Writes config.json, generation_config.json and random bfloat16 weights in shards, under the hub's names.
 
     One tensor is in memory besides the shard that is being filled.
@@ -155,17 +169,20 @@ def write_weights(folder: Path, config: InternVLConfig, seed: int, quiet: bool =
         config: The shape.
         seed: Seed of the weights.
         quiet: Whether to show no progress.
+        deviation: Standard deviation of the weights.
 
     Returns:
         Number of parameters.
     """
     from safetensors.torch import save_file
 
-    saved = InternVLConfig.from_dict({**config.to_dict(), "architectures": [InternVLForConditionalGeneration.__name__]})
+    model_class = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
+    saved = type(config).from_dict({**config.to_dict(), "architectures": [model_class.__name__]})
     saved.dtype = torch.bfloat16
     saved.save_pretrained(folder)
-    pad, end = config.text_config.bos_token_id, config.text_config.eos_token_id
-    generation = {"bos_token_id": pad, "pad_token_id": pad, "eos_token_id": end}
+    text = config.text_config
+    pad = text.bos_token_id if text.pad_token_id is None else text.pad_token_id
+    generation = {"bos_token_id": text.bos_token_id, "pad_token_id": pad, "eos_token_id": text.eos_token_id}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", "utf-8")
     wanted = shapes(config)
     count = sum(shape.numel() for shape in wanted.values())
@@ -177,7 +194,7 @@ def write_weights(folder: Path, config: InternVLConfig, seed: int, quiet: bool =
             file = "model.safetensors" if len(parts) == 1 else f"model-{number:05}-of-{len(parts):05}.safetensors"
             tensors: Tensors = {}
             for name in names:
-                tensors[_hub_name(name)] = random_parameter(name, wanted[name], generator)
+                tensors[_hub_name(name, config)] = random_parameter(name, wanted[name], generator, deviation)
                 progress.advance(wanted[name].numel())
             save_file(tensors, folder / file, {"format": "pt"})
             places |= dict.fromkeys(tensors, file)
@@ -187,7 +204,7 @@ def write_weights(folder: Path, config: InternVLConfig, seed: int, quiet: bool =
     return count
 
 
-def random_adapter(config: InternVLConfig, rank: int, seed: int) -> Tensors:
+def random_adapter(config: Any, rank: int, seed: int, deviation: float = DEVIATION) -> Tensors:
     """LoRA weights of the paper's seven projections in every layer of the language model, under peft's names."""
     generator = torch.Generator().manual_seed(seed)
     tensors: Tensors = {}
@@ -196,7 +213,7 @@ def random_adapter(config: InternVLConfig, rank: int, seed: int) -> Tensors:
         if ".language_model.layers." in name and layer.endswith(PROJECTIONS):
             rows, columns = shape
             for part, size in (("A", (rank, columns)), ("B", (rows, rank))):
-                tensor = torch.empty(size, dtype=torch.bfloat16).normal_(0, 0.02, generator=generator)
+                tensor = torch.empty(size, dtype=torch.bfloat16).normal_(0, deviation, generator=generator)
                 tensors[f"base_model.model.{layer}.lora_{part}.weight"] = tensor
     return tensors
 
@@ -214,21 +231,24 @@ def _shards(wanted: dict[str, torch.Size]) -> Iterator[list[str]]:
     yield part
 
 
-def _hub_name(name: str) -> str:
-    for pattern, replacement in _HUB_NAMES:
+def _hub_name(name: str, config: Any) -> str:
+    for pattern, replacement in _HUB_NAMES.get(config.model_type, _WRAPPED):
         renamed, found = re.subn(pattern, replacement, name)
         if found:
             return renamed
-    raise ValueError(name)
+    return name
 
 
-def random_parameter(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """An untrained bfloat16 value: what norms, layer scales and biases begin with, else normal with deviation 0.02.
+def random_parameter(
+    name: str, shape: torch.Size, generator: torch.Generator, deviation: float = DEVIATION
+) -> torch.Tensor:
+    """An untrained bfloat16 value: what norms, layer scales and biases begin with, else a normal one.
 
     Args:
         name: The parameter's name, which tells what it is.
         shape: Its shape.
         generator: Source of the numbers; the value is made on its device.
+        deviation: Standard deviation.
     """
     value = torch.empty(shape, dtype=torch.bfloat16, device=generator.device)
     if "norm" in name and name.endswith("weight"):
@@ -237,4 +257,4 @@ def random_parameter(name: str, shape: torch.Size, generator: torch.Generator) -
         return value.fill_(0.1)
     if name.endswith("bias"):
         return value.zero_()
-    return value.normal_(0, 0.02, generator=generator)
+    return value.normal_(0, deviation, generator=generator)

@@ -53,7 +53,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     """Writes a tokenizer and the chat template; its tokens include `MEDIA_TOKENS`, `END` and `PAD`."""
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"eos_token": END, "pad_token": PAD}
-    _write_json(
+    write_json(
         folder / "tokenizer_config.json",
         {
             "tokenizer_class": "Qwen2Tokenizer",
@@ -67,7 +67,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
             "extra_special_tokens": MEDIA_TOKENS,
         },
     )
-    _write_json(folder / "special_tokens_map.json", {**names, **MEDIA_TOKENS})
+    write_json(folder / "special_tokens_map.json", {**names, **MEDIA_TOKENS})
     (folder / "chat_template.jinja").write_text(_CHAT_TEMPLATE, "utf-8")
 
 
@@ -79,10 +79,10 @@ def write_processor(folder: Path, image_size: int, image_tokens: int) -> None:
         image_size: Width and height of a tile, in pixels.
         image_tokens: Visual tokens of a tile.
     """
-    _write_json(
+    write_json(
         folder / "processor_config.json", {"image_seq_length": image_tokens, "processor_class": "InternVLProcessor"}
     )
-    _write_json(
+    write_json(
         folder / "preprocessor_config.json",
         {
             "image_processor_type": "GotOcr2ImageProcessorFast",
@@ -104,5 +104,6 @@ def write_processor(folder: Path, image_size: int, image_tokens: int) -> None:
     )
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file as the hub's are."""
     path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")

@@ -7,6 +7,7 @@ is imported). Each line is a token's bytes in base64 and its rank; the merges fo
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,8 +78,8 @@ def _last_merge(token: bytes, ranks: dict[bytes, int]) -> Merge:
     return parts[0], parts[1]
 
 
-def build_tokenizer(path: Path) -> Tokenizer:
-    """Builds the tokenizer: the file's tokens, then Qwen2.5's added ones, then InternVL's, `<video>` last."""
+def build_tokenizer(path: Path, more: Sequence[str] = INTERNVL_TOKENS) -> Tokenizer:
+    """Builds the tokenizer: the file's tokens, then Qwen2.5's added ones, then more, InternVL's with `<video>` last."""
     from tokenizers import AddedToken, models
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -92,6 +93,6 @@ def build_tokenizer(path: Path) -> Tokenizer:
     tokenizer = byte_level_tokenizer(
         models.BPE(vocabulary, [(spell(left), spell(right)) for left, right in merges(tokens)])
     )
-    for names, special in ((QWEN_TOKENS, True), (QWEN_WORDS, False), (INTERNVL_TOKENS, True)):
+    for names, special in ((QWEN_TOKENS, True), (QWEN_WORDS, False), (more, True)):
         tokenizer.add_tokens([AddedToken(name, special=special, normalized=False) for name in names])
     return tokenizer

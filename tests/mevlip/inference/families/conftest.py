@@ -1,0 +1,102 @@
+"""One small untrained checkpoint of each family, and its predictors: the engine and the reference, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.flare.questions import InputFolder, Question, read_input_folder
+from mevlip.flare.store import ImageStore
+from mevlip.inference.encoder import PromptEncoder
+from mevlip.inference.engine import Answer, Counters
+from mevlip.inference.model import VisionLanguageModel
+from mevlip.predictor import Predictor
+from mevlip.settings import AnswerSettings, PredictorSettings
+from mevlip.tasks import TaskType
+from mevlip_training.shapes.checkpoint import write_checkpoint
+from tests.conftest import DEMO, EXAMPLES
+
+BUDGETS = dict(zip(TaskType, (4, 12, 24, 24, 6, 8, 12), strict=True))
+
+Pair = tuple[Predictor, Predictor]
+Ask = Callable[..., tuple[list[Answer], Counters]]
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes the checkpoint of a family, named as its model type, where it is not yet there."""
+
+    def write(name: str) -> Path:
+        shape = import_module(f"mevlip_training.shapes.{name}")
+        shared = tmp_path_factory.getbasetemp()
+        folder = shared / "families" / name
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.is_dir():
+                tokenizer = shape.small_tokenizer(DEMO / "base")
+                write_checkpoint(
+                    folder, shape.tiny(tokenizer), DEMO / "router", BUDGETS, family=shape.family(tokenizer)
+                )
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def load_pair(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str], Pair]:
+    """Loads the engine and the reference on a family's checkpoint."""
+
+    def load(name: str) -> Pair:
+        folder, made = tiny_checkpoint(name), []
+        for reference in (False, True):
+            model = VisionLanguageModel.load(
+                open_checkpoint(folder), torch.device("cpu"), reference=reference, dtype=torch.float32
+            )
+            settings = PredictorSettings(checkpoint=str(folder), reference=reference)
+            made.append(Predictor.find(settings, load_model=lambda *_, model=model: model))
+        return made[0], made[1]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def examples() -> InputFolder:
+    return read_input_folder(EXAMPLES)
+
+
+@pytest.fixture(scope="session")
+def ask(examples: InputFolder) -> Ask:
+    """Asks a predictor some of the example questions."""
+
+    def run(predictor: Predictor, questions: Sequence[Question], **settings: object) -> tuple[list[Answer], Counters]:
+        counters, chosen = Counters(), AnswerSettings(routing="declared", **settings)  # type: ignore[arg-type]
+        with ImageStore(examples.root) as store:
+            routed = predictor.route(questions, chosen, counters)
+            with predictor.engine(routed, chosen, store.load, counters) as engine:
+                found = {answer.position: answer for answers in engine.run() for answer in answers}
+        return [found[question.position] for question in questions], counters
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest, load_pair: Callable[[str], Pair]) -> Pair:
+    """Of the family that the test's module names."""
+    return load_pair(request.module.NAME)
+
+
+@pytest.fixture(scope="module")
+def answered(pair: Pair, ask: Ask, examples: InputFolder) -> tuple[list[Answer], Counters]:
+    """What the engine says to all examples."""
+    return ask(pair[0], examples.questions)
+
+
+@pytest.fixture(scope="module")
+def encoder(request: pytest.FixtureRequest, tiny_checkpoint: Callable[[str], Path]) -> PromptEncoder:
+    """Of the family that the test's module names."""
+    return PromptEncoder(request.module.NAME, tiny_checkpoint(request.module.NAME) / "base")

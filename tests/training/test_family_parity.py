@@ -1,0 +1,84 @@
+"""What LLaMA-Factory trains on is what the predictor asks, for bases of other families than InternVL.
+
+Qwen2.5-VL has its real vocabulary here, Gemma 3 a small one with its special tokens: its own is not to be had offline.
+Qwen3-VL, which has no preset, has the demo's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mevlip.inference.encoder import PromptEncoder
+from mevlip.inference.families import find_family
+from mevlip.inference.prompts import IMAGE_MARK
+from mevlip.tasks import TaskType
+from mevlip_training.adapters import read_yaml
+from mevlip_training.families import misfits
+from mevlip_training.shapes import gemma3, qwen2_5_vl, qwen3_vl
+from tests.conftest import DEMO, ROOT, needs_training_environment
+from tests.training.parity import Rows, differences
+
+pytestmark = [needs_training_environment, pytest.mark.model]
+PRESETS = ROOT / "llamafactory_configs" / "presets"
+
+
+class Case:
+    """A family's base without weights, its rows, and its encoder."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        base = folder / "base"
+        base.mkdir()
+        if name == "gemma3":
+            tokenizer = gemma3.small_tokenizer(DEMO / "base")
+            gemma3.family(tokenizer, 896, 256).write_encoder(base)
+            gemma3.tiny(tokenizer).save_pretrained(base)
+            preset, self.end = "medgemma_4b", "<end_of_turn>"
+        elif name == "qwen3_vl":
+            qwen3_vl.family(tokenizer := qwen3_vl.small_tokenizer(DEMO / "base")).write_encoder(base)
+            qwen3_vl.tiny(tokenizer).save_pretrained(base)
+            preset, self.end = "qwen2_5_vl_7b", "<|im_end|>"
+        else:
+            qwen2_5_vl.family(tokenizer := qwen2_5_vl.true_tokenizer()).write_encoder(base)
+            qwen2_5_vl.tiny(tokenizer).save_pretrained(base)
+            preset, self.end = "qwen2_5_vl_7b", "<|im_end|>"
+        self.preset = read_yaml(PRESETS / f"{preset}.yaml")
+        if name == "qwen3_vl":  # there is no preset for it
+            self.preset["template"] = "qwen3_vl_nothink"
+        kept = ("template", "default_system", "image_max_pixels", "image_min_pixels", "image_do_pan_and_scan")
+        asked: dict[str, Any] = {key: self.preset.get(key) for key in kept} | {
+            "crop_to_patches": None, "cutoff_len": 8192,
+        }  # fmt: skip
+        self.rows = Rows(folder, base, {"agreed": asked, "system": {**asked, "default_system": "Be brief."}}, each=1)
+        pixels = self.preset["image_max_pixels"]
+        images = self.rows.route.images.model_copy(update={"max_pixels": pixels})
+        self.route = self.rows.route.model_copy(update={"images": images})
+        self.encoder = PromptEncoder(name, base)
+        self.family = find_family(name)
+
+
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "gemma3", "qwen3_vl"])
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_training_and_prediction_agree_on_ids_pixels_and_loss_mask(case: Case) -> None:
+    assert {case.rows.questions[row["id"]].declared for row in case.rows.rows} == set(TaskType)
+    assert {len(row["images"]) for row in case.rows.rows} == {1, 2, 3, 4}
+    assert differences(case.rows, "agreed", case.route, case.encoder, case.end) == set()
+
+
+def test_a_setting_changed_on_one_side_is_noticed(case: Case) -> None:
+    assert "ids" in differences(case.rows, "system", case.route, case.encoder, case.end)
+    images = case.route.images.model_copy(update={"max_pixels": 100 * 100})
+    other = case.route.model_copy(update={"images": images})
+    assert "pixels" in differences(case.rows, "agreed", other, case.encoder, case.end)
+
+
+def test_nothing_stands_between_an_image_and_the_text(case: Case) -> None:
+    for row in case.rows.rows:
+        assert f"{IMAGE_MARK}\n" not in row["conversations"][0]["value"]
+    assert case.preset["template"] == case.family.template
+    assert not list(misfits(case.family, case.preset, []))
