@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,15 +73,21 @@ def merges(tokens: list[bytes]) -> list[Merge]:
 
 def _last_merge(token: bytes, ranks: dict[bytes, int]) -> Merge:
     parts = [token[place : place + 1] for place in range(len(token))]
+    none = len(ranks)
+    pairs = [ranks.get(token[place : place + 2], none) for place in range(len(token) - 1)]
     while len(parts) > 2:
-        _, place = min((ranks.get(parts[i] + parts[i + 1], len(ranks)), i) for i in range(len(parts) - 1))
+        place = pairs.index(min(pairs))
         parts[place : place + 2] = [parts[place] + parts[place + 1]]
+        del pairs[place]
+        for left in (place - 1, place):  # what stands beside the new part
+            if 0 <= left < len(pairs):
+                pairs[left] = ranks.get(parts[left] + parts[left + 1], none)
     return parts[0], parts[1]
 
 
-def build_tokenizer(path: Path, more: Sequence[str] = INTERNVL_TOKENS) -> Tokenizer:
-    """Builds the tokenizer: the file's tokens, then Qwen2.5's added ones, then more, InternVL's with `<video>` last."""
-    from tokenizers import AddedToken, models
+@cache
+def _spelled(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges in the letters that stand for bytes; finding the merges takes seconds."""
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     letters = bytes_to_unicode()
@@ -90,9 +97,14 @@ def build_tokenizer(path: Path, more: Sequence[str] = INTERNVL_TOKENS) -> Tokeni
 
     tokens = read_ranks(path)
     vocabulary = {spell(token): rank for rank, token in enumerate(tokens)}
-    tokenizer = byte_level_tokenizer(
-        models.BPE(vocabulary, [(spell(left), spell(right)) for left, right in merges(tokens)])
-    )
+    return vocabulary, [(spell(left), spell(right)) for left, right in merges(tokens)]
+
+
+def build_tokenizer(path: Path, more: Sequence[str] = INTERNVL_TOKENS) -> Tokenizer:
+    """Builds the tokenizer: the file's tokens, then Qwen2.5's added ones, then more, InternVL's with `<video>` last."""
+    from tokenizers import AddedToken, models
+
+    tokenizer = byte_level_tokenizer(models.BPE(*_spelled(path)))
     for names, special in ((QWEN_TOKENS, True), (QWEN_WORDS, False), (more, True)):
         tokenizer.add_tokens([AddedToken(name, special=special, normalized=False) for name in names])
     return tokenizer
