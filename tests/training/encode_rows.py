@@ -1,6 +1,6 @@
-"""Run by the training environment: writes what LLaMA-Factory would train on, for several variants of one config.
+"""Run by the training environment: writes what LLaMA-Factory would train on, for several configs.
 
-Arguments: a JSON file with `{variant: settings}`, and a folder that receives `<variant>.safetensors`.
+Argument: a JSON file with the settings by the safetensors file that they fill.
 """
 
 import json
@@ -33,5 +33,5 @@ def encode(settings: dict[str, object], target: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name, variant in json.loads(Path(sys.argv[1]).read_bytes()).items():
-        encode(variant, Path(sys.argv[2]) / f"{name}.safetensors")
+    for target, variant in json.loads(Path(sys.argv[1]).read_bytes()).items():
+        encode(variant, Path(target))

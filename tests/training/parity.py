@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ def write_odd_images(folder: Path) -> None:
 class Rows:
     """One prepared data set, its questions, and what LLaMA-Factory makes of it under several configs.
 
+    `train` lets it make that, of several data sets in one process.
+
     Args:
         folder: Where to work.
         base: Folder of the base model, of which only tokenizer and image processor are used.
@@ -79,25 +81,12 @@ class Rows:
             "preprocessing_num_workers": 1,
             "overwrite_cache": True,
         }
-        settings = {
+        self.folder = folder
+        self.variants = {
             name: {key: value for key, value in {**self.settings, **change}.items() if value is not None}
             for name, change in variants.items()
         }
-        (folder / "variants.json").write_text(json.dumps(settings), "utf-8")
-        self.trained = dict(self._encode(folder, list(variants)))
-
-    def _encode(self, folder: Path, names: list[str]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-        script = Path(__file__).with_name("encode_rows.py")
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "training" / "mevlip_training" / "cpu"),
-            "HF_HOME": str(folder / "hf"),
-        }
-        command = [str(TRAIN_PYTHON), str(script), str(folder / "variants.json"), str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        for name in names:
-            yield name, load_file(folder / f"{name}.safetensors")
+        self.trained: dict[str, dict[str, torch.Tensor]] = {}
 
     def asked(self, row: dict[str, Any], route: Route, encoder: PromptEncoder) -> Any:
         """The predictor's model inputs for a row's question."""
@@ -105,6 +94,27 @@ class Rows:
         loaded = ImageStore(self.root).load(question, route.images)
         prompt = build_prompt(question.text, len(loaded.images), route.prompt, encoder.reserved)
         return encoder.encode([prompt], [loaded.images], route.images)
+
+
+def train(*several: Rows) -> None:
+    """Takes data sets through LLaMA-Factory's own reading, templates and collator."""
+    folder = several[0].folder
+    targets = {
+        str(rows.folder / f"{name}.safetensors"): settings
+        for rows in several
+        for name, settings in rows.variants.items()
+    }
+    (folder / "variants.json").write_text(json.dumps(targets), "utf-8")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "training" / "mevlip_training" / "cpu"),
+        "HF_HOME": str(folder / "hf"),
+    }
+    command = [str(TRAIN_PYTHON), str(Path(__file__).with_name("encode_rows.py")), str(folder / "variants.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for rows in several:
+        rows.trained = {name: load_file(rows.folder / f"{name}.safetensors") for name in rows.variants}
 
 
 def differences(rows: Rows, variant: str, route: Route, encoder: PromptEncoder, end: str = "<|im_end|>") -> set[str]:

@@ -19,9 +19,10 @@ from mevlip_training.adapters import read_yaml
 from mevlip_training.families import misfits
 from mevlip_training.shapes import gemma3, qwen2_5_vl, qwen3_vl
 from tests.conftest import DEMO, ROOT, needs_training_environment
-from tests.training.parity import Rows, differences
+from tests.training.parity import Rows, differences, train
 
 pytestmark = [needs_training_environment, pytest.mark.model]
+FAMILIES = ("qwen2_5_vl", "gemma3", "qwen3_vl")
 PRESETS = ROOT / "llamafactory_configs" / "presets"
 
 
@@ -59,9 +60,17 @@ class Case:
         self.family = find_family(name)
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "gemma3", "qwen3_vl"])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return Case(request.param, tmp_path_factory.mktemp(request.param))
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    """Each family's, through one process of LLaMA-Factory."""
+    found = {name: Case(name, tmp_path_factory.mktemp(name)) for name in FAMILIES}
+    train(*(case.rows for case in found.values()))
+    return found
+
+
+@pytest.fixture(params=FAMILIES)
+def case(request: pytest.FixtureRequest, cases: dict[str, Case]) -> Case:
+    return cases[request.param]
 
 
 def test_training_and_prediction_agree_on_ids_pixels_and_loss_mask(case: Case) -> None:

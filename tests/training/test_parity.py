@@ -12,29 +12,38 @@ from mevlip.inference.encoder import PromptEncoder
 from mevlip.tasks import TaskType
 from mevlip_training.adapters import disagreements
 from tests.conftest import DEMO, needs_training_environment
-from tests.training.parity import Rows, differences
+from tests.training.parity import Rows, differences, train
 
 pytestmark = [needs_training_environment, pytest.mark.model]
 BASE = DEMO / "base"
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    variants = {
+def both(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> tuple[Rows, Rows]:
+    """Rows of the demo's base, and of one with the real vocabulary and tiles; through one process of LLaMA-Factory."""
+    variants: dict[str, dict[str, Any]] = {
         "system": {"default_system": None},  # comes first: LLaMA-Factory keeps a system text for later runs
         "agreed": {},
         "backend": {"use_fast_tokenizer": True},
         "tiles": {"crop_to_patches": True},
         "pixels": {"image_max_pixels": 64 * 64},
     }
-    return Rows(tmp_path_factory.mktemp("parity"), BASE, variants)
+    demo = Rows(tmp_path_factory.mktemp("parity"), BASE, variants)
+    # Thirteen tiles of an image are 3,328 visual tokens, more than the published cut-off.
+    variants = {"whole": {}, "tiles": {"crop_to_patches": True, "cutoff_len": 16_384}}
+    true = Rows(tmp_path_factory.mktemp("true-parity"), thin_checkpoint / "base", variants, each=1)
+    train(demo, true)
+    return demo, true
 
 
 @pytest.fixture(scope="module")
-def true_rows(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> Rows:
-    # Thirteen tiles of an image are 3,328 visual tokens, more than the published cut-off.
-    variants = {"whole": {}, "tiles": {"crop_to_patches": True, "cutoff_len": 16_384}}
-    return Rows(tmp_path_factory.mktemp("true-parity"), thin_checkpoint / "base", variants, each=1)
+def rows(both: tuple[Rows, Rows]) -> Rows:
+    return both[0]
+
+
+@pytest.fixture(scope="module")
+def true_rows(both: tuple[Rows, Rows]) -> Rows:
+    return both[1]
 
 
 @pytest.fixture(scope="module")
