@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Literal
 
 from mevlip.checkpoints.checkpoint import Manifest
-from mevlip.flare.questions import InputFolder
+from mevlip.flare.questions import InputFolder, Question
 from mevlip.predictor import Predictor
 from mevlip.settings import RunSettings
 from mevlip.tasks import TASKS, TaskType, parse_task_type
@@ -173,7 +173,7 @@ def read_set(root: Path, out: Path, limit: int | None = None) -> AnsweredSet:
     if limit is None:
         return AnsweredSet(root, folder, truths)
     seen: dict[TaskType, int] = {}
-    kept = []
+    kept: list[tuple[Question, Truth]] = []
     for question, truth in zip(folder.questions, truths, strict=True):
         task = parse_task_type(truth.record.get("TaskType"))
         if task is not None and as_text(truth.record.get("Answer")).strip() and seen.get(task, 0) < limit:

@@ -75,6 +75,8 @@ def reproduce(
     from mevlip.predictor import Predictor
     from mevlip_validation import reproduction, reproduction_figure, reproduction_output
 
+    if public and hidden and public.resolve() == hidden.resolve():
+        raise click.UsageError("--public and --hidden are the same folder. Name each set, or leave one out.")
     given = {"public": public, "hidden": hidden}
     folders = {name: given[name] for name in reproduction.SETS}
     sets = {
