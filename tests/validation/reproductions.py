@@ -44,4 +44,4 @@ def make_run(
         rows = {one.name: list(answers.get(one.name, answers.get("", []))) for one in systems_of(name)}
         provenance = Provenance.of(Path("out"), Path(f"{set_name}-folder"), next(iter(rows.values())))
         made[set_name] = SetRun(ablate(rows, resamples=5), provenance)
-    return CheckpointRun(manifest, Path("/toy"), "sha256:0", made)
+    return CheckpointRun(manifest, Path("/toy"), {"checkpoint": "sha256:0"}, made)

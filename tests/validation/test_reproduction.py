@@ -138,7 +138,7 @@ def test_one_model_answers_every_set(tmp_path: Path) -> None:
     run = run_checkpoint("Qwen2.5-VL-7B", predictor, sets, out, resamples=5, quiet=True)
     assert predictor.loads.models == 1
     assert set(model.switches) == {"generalist"}
-    assert (run.manifest.kind, run.digest) == ("demo", predictor.checkpoint.digest)
+    assert (run.manifest.kind, run.identity["checkpoint"]) == ("demo", predictor.checkpoint.digest)
     assert [run.sets[name].provenance.questions for name in SETS] == [2, 1]
     assert sorted(path.parts[-3:-1] for path in out.rglob("predictions.json")) == [
         ("hidden", "generalist"), ("public", "generalist"),

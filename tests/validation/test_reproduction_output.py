@@ -89,8 +89,9 @@ def test_the_latex_table_is_whole_and_names_signatures(demo: Reproduction, tmp_p
 def test_the_json_has_everything_with_provenance(demo: Reproduction, tmp_path: Path) -> None:
     write_reproduction(demo, tmp_path / "r.json")
     content = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert (content["resamples"], content["seed"], content["limit"]) == (1000, 2025, None)
     own = content["checkpoints"][INTERNVL]
-    assert (own["kind"], own["notice"], own["manifest_sha256"]) == ("demo", NOTICE, "sha256:0")
+    assert (own["kind"], own["notice"], own["identity"]) == ("demo", NOTICE, {"checkpoint": "sha256:0"})
     public = own["sets"]["public"]
     assert public["truth"]["name"] == "public-folder" and public["truth"]["digest"].startswith("sha256:")
     assert list(public["systems"]) == ["base", "generalist", "TS by router"]

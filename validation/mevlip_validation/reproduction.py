@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 from mevlip.checkpoints.checkpoint import Manifest
 from mevlip.flare.questions import InputFolder, Question
@@ -97,13 +97,13 @@ class CheckpointRun:
     Attributes:
         manifest: Who the checkpoint is; its kind and notice stand wherever its scores do.
         folder: The checkpoint's folder.
-        digest: sha256 of its manifest, which pins every file.
+        identity: What its answers depend on: sha256 of its manifest, which pins every file, device and memory.
         sets: Its runs by set.
     """
 
     manifest: Manifest
     folder: Path
-    digest: str
+    identity: Mapping[str, Any]
     sets: Mapping[SetName, SetRun]
 
 
@@ -218,7 +218,7 @@ def run_checkpoint(
         scored = ablation.ablate(answers, None, resamples, seed)
         found[set_name] = SetRun(scored, Provenance.of(place, one.root, rows))
     checkpoint = predictor.checkpoint
-    return CheckpointRun(checkpoint.manifest, checkpoint.folder, checkpoint.digest, found)
+    return CheckpointRun(checkpoint.manifest, checkpoint.folder, predictor.identity, found)
 
 
 def table3(runs: Runs) -> list[Cell]:

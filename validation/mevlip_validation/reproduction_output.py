@@ -15,6 +15,7 @@ from mevlip.core.text import visible
 from mevlip.tasks import TASKS
 from mevlip_validation import published
 from mevlip_validation.comparison_output import comparisons_as_json
+from mevlip_validation.defaults import RESAMPLES, SEED
 from mevlip_validation.latex import latex_table, write_latex
 from mevlip_validation.output import (
     NONE,
@@ -38,10 +39,14 @@ class Reproduction:
     Attributes:
         runs: The runs, by the paper's name of the model.
         limit: The first so many questions of each task were asked; None for all.
+        resamples: Number of bootstrap resamples of the intervals.
+        seed: Their random seed.
     """
 
     runs: Runs
     limit: int | None = None
+    resamples: int = RESAMPLES
+    seed: int = SEED
 
     def label(self, checkpoint: str) -> str:
         """What stands before the measured scores of a checkpoint: a demo's never pass for a medical model's."""
@@ -193,6 +198,8 @@ def write_reproduction(what: Reproduction, path: Path) -> None:
         "source": published.TABLE3_SOURCE,
         "protocol": PROTOCOL,
         "limit": what.limit,
+        "resamples": what.resamples,
+        "seed": what.seed,
         "notices": what.notices,
         "checkpoints": {name: _checkpoint(what, name) for name in what.runs},
         "table3": [_cell(what, cell) for cell in table3(what.runs)],
@@ -245,7 +252,7 @@ def _checkpoint(what: Reproduction, name: str) -> dict[str, Any]:
         "kind": own.kind,
         "notice": own.notice,
         "base": own.base.model_dump(),
-        "manifest_sha256": run.digest,
+        "identity": dict(run.identity),
         "sets": sets,
     }
 

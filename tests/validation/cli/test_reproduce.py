@@ -84,7 +84,9 @@ def test_the_demo_reproduces_the_table_and_the_figure_of_a_few_questions(tmp_pat
         "reproduce.json", "table3.tex", "figure5.svg", "figure5.png", "predictions",
     }  # fmt: skip
     content = json.loads((out / "reproduce.json").read_bytes())
-    assert content["limit"] == 1 and content["checkpoints"]["InternVL3-8B"]["kind"] == "demo"
+    assert (content["limit"], content["resamples"]) == (1, 5) and content["checkpoints"]["InternVL3-8B"][
+        "kind"
+    ] == "demo"
     measured = [one for one in content["table3"] if one["status"] == "measured"]
     assert {(one["system"], one["set"]) for one in measured} == {
         (name, which) for name in ("InternVL3-8B", "InternVL3-8B with classifier") for which in ("public", "hidden")

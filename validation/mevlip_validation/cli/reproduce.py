@@ -94,7 +94,7 @@ def reproduce(
         name: reproduction.run_checkpoint(name, waiting.pop(name), sets, out / "predictions", resamples, seed, quiet)
         for name in systems
     }
-    what = reproduction_output.Reproduction(runs, limit)
+    what = reproduction_output.Reproduction(runs, limit, resamples, seed)
     click.echo(reproduction_output.render(what))
     reproduction_output.write_reproduction(what, out / "reproduce.json")
     reproduction_output.write_tex(what, out / "table3.tex")
