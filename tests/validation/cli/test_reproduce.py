@@ -67,7 +67,9 @@ def test_every_checkpoint_is_found_before_the_first_is_asked(tmp_path: Path) -> 
         "--system", f"Qwen2.5-VL-7B={DEMO}", "--system", "MedGemma-4B=no-such", "--public", PART,
         "--out", tmp_path / "out",
     )  # fmt: skip
-    assert isinstance(done.exception, CheckpointError) and "no-such" in str(done.exception)
+    assert isinstance(done.exception, CheckpointError) and "no-such" in done.exception.cause
+    assert done.exception.remedy == "Name its folder: --system MedGemma-4B=FOLDER."
+    assert done.exception.exit_code == ExitCode.ENVIRONMENT
     assert not (tmp_path / "out").exists()
 
 

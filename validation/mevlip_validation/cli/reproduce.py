@@ -87,7 +87,7 @@ def reproduce(
     settings = take_settings(PredictorSettings, options)
     # All are found before the first is loaded; each is let go before the next.
     waiting = {
-        name: Predictor.find(settings.model_copy(update={"checkpoint": checkpoint}), quiet=quiet)
+        name: Predictor.find(settings.model_copy(update={"checkpoint": str(_found(name, checkpoint))}), quiet=quiet)
         for name, checkpoint in systems.items()
     }
     runs = {
@@ -106,3 +106,14 @@ def _apart(root: Path, out: Path) -> Path:
     if out.resolve().is_relative_to(root.resolve()):
         raise click.UsageError(f"{out} lies in {root}. Name an --out outside of it.")
     return root
+
+
+def _found(name: str, checkpoint: str) -> Path:
+    """The checkpoint's folder; where there is none, the remedy names this command's own option."""
+    from mevlip.checkpoints.checkpoint import find_checkpoint
+    from mevlip.core.errors import CheckpointError
+
+    try:
+        return find_checkpoint(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(error.cause, f"Name its folder: --system {name}=FOLDER.") from error
