@@ -68,7 +68,8 @@ def _panel(axes: Axes, bars: Bars, label: str) -> None:
             place, height, color=f"C{place % 2}", alpha=0.4 if is_printed else 1, hatch="//" if is_printed else "",
             edgecolor="white",
         )  # fmt: skip
-        text = f"{value:.3g}" if value is not None else "not printed" if is_printed else bars.status
+        own = f"{value:.3g}" if value is not None else bars.status
+        text = (bars.printed[place] or "not printed") if is_printed else own
         axes.annotate(text, (place, height), ha="center", va="bottom", fontsize=7)
     axes.set_xticks(range(len(names)), names, fontsize=7)
     axes.margins(y=0.15)
