@@ -65,7 +65,7 @@ LOADING_FIXTURES = {
 """Fixtures that load, write or train a real model; tests that use one are marked `model`."""
 SLOW_FIXTURES = {"llamafactory_report"}
 """Fixtures that take many seconds without a model."""
-LOADING_COMMANDS = {"ablate", "ask", "doctor", "predict"}
+LOADING_COMMANDS = {"ablate", "ask", "doctor", "predict", "reproduce"}
 """Commands that have loaded a real model where they end well; `checkpoint assemble` has too."""
 
 _running: list[pytest.Item] = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 # Without a salt every SVG would differ from the last; names of data sets are not mathematics.
-_STEADY = {"svg.hashsalt": "me-vlip", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
+STEADY = {"svg.hashsalt": "me-vlip", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
 
 
 _MARKS = "os^Dvp"
@@ -39,7 +39,7 @@ class Chart(NamedTuple):
 
 def draw_charts(scores: Sequence[Score], results: Sequence[QuestionResult], slices: Sequence[Slice]) -> list[Chart]:
     """Draws scores with intervals, scores by data set, predicted vs. true numbers, and reliability."""
-    with rc_context(_STEADY):
+    with rc_context(STEADY):
         figures = [
             ("Scores from 0 to 1 with 95 % intervals", _intervals(scores, "higher")),
             ("Mean absolute errors with 95 % intervals", _intervals(scores, "lower")),
