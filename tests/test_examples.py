@@ -38,6 +38,7 @@ PLACES = {
     "outputs/predictions.json": "build/demo/predictions.json",
     "examples/training": ROOT / "examples/training",
     "checkpoints/demo": DEMO,
+    "ours.yaml": ROOT / "training/mevlip_training/recipes/list-seu-2026.yaml",
 }
 """What stands for the names that the examples use."""
 

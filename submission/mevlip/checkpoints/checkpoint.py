@@ -37,7 +37,7 @@ from mevlip.checkpoints.records import (
     owner_of,
     read_record,
 )
-from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_route
+from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, check_together, read_route
 from mevlip.checkpoints.verification import Stamp, Verification, check_sizes
 from mevlip.core.errors import CheckpointError
 from mevlip.core.files import file_sha256, read_bounded, write_text_atomically
@@ -193,16 +193,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
                 f"the checkpoint holds {manifest.base.name}@{manifest.base.revision}",
                 "Assemble adapters with the base they were trained on.",
             )
-        if unknown := sorted({*route.compose} - {*routes}):
-            raise CheckpointError(
-                f"adapter {name!r}: its {ROUTE_NAME} composes it with {unknown[0]!r}, which is not in the checkpoint",
-                f"Name some of {', '.join(routes)}, or leave compose out.",
-            )
-    if len({route.quantization for route in routes.values()}) > 1:
-        raise CheckpointError(
-            "The adapters' routes ask for different quantization of one base",
-            "Train all adapters with the same quantization settings.",
-        )
+    check_together(routes)
     _check_fingerprints(folder, manifest, routes)
     probes = {}
     for name in routes:

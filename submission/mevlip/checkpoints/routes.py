@@ -6,6 +6,7 @@ sides need is a field here or it does not exist.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -116,6 +117,21 @@ def read_route(adapter_folder: Path) -> Route:
             "Put each route beside the adapter it was written for.",
         )
     return route
+
+
+def check_together(routes: Mapping[str, Route]) -> None:
+    """Raises CheckpointError where the routes of one checkpoint contradict each other."""
+    for name, route in routes.items():
+        if unknown := sorted({*route.compose} - {*routes}):
+            raise CheckpointError(
+                f"adapter {name!r}: its {ROUTE_NAME} composes it with {unknown[0]!r}, which is not in the checkpoint",
+                f"Name some of {', '.join(routes)}, or leave compose out.",
+            )
+    if len({route.quantization for route in routes.values()}) > 1:
+        raise CheckpointError(
+            "The adapters' routes ask for different quantization of one base",
+            "Train all adapters with the same quantization settings.",
+        )
 
 
 def write_route(adapter_folder: Path, route: Route) -> None:

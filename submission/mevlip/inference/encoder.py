@@ -8,8 +8,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.chat_template import Frame, read_frame
 from mevlip.inference.completion import Encoded, Picture
@@ -89,6 +87,8 @@ class PromptEncoder:
 
     def encode_prompt(self, prompt: Prompt, pictures: Sequence[Picture]) -> Encoded:
         """Encodes one prompt, in the tokens that `encode` would give."""
+        import numpy as np
+
         before, *rest = self.render(prompt).split(self._mark)
         text = before + "".join(
             self.family.image_text(self.processor, picture.size) + part
