@@ -82,6 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = answer_folder(EXAMPLES, place / "build/demo", explanations=place / "OUT/explanations.jsonl")
     assert report.predictions.is_file()
     shutil.copy(report.predictions, place / "OUT")
+    (place / "llamafactory_configs").symlink_to(ROOT / "llamafactory_configs")
     return place
 
 
