@@ -6,7 +6,9 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 from peft import LoraConfig, get_peft_model
 from transformers import InternVLForConditionalGeneration, get_linear_schedule_with_warmup
 
+from llamafactory_configs.make_configs import BASES
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Quantization
 from mevlip.tasks import GENERALIST, TASKS, TaskType, adapter_names
 from mevlip_training.shapes.internvl3 import internvl3_8b
@@ -24,7 +27,10 @@ from tests.conftest import HANG, ROOT, TRAIN_PYTHON
 FOLDER = ROOT / "llamafactory_configs"
 ADAPTERS = {name: FOLDER / f"{name}.yaml" for name in adapter_names()}
 PRESETS = {path.stem: path for path in sorted((FOLDER / "presets").glob("*.yaml"))}
-FILES = [*ADAPTERS.values(), *PRESETS.values()]
+OTHER_BASES = {name: [FOLDER / name / f"{adapter}.yaml" for adapter in ADAPTERS] for name in BASES}
+FILES = [*ADAPTERS.values(), *PRESETS.values(), *(path for paths in OTHER_BASES.values() for path in paths)]
+PARSED = [*ADAPTERS.values(), *PRESETS.values(), *(paths[0] for paths in OTHER_BASES.values())]
+"""Of other bases one file, from which the rest differ as those of InternVL do among themselves."""
 PROJECTIONS = "q_proj,k_proj,v_proj,o_proj,up_proj,gate_proj,down_proj"
 IMAGE_TOKENS = 258
 """Of one tile: 256 features between two marks."""
@@ -63,12 +69,20 @@ DIFFERENCES: dict[str, set[str]] = {
     **{name: {"dataset"} for name in ADAPTERS if name != GENERALIST},
     "instance_detection": {"dataset", "cutoff_len"},
     "as_released": {"dataset_dir", "double_quantization", "lora_target"},
-    "qwen2_5_vl_7b": {"model_name_or_path", "model_revision", "template", "image_max_pixels", "crop_to_patches"},
-    "medgemma_4b": {"model_name_or_path", "model_revision", "template", "image_do_pan_and_scan", "crop_to_patches"},
     "multi_gpu_deepspeed": {"gradient_accumulation_steps", "ddp_timeout", "deepspeed"},
     "multi_gpu_ray": {"gradient_accumulation_steps", "ddp_timeout", "ray_num_workers"},
 }
 """Where a file may differ from generalist.yaml, besides output_dir."""
+OF_A_BASE = {
+    "qwen2_5_vl_7b": {"model_name_or_path", "model_revision", "template", "image_max_pixels", "crop_to_patches"},
+    "medgemma_4b": {"model_name_or_path", "model_revision", "template", "image_do_pan_and_scan", "crop_to_patches"},
+}
+"""The same for all files of another base, besides what its adapter's own file differs in."""
+
+
+def name_of(path: Path) -> str:
+    """A config's path in the folder, without its suffix."""
+    return str(path.relative_to(FOLDER).with_suffix(""))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -96,16 +110,16 @@ def test_generalist_holds_the_papers_settings(key: str, value: object) -> None:
     assert MULTI[key] == value
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_differ_from_generalist_only_where_stated(path: Path) -> None:
     settings = load(path)
     differing = {key for key in settings.keys() | MULTI.keys() if settings.get(key) != MULTI.get(key)}
-    assert differing - {"output_dir"} == DIFFERENCES.get(path.stem, set())
-    assert settings["output_dir"] == f"runs/{path.stem}"
+    assert differing - {"output_dir"} == DIFFERENCES.get(path.stem, set()) | OF_A_BASE.get(path.parent.name, set())
+    assert settings["output_dir"] == f"runs/{name_of(path).removeprefix('presets/')}"
     assert settings["dataset"] == (path.stem if path.stem in ADAPTERS else GENERALIST)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_header_says_what_it_trains_what_it_needs_and_the_command(path: Path) -> None:
     lines = path.read_text("utf-8").splitlines()
     what, needs, command = lines[:3]
@@ -120,6 +134,23 @@ def test_folder_holds_exactly_the_adapters_and_their_readme_names_every_file() -
     assert {path.stem for path in FOLDER.glob("*.yaml")} == set(ADAPTERS)
     readme = (FOLDER / "README.md").read_text("utf-8")
     assert [path.stem for path in FILES if f"{path.stem}.yaml" not in readme] == []
+    assert [name for name in OTHER_BASES if f"`{name}/`" not in readme] == []
+
+
+def test_configs_of_other_bases_are_those_that_are_made_from_internvls() -> None:
+    command = [sys.executable, str(FOLDER / "make_configs.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG)
+    assert done.returncode == 0, done.stderr
+    assert all({path.name for path in paths} == {f"{name}.yaml" for name in ADAPTERS} for paths in OTHER_BASES.values())
+
+
+def test_a_config_that_was_changed_by_hand_is_found(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "configs"))
+    changed = folder / "medgemma_4b/counting.yaml"
+    changed.write_text(changed.read_text("utf-8").replace("seed: 42", "seed: 43"), "utf-8")
+    command = [sys.executable, str(folder / "make_configs.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG)
+    assert done.returncode == 1 and f"{changed} is out of date" in done.stderr
 
 
 def test_prediction_defaults_match_the_training_settings() -> None:
@@ -193,7 +224,7 @@ def llamafactory_report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     }
     script = Path(__file__).with_name("parse_configs.py")
     done = subprocess.run(
-        [TRAIN_PYTHON, script, *FILES],
+        [TRAIN_PYTHON, script, *PARSED],
         capture_output=True,
         text=True,
         check=False,
@@ -207,7 +238,7 @@ def llamafactory_report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     return answer
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PARSED, ids=name_of)
 def test_llamafactory_reads_every_value_as_written(path: Path, llamafactory_report: dict[str, Any]) -> None:
     written = load(path)
     read = llamafactory_report["parsed"][str(path)]
@@ -220,10 +251,10 @@ def test_llamafactory_reads_every_value_as_written(path: Path, llamafactory_repo
     assert read["checkpointed"] is True
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PARSED, ids=name_of)
 def test_llamafactory_adds_no_system_turn(path: Path, llamafactory_report: dict[str, Any]) -> None:
     prompt = llamafactory_report["parsed"][str(path)]["prompt"]
-    opening = "<start_of_turn>user\n" if path.stem == "medgemma_4b" else "<|im_start|>user\n"
+    opening = "<start_of_turn>user\n" if path.parent.name == "medgemma_4b" else "<|im_start|>user\n"
     assert prompt.startswith(f"{opening}Q<")
 
 

@@ -1,7 +1,7 @@
 """What LLaMA-Factory trains on is what the predictor asks, for bases of other families than InternVL.
 
 Qwen2.5-VL has its real vocabulary here, Gemma 3 a small one with its special tokens: its own is not to be had offline.
-Qwen3-VL, which has no preset, has the demo's.
+Qwen3-VL, which has no configs, has the demo's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.training.parity import Rows, differences, train
 
 pytestmark = [needs_training_environment, pytest.mark.model]
 FAMILIES = ("qwen2_5_vl", "gemma3", "qwen3_vl")
-PRESETS = ROOT / "llamafactory_configs" / "presets"
+CONFIGS = ROOT / "llamafactory_configs"
 
 
 class Case:
@@ -36,24 +36,24 @@ class Case:
             tokenizer = gemma3.small_tokenizer(DEMO / "base")
             gemma3.family(tokenizer, 896, 256).write_encoder(base)
             gemma3.tiny(tokenizer).save_pretrained(base)
-            preset, self.end = "medgemma_4b", "<end_of_turn>"
+            config, self.end = "medgemma_4b", "<end_of_turn>"
         elif name == "qwen3_vl":
             qwen3_vl.family(tokenizer := qwen3_vl.small_tokenizer(DEMO / "base")).write_encoder(base)
             qwen3_vl.tiny(tokenizer).save_pretrained(base)
-            preset, self.end = "qwen2_5_vl_7b", "<|im_end|>"
+            config, self.end = "qwen2_5_vl_7b", "<|im_end|>"
         else:
             qwen2_5_vl.family(tokenizer := qwen2_5_vl.true_tokenizer()).write_encoder(base)
             qwen2_5_vl.tiny(tokenizer).save_pretrained(base)
-            preset, self.end = "qwen2_5_vl_7b", "<|im_end|>"
-        self.preset = read_yaml(PRESETS / f"{preset}.yaml")
-        if name == "qwen3_vl":  # there is no preset for it
-            self.preset["template"] = "qwen3_vl_nothink"
+            config, self.end = "qwen2_5_vl_7b", "<|im_end|>"
+        self.config = read_yaml(CONFIGS / config / "generalist.yaml")
+        if name == "qwen3_vl":  # there are no configs for it
+            self.config["template"] = "qwen3_vl_nothink"
         kept = ("template", "default_system", "image_max_pixels", "image_min_pixels", "image_do_pan_and_scan")
-        asked: dict[str, Any] = {key: self.preset.get(key) for key in kept} | {
+        asked: dict[str, Any] = {key: self.config.get(key) for key in kept} | {
             "crop_to_patches": None, "cutoff_len": 8192,
         }  # fmt: skip
         self.rows = Rows(folder, base, {"agreed": asked, "system": {**asked, "default_system": "Be brief."}}, each=1)
-        pixels = self.preset["image_max_pixels"]
+        pixels = self.config["image_max_pixels"]
         images = self.rows.route.images.model_copy(update={"max_pixels": pixels})
         self.route = self.rows.route.model_copy(update={"images": images})
         self.encoder = PromptEncoder(name, base)
@@ -89,5 +89,5 @@ def test_a_setting_changed_on_one_side_is_noticed(case: Case) -> None:
 def test_nothing_stands_between_an_image_and_the_text(case: Case) -> None:
     for row in case.rows.rows:
         assert f"{IMAGE_MARK}\n" not in row["conversations"][0]["value"]
-    assert case.preset["template"] == case.family.template
-    assert not list(misfits(case.family, case.preset, []))
+    assert case.config["template"] == case.family.template
+    assert not list(misfits(case.family, case.config, []))

@@ -127,8 +127,8 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         if differences:
             raise InputError(
                 f"{source} and {rows_file} are not for {name}: {'; '.join(differences)}",
-                "Name a config with this base's template (llamafactory_configs/presets), and prepare the data with "
-                "`mevlip data prepare --tokenizer` and this base's folder.",
+                "Name configs with this base's template by --config-dir (llamafactory_configs has some), and prepare "
+                "the data with `mevlip data prepare --tokenizer` and this base's folder.",
             )
     if differences := disagreements(settings, route):
         raise InputError(

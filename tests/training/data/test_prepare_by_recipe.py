@@ -218,7 +218,7 @@ adapters:
     tasks = ["--task", "classification", "--task", "detection"]
     done = CliRunner().invoke(train, ["adapters", str(tmp_path / "out"), *tasks, *options], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert [line.split()[0] for line in done.output.splitlines()[2:]] == ["detection", "classification"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["detection", "classification"]
     start = (tmp_path / "runs/detection").resolve()
     for name in ("classification", "detection"):
         given = yaml.safe_load((tmp_path / "runs" / name / "config.yaml").read_text("utf-8"))

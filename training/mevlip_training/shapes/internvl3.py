@@ -155,7 +155,7 @@ def _config(
 def shapes(config: Any) -> dict[str, torch.Size]:
     """The shape of every parameter, by its name in the loaded model, of any family; nothing is allocated."""
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
+        model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False)
     return {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
