@@ -40,7 +40,8 @@ def kinds(found: Scan) -> list[Kind]:
 
 PROSE_LINES = [line for line in HARMLESS if "12:" not in line]
 """Without log lines, whose times are a program's own only at the start of a line in a file of text."""
-PROSE = st.lists(st.sampled_from(PROSE_LINES), max_size=2).map(" ".join)
+PROSE = st.lists(st.sampled_from(PROSE_LINES), max_size=2).map("; ".join)
+"""Apart from each other: `Head First` and `Name: White Matter` would be a first name."""
 
 
 @pytest.mark.parametrize("name", WRITERS)
