@@ -8,6 +8,7 @@ import click
 
 from mevlip.cli.options import INPUT_FOLDER, quiet_option
 from mevlip.tasks import adapter_names
+from mevlip_training.llamafactory import CONFIGS
 from mevlip_training.router_cli import router
 
 _FOLDER = click.Path(path_type=Path)
@@ -33,7 +34,7 @@ train.add_command(router)
 @click.option(
     "--config-dir",
     type=_FOLDER,
-    default=Path("llamafactory_configs"),
+    default=CONFIGS,
     show_default=True,
     help="Folder with a YAML file of each adapter's name.",
 )

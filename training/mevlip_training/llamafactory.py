@@ -14,6 +14,8 @@ from pathlib import Path
 from mevlip.core.errors import EnvironmentProblem, TrainingFailed
 
 COMMAND = "llamafactory-cli"
+CONFIGS = Path("llamafactory_configs")
+"""The repository's folder of configs, from its root."""
 LOG_NAME = "train.log"
 PROGRESS_NAME = "trainer_log.jsonl"
 """Written by LLaMA-Factory in its output folder: a JSON line with current_steps and total_steps at each logged step."""

@@ -51,7 +51,7 @@ class Encoded:
     Attributes:
         tokens: Token ids, the places of its pictures included.
         shared: How many of them come before the question's own text: all through the last picture.
-        positions: What the model is told of where they are, (axes, tokens); None for their places.
+        positions: Their position ids, (axes, tokens); None for 0, 1, 2, and so on.
     """
 
     tokens: tuple[int, ...]

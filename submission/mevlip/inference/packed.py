@@ -34,7 +34,7 @@ class Row:
         tokens: Its token ids.
         shared: How many of them are the beginning.
         kept: Number of the row in the cache; None where its keys and values are not needed again.
-        positions: What the model is told of its tokens' positions, (tokens,) or (axes, tokens); None for their places.
+        positions: Position ids of its tokens, (tokens,) or (axes, tokens); None for 0, 1, 2, and so on.
     """
 
     group: object
@@ -44,8 +44,8 @@ class Row:
     positions: Indices | None = None
 
     @property
-    def told(self) -> Indices:
-        """Its tokens' positions."""
+    def position_ids(self) -> Indices:
+        """Position ids of its tokens, counted from 0 where none are given."""
         return np.arange(len(self.tokens)) if self.positions is None else self.positions
 
 
@@ -189,7 +189,7 @@ class PromptPass:
         for length, own in sequences:
             start = len(tokens)
             tokens += rows[own[0]].tokens[:length]
-            positions.append(rows[own[0]].told[..., :length])
+            positions.append(rows[own[0]].position_ids[..., :length])
             for number in own:
                 places[number] = np.arange(start, start + length)
             if runs and runs[-1][2] == length:
@@ -200,7 +200,7 @@ class PromptPass:
         for number in rests:
             row, start = rows[number], len(tokens)
             tokens += row.tokens[row.shared :]
-            positions.append(row.told[..., row.shared :])
+            positions.append(row.position_ids[..., row.shared :])
             places[number] = np.concatenate([places[number], np.arange(start, len(tokens))])
         kept = sorted((row.kept, number) for number, row in enumerate(rows) if row.kept is not None)
         line = np.array(tokens)
@@ -213,7 +213,7 @@ class PromptPass:
             [_Run(*run, mask=run_mask(line, *run, mutual, device)) for run in runs],
         )
         if kept:
-            following = np.stack([rows[number].told.max() + 1 for _, number in kept])
+            following = np.stack([rows[number].position_ids.max() + 1 for _, number in kept])
             if made.positions.ndim > 1:
                 following = np.tile(following, (len(made.positions), 1))
             made.cache = Cache([len(places[number]) for _, number in kept], room, following)

@@ -104,9 +104,9 @@ class Features:
         return found
 
     def inputs(self, tiles: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What transformers' model takes for tiles, (3, height, width) each: float32 on the device.
+        """The image arguments of transformers' model for tiles, (3, height, width) each; pixels are float32.
 
-        They are normalized as the family's processor does it, those of one size that stand together at once.
+        Pixels are normalized as the family's processor does; neighboring tiles of one size are normalized together.
         """
         alike = (torch.stack(list(same)) for _, same in groupby(tiles, lambda tile: tile.shape))
         pixels = [self._levels[self._channels, one.to(self._device, non_blocking=True).long()] for one in alike]

@@ -9,9 +9,9 @@ import click
 
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FILE, quiet_option, seed_option, settings_options
+from mevlip_training.llamafactory import CONFIGS
 
 _FOLDER = click.Path(path_type=Path)
-_CONFIGS = Path("llamafactory_configs")
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
 _IMAGE_OPTIONS = [name for name in ImageSettings.model_fields if name != "max_count"]
 _PROMPT_OPTIONS = {"template": "prompt_template", "system": "system"}
@@ -65,7 +65,7 @@ def data() -> None:
 @click.option(
     "--config-dir",
     type=_FOLDER,
-    default=_CONFIGS,
+    default=CONFIGS,
     show_default=True,
     help="Folder of the training YAML files that --dry-run computes with.",
 )

@@ -21,6 +21,7 @@ from mevlip.checkpoints.checkpoint import DEMO_NAME
 from mevlip.core.offline import go_offline
 from mevlip.tasks import GENERALIST, TaskType, adapter_names
 from mevlip_training.demo.wordings import DATASETS
+from mevlip_training.llamafactory import CONFIGS
 
 BASE_NAME = "me-vlip/demo-internvl3"
 BASE_REVISION = "v2"
@@ -40,7 +41,6 @@ STEPS: dict[str, int] = {GENERALIST: 3000, TaskType.INSTANCE_DETECTION: 1800}
 """Steps of eight rows for the two adapters that have most to learn."""
 STEPS_OF_OTHERS = 700
 
-_CONFIGS = Path("llamafactory_configs")
 _OVERLAY = Path(__file__).with_name("overlay.yaml")
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,7 @@ def build(folder: Path, work: Path) -> None:
     with _stage("adapters", work / "runs"):
         overlay = read_yaml(_OVERLAY)
         steps = {name: {"max_steps": STEPS.get(name, STEPS_OF_OTHERS)} for name in adapter_names()}
-        runs = [
-            plan_run(name, _CONFIGS, data, work / "runs", overlay | some, str(base)) for name, some in steps.items()
-        ]
+        runs = [plan_run(name, CONFIGS, data, work / "runs", overlay | some, str(base)) for name, some in steps.items()]
         # Two trainings of one thread each take half as long as one after another with two threads.
         os.environ["OMP_NUM_THREADS"] = "1"
         with ThreadPoolExecutor(2) as pool:

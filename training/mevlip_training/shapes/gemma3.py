@@ -121,7 +121,7 @@ def small_tokenizer(base: Path) -> Tokenizer:
 
 def family(tokenizer: Tokenizer, image_size: int = 112, image_tokens: int = 16) -> OtherFamily:
     """How a base of this family is written."""
-    return OtherFamily(lambda folder: write_encoder(folder, tokenizer, image_size, image_tokens), 0.15)
+    return OtherFamily(lambda folder: write_encoder(folder, tokenizer, image_size, image_tokens))
 
 
 def write_encoder(folder: Path, tokenizer: Tokenizer, image_size: int, image_tokens: int) -> None:

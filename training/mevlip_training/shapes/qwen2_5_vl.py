@@ -85,13 +85,13 @@ def tiny(tokenizer: Tokenizer) -> Qwen2_5_VLConfig:
         "window_size": 56,
         "fullatt_block_indexes": [1],
     }
-    names = (
-        ("image_token_id", IMAGE),
-        ("video_token_id", "<|video_pad|>"),
-        ("vision_start_token_id", "<|vision_start|>"),
-    )
-    ids = {name: tokenizer.token_to_id(token) for name, token in names}
-    return Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids)
+    return Qwen2_5_VLConfig(text_config=text, vision_config=vision, **token_ids(tokenizer))
+
+
+def token_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids of special tokens that a configuration names."""
+    names = {"image": IMAGE, "video": "<|video_pad|>", "vision_start": "<|vision_start|>"}
+    return {f"{name}_token_id": tokenizer.token_to_id(token) for name, token in names.items()}
 
 
 def small_tokenizer(base: Path) -> Tokenizer:
@@ -116,7 +116,7 @@ def true_tokenizer() -> Tokenizer:
 
 def family(tokenizer: Tokenizer) -> OtherFamily:
     """How a base of this family is written."""
-    return OtherFamily(lambda folder: write_encoder(folder, tokenizer), 0.15)
+    return OtherFamily(lambda folder: write_encoder(folder, tokenizer))
 
 
 def write_encoder(

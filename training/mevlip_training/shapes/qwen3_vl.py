@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformers import Qwen3VLConfig
 
-from mevlip_training.shapes import qwen2_5_vl
 from mevlip_training.shapes.checkpoint import OtherFamily
 from mevlip_training.shapes.layout import END, PAD
-from mevlip_training.shapes.qwen2_5_vl import small_tokenizer, true_tokenizer
+from mevlip_training.shapes.qwen2_5_vl import small_tokenizer, token_ids, true_tokenizer, write_encoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -79,15 +76,9 @@ def tiny(tokenizer: Tokenizer) -> Qwen3VLConfig:
         "num_position_embeddings": 64,
         "deepstack_visual_indexes": [0, 1],
     }
-    names = {"image": qwen2_5_vl.IMAGE, "video": "<|video_pad|>", "vision_start": "<|vision_start|>"}
-    ids = {f"{name}_token_id": tokenizer.token_to_id(token) for name, token in names.items()}
-    return Qwen3VLConfig(text_config=text, vision_config=vision, **ids)
+    return Qwen3VLConfig(text_config=text, vision_config=vision, **token_ids(tokenizer))
 
 
 def family(tokenizer: Tokenizer) -> OtherFamily:
     """How a base of this family is written."""
-    write = partial(
-        qwen2_5_vl.write_encoder,
-        tokenizer=tokenizer, processor="Qwen3VLProcessor", chat_template=_CHAT_TEMPLATE, images=_IMAGES,
-    )  # fmt: skip
-    return OtherFamily(lambda folder: write(Path(folder)), 0.15)
+    return OtherFamily(lambda folder: write_encoder(folder, tokenizer, "Qwen3VLProcessor", _CHAT_TEMPLATE, _IMAGES))

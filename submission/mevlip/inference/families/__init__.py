@@ -11,6 +11,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, NoReturn
 
+from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.errors import CheckpointError
 from mevlip.inference.families.base import OFFLINE, Family, Size
 
@@ -35,7 +36,7 @@ class _Unknown(Family):
 
     def __init__(self, model_type: str) -> None:
         self._model_type = model_type
-        for name in ("image_options", "tiles", "levels", "image_text", "largest", "inputs", "features"):
+        for name in ("image_options", "tiles", "levels", "inputs", "features"):
             setattr(self, name, self._refuse)
 
     def load_processor(self, folder: Path) -> Any:
@@ -46,8 +47,14 @@ class _Unknown(Family):
     def mark(self, processor: Any) -> str:
         return str(getattr(processor, "boi_token", None) or getattr(processor, "image_token", ""))
 
+    def image_text(self, processor: Any, size: Size) -> NoReturn:
+        self._refuse()
+
     def image_ids(self, processor: Any) -> tuple[int, ...]:
         return ()
+
+    def largest(self, processor: Any, settings: ImageSettings) -> NoReturn:
+        self._refuse()
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -22,11 +23,11 @@ Size = tuple[int, int, int, int]
 """A picture as the vision tower gets it: tiles, channels, height and width of each."""
 
 
-class Family:
+class Family(ABC):
     """What is one model family's own.
 
-    What a subclass does not say is as most have it: a picture's tiles have one size each, positions are places in the
-    prompt, no token looks at a later one, and transformers' own `get_image_features` is all that there is to see.
+    The defaults are what most families do: all tiles of a picture have one size, position ids count from 0, attention
+    is causal, and transformers' own `get_image_features` gives what takes the place of image tokens.
 
     Attributes:
         template: Name of LLaMA-Factory's template for it.
@@ -40,9 +41,9 @@ class Family:
     mutual = False
     kinds_argument = ""
 
+    @abstractmethod
     def load_processor(self, folder: Path) -> Any:
         """Loads the transformers processor from the base's folder."""
-        raise NotImplementedError
 
     def image_options(self, settings: ImageSettings) -> dict[str, Any]:
         """Arguments of the processor for a route's image settings."""
@@ -90,20 +91,20 @@ class Family:
         """What the chat template writes for an image."""
         return str(processor.image_token)
 
+    @abstractmethod
     def image_text(self, processor: Any, size: Size) -> str:
         """What stands in a prompt in place of that, for an image of a size."""
-        raise NotImplementedError
 
+    @abstractmethod
     def image_ids(self, processor: Any) -> Collection[int]:
         """Ids of the special tokens that this text has."""
-        raise NotImplementedError
 
+    @abstractmethod
     def largest(self, processor: Any, settings: ImageSettings) -> Size:
         """The size of the image that takes most tokens under a route's settings."""
-        raise NotImplementedError
 
     def positions(self, processor: Any, tokens: NDArray[np.int64], sizes: Sequence[Size]) -> NDArray[np.int64] | None:
-        """What the language model is told of where a prompt's tokens are; the next one's is one more than the highest.
+        """Position ids of a prompt's tokens; each generated token gets one more than the highest id before it.
 
         Args:
             processor: The processor.
@@ -111,7 +112,7 @@ class Family:
             sizes: Its images.
 
         Returns:
-            Positions, (axes, tokens); None where they are places in the prompt.
+            The ids, (axes, tokens); None for 0, 1, 2, and so on.
         """
         return None
 

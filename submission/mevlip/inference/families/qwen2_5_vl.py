@@ -40,7 +40,7 @@ class _Qwen25VL(Family):
         return image
 
     def as_trained(self, text: str, system: str) -> str:
-        # Its template puts a system turn of its own where there is none; LLaMA-Factory is told not to.
+        # Its chat template inserts a default system turn; training, with `default_system: ""`, does not.
         return text if system else _SYSTEM_TURN.sub("", text, count=1)
 
     def tiles(self, processor: Any, image: Image.Image, options: Mapping[str, Any]) -> NDArray[np.uint8]:

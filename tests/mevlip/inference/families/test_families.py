@@ -28,6 +28,12 @@ def test_a_file_that_is_put_there_is_a_family(tmp_path: Path, monkeypatch: pytes
         "from mevlip.inference.families.base import Family\n\n\n"
         "class _Planted(Family):\n"
         "    template = 'planted'\n\n"
+        "    def load_processor(self, folder):\n"
+        "        return None\n\n"
+        "    def image_ids(self, processor):\n"
+        "        return [1]\n\n"
+        "    def largest(self, processor, settings):\n"
+        "        return 1, 3, 8, 8\n\n"
         "    def image_text(self, processor, size):\n"
         "        return '<one>' * size[0]\n\n\n"
         "FAMILY = _Planted()\n",
