@@ -18,6 +18,7 @@ from mevlip.inference.decoding import Draft, Grammars, choose
 from mevlip.inference.families import Family
 from mevlip.inference.lora import Adapters
 from mevlip.inference.packed import Cache, PromptPass, Row, StepPass
+from mevlip.inference.steps import Recorder, Steps, record_graph
 from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
 
@@ -55,6 +56,7 @@ class Generator:
         self._grammars = grammars
         self._features = features
         self._device = device
+        self._record = Recorder(record_graph if device.type == "cuda" else None)
         self._bits = torch.arange(32, dtype=torch.int32, device=device)
         install(self._language_model.config)
 
@@ -86,7 +88,7 @@ class Generator:
             (len(requests[number].prompt.tokens) + requests[number].max_new_tokens for number in writing), default=0
         )
         line = PromptPass.lay_out(rows, self._device, room, self._mutual)
-        states = self._forward(line, line.tokens, self._see(line, [request.pictures for request in requests], cost))
+        states = self._read(line, self._see(line, [request.pictures for request in requests], cost))
         cost.forwards += 1
         cost.prompt_tokens += len(line.tokens)
         cost.shared_prompts += len(rows) - len(line.order)
@@ -99,13 +101,14 @@ class Generator:
     def first_logits(self, prompt: Encoded) -> torch.Tensor:
         """The logits of an answer's first token, for a prompt without pictures; (vocabulary,), float32 on the CPU."""
         line = PromptPass.lay_out([Row(None, prompt.tokens, 0, None, prompt.positions)], self._device)
-        states = self._forward(line, line.tokens, None)
+        states = self._read(line, None)
         return self._head(states[-1:])[0].float().cpu()  # type: ignore[no-any-return]
 
     def _write(self, drafts: Sequence[Draft], cache: Cache, cost: Cost) -> None:
         """Goes on until every answer is done, those that are no longer taking part."""
         slots = list(drafts)
         count = len(slots)
+        steps = Steps(cache, self._run, self._record)
         while True:
             for slot in reversed(range(count)):
                 if slots[slot].done:
@@ -114,33 +117,46 @@ class Generator:
                         slots[slot] = slots[count]
                         cache.move(count, slot)
             if not count:
+                cost.recorded_passes += steps.recorded
+                cost.synchronizations += steps.recorded  # nothing else may be under way
                 return
-            step = StepPass(cache, count, self._device)
-            states = self._forward(step, np.array([draft.tokens[-1] for draft in slots[:count]]), None)
+            states = steps.take(self._embed(np.array([draft.tokens[-1] for draft in slots[:count]])))
             cost.forwards += 1
             cost.row_steps += count
             self._choose(slots[:count], states, cost)
 
-    def _forward(
-        self, line: PromptPass | StepPass, tokens: Indices, pictures: tuple[torch.Tensor, torch.Tensor] | None
+    def _embed(self, tokens: Indices) -> torch.Tensor:
+        """Tokens as the first layer gets them, (tokens, hidden size)."""
+        return self._embedding(moved(tokens, self._embedding.weight.device)).to(self._device)  # type: ignore[no-any-return]
+
+    def _read(self, line: PromptPass, pictures: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+        """Takes prompts through the language model; returns what `_run` does.
+
+        Args:
+            line: The prompts.
+            pictures: Where features stand in their tokens' place, and the features.
+        """
+        states = self._embed(line.tokens)
+        more = {} if pictures is None else self._family.enter(states, *pictures)
+        return self._run(line, states, moved(line.positions, self._device), **more)
+
+    def _run(
+        self, line: PromptPass | StepPass, states: torch.Tensor, positions: torch.Tensor, **more: Any
     ) -> torch.Tensor:
         """Takes tokens through the language model.
 
         Args:
             line: What attention has to know of them.
-            tokens: Their ids.
-            pictures: Where features stand in their place, and the features.
+            states: The tokens, embedded, (tokens, hidden size).
+            positions: Their position ids, (tokens,) or (axes, tokens).
+            more: Further arguments of the language model.
 
         Returns:
             The last layer's states, normalized, (tokens, hidden size).
         """
-        weight = self._embedding.weight
-        states = self._embedding(moved(tokens, weight.device)).to(self._device)
-        more = {} if pictures is None else self._family.enter(states, *pictures)
-        positions = moved(line.positions, self._device).unsqueeze(-2)  # one row: (1, tokens) or (axes, 1, tokens)
         made = self._language_model(
             inputs_embeds=states[None],
-            position_ids=positions,
+            position_ids=positions.unsqueeze(-2),  # one row: (1, tokens) or (axes, 1, tokens)
             attention_mask=None,
             use_cache=False,
             packed=line,

@@ -63,7 +63,7 @@ class Cache:
     def __init__(self, lengths: Sequence[int], room: int, following: Indices) -> None:
         self.lengths = np.array(lengths, dtype=np.int64)
         self.following = following
-        self._room = room
+        self.room = room
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
 
@@ -78,9 +78,16 @@ class Cache:
         rows, length = places.shape
         for store, states in ((self._keys, keys), (self._values, values)):
             # Not empty: of what is masked, not-a-number would still be added.
-            kept = states.new_zeros(rows, states.shape[0], self._room, states.shape[2])
+            kept = states.new_zeros(rows, states.shape[0], self.room, states.shape[2])
             kept[:, :, :length] = states[:, places].transpose(0, 1)
             store.append(kept)
+
+    def advance(self, count: int) -> tuple[Indices, Indices]:
+        """Counts one more token of each of the first rows; returns its places in the rows and its position ids."""
+        places, positions = self.lengths[:count].copy(), self.following[..., :count].copy()
+        self.lengths[:count] += 1
+        self.following[..., :count] += 1
+        return places, positions
 
     def append(
         self,
@@ -260,22 +267,17 @@ class StepPass:
     """A pass that takes one token of each row that is being written.
 
     Args:
-        cache: Their keys and values so far; counts the new tokens.
-        count: How many rows, the first of the cache.
-        device: Where attention is computed.
+        cache: Their keys and values so far.
+        places: Where the tokens of its first rows go, (rows,); see `Cache.advance`.
+        length: As many places of each row are looked at, all that are filled among them.
     """
 
-    def __init__(self, cache: Cache, count: int, device: torch.device) -> None:
+    def __init__(self, cache: Cache, places: torch.Tensor, length: int) -> None:
         self._cache = cache
-        places = cache.lengths[:count].copy()
-        self.positions = cache.following[..., :count].copy()
-        cache.lengths[:count] += 1
-        cache.following[..., :count] += 1
-        length = int(cache.lengths[:count].max())
         self._length = length
-        self._slots = torch.arange(count, device=device)
-        self._places = moved(places, device)
-        self._mask: Mask = memoized(lambda window: moved(looked_at(places[:, None], length, window), device))
+        self._slots = torch.arange(len(places), device=places.device)
+        self._places = places
+        self._mask: Mask = memoized(lambda window: looked_at(places[:, None], length, window))
 
     def attend(
         self,
@@ -307,12 +309,13 @@ def _block(parts: Sequence[_Part], device: torch.device) -> _Block:
     rests = [places[shared:] for shared, places in parts]
     queries, keys = _padded(rests), _padded([places for _, places in parts])
     # A query looks at its beginning and at what comes no later; beyond a rest's end at something, it does not matter.
-    asking, length = parts[0][0] + np.arange(queries.shape[1]), keys.shape[1]
+    shared, length = parts[0][0], keys.shape[1]
+    asking = torch.arange(shared, shared + queries.shape[1], device=device)
     filled = [number * queries.shape[1] + np.arange(len(rest)) for number, rest in enumerate(rests)]
     return _Block(
         moved(queries, device),
         moved(keys, device),
-        memoized(lambda window: moved(looked_at(asking, length, window)[None], device)),
+        memoized(lambda window: looked_at(asking, length, window)[None]),
         moved(np.concatenate(filled), device),
         moved(np.concatenate(rests), device),
     )

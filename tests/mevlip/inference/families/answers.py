@@ -14,10 +14,12 @@ from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
+from mevlip.inference.steps import Recorder
 from mevlip.settings import AnswerSettings
 from mevlip.tasks import NO_ADAPTER, TaskType, adapter_names
 from tests.conftest import EXAMPLES
 from tests.mevlip.inference.families.conftest import Ask, Pair
+from tests.mevlip.inference.tape import record_tape
 
 
 class AnswersAreTheReferences:
@@ -49,6 +51,22 @@ class AnswersAreTheReferences:
         for part, budget in ((examples.questions[::-2], 700), (examples.questions[::5], 1)):
             again, _ = ask(pair[0], part, batch_tokens=budget)
             assert [one.text for one in again] == [texts[question.position] for question in part]
+
+    def test_passes_recorded_for_a_gpu(
+        self,
+        pair: Pair,
+        ask: Ask,
+        examples: InputFolder,
+        answered: tuple[list[Answer], Counters],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        texts = {one.position: one.text for one in answered[0]}
+        model = pair[0].model
+        assert isinstance(model, VisionLanguageModel)
+        monkeypatch.setattr(model._generator, "_record", Recorder(record_tape))
+        again, cost = ask(pair[0], examples.questions[::2])
+        assert [one.text for one in again] == [texts[question.position] for question in examples.questions[::2]]
+        assert cost.recorded_passes and answered[1].recorded_passes == 0
 
     def test_shared_and_several_pictures_and_long_texts(self, pair: Pair) -> None:
         images = sorted(EXAMPLES.rglob("*.png"))[:3]
