@@ -24,7 +24,6 @@ from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.steps import Recorder
 from mevlip_training.shapes.internvl3 import internvl3_8b
 from tests.conftest import DEMO, EXAMPLES, run_mevlip
-from tests.mevlip.inference.families.conftest import tiny_checkpoint  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 

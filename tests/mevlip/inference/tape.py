@@ -1,4 +1,4 @@
-"""A stand-in for CUDA graphs on the CPU: what torch ran is run again, to the same places, and Python is not asked again."""
+"""A stand-in for CUDA graphs on the CPU: what torch ran is run again, to the same places, Python is not."""
 
 from __future__ import annotations
 
