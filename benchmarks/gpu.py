@@ -217,7 +217,7 @@ def main(questions: int) -> None:
             "tiles",
             "passes",
             "batch s",
-            "ms per pass",
+            "ms a pass",
             "unrecorded",
         )
         print(table(header, [(*row, one) for row, one in zip(rows, plain, strict=True)]), flush=True)
