@@ -1,6 +1,6 @@
 """Passes that take one token of each row that is being written.
 
-Starting the kernels of a pass one by one takes the host far longer than a GPU takes to run them. So after a few passes
+Starting the kernels of a pass one by one takes the host far longer than a GPU takes to run them. So after a first pass
 one is recorded, as a CUDA graph, and from then on the GPU is told to run all of its kernels at once.
 """
 
@@ -15,8 +15,8 @@ from mevlip.inference.attention import Indices, moved
 from mevlip.inference.loading import describe_error, is_out_of_memory
 from mevlip.inference.packed import Cache, StepPass
 
-PLAIN = 3
-"""Passes of a batch before one is recorded: recording takes as long as about two, and many answers are short."""
+PLAIN = 1
+"""Passes of a batch before one is recorded: recording takes about as long as a pass, and some answers are short."""
 
 logger = logging.getLogger(__name__)
 
