@@ -40,14 +40,12 @@ class Case:
         elif name == "qwen3_vl":
             qwen3_vl.family(tokenizer := qwen3_vl.small_tokenizer(DEMO / "base")).write_encoder(base)
             qwen3_vl.tiny(tokenizer).save_pretrained(base)
-            config, self.end = "qwen2_5_vl_7b", "<|im_end|>"
+            config, self.end = "qwen3_vl_8b", "<|im_end|>"
         else:
             qwen2_5_vl.family(tokenizer := qwen2_5_vl.true_tokenizer()).write_encoder(base)
             qwen2_5_vl.tiny(tokenizer).save_pretrained(base)
             config, self.end = "qwen2_5_vl_7b", "<|im_end|>"
         self.config = read_yaml(CONFIGS / config / "generalist.yaml")
-        if name == "qwen3_vl":  # there are no configs for it
-            self.config["template"] = "qwen3_vl_nothink"
         kept = ("template", "default_system", "image_max_pixels", "image_min_pixels", "image_do_pan_and_scan")
         asked: dict[str, Any] = {key: self.config.get(key) for key in kept} | {
             "crop_to_patches": None, "cutoff_len": 8192,
