@@ -230,7 +230,8 @@ class Engine:
         route = self._routes[item.adapter]
         count = min(len(item.question.pictures), route.images.max_count)
         shared = count * self._model.image_tokens(route.images)
-        own = _FRAME_TOKENS + (len(item.question.text) + len(route.prompt.template)) // _CHARACTERS_PER_TOKEN
+        written = len(item.question.text) + len(route.prompt.template) + count * len(route.prompt.image_mark)
+        own = _FRAME_TOKENS + written // _CHARACTERS_PER_TOKEN
         spec = QuestionSpec(item.question.text, None, route.box_space, route.value_range)
         pictures = item if route.mix else item.question.pictures  # rows with shares of their own share no beginning
         return Size(pictures, shared, own, self._new_tokens(item, route, self._grammar(item, spec)))
