@@ -99,17 +99,23 @@ PICTURES = tuple(Image.fromarray(_NOISE.integers(0, 255, (*size, 3), dtype=np.ui
 class PromptsAreTheProcessors:
     """Of the family that the module of a subclass names: the processor is what training goes through."""
 
-    @pytest.mark.parametrize("system", ["", "Be brief."])
-    def test_tokens_and_pixels(self, encoder: PromptEncoder, system: str) -> None:
+    @pytest.mark.parametrize(("system", "mark"), [("", ""), ("Be brief.", ""), ("", "Image-{number}: ")])
+    def test_tokens_and_pixels(self, encoder: PromptEncoder, system: str, mark: str) -> None:
         settings, family = ImageSettings(), encoder.family
         levels = torch.from_numpy(family.levels(encoder.processor))
         for shown in ((), PICTURES[:1], PICTURES):
-            prompt = build_prompt("Which? A: Zyste, B: 囊肿", len(shown), PromptSettings(system=system), ())
+            prompt = build_prompt(
+                "Which? A: Zyste, B: 囊肿", len(shown), PromptSettings(system=system, image_mark=mark), ()
+            )
             theirs = encoder.encode([prompt], [list(shown)], settings)
             pictures = [encoder.picture(one, settings) for one in shown]
             ours = encoder.encode_prompt(prompt, pictures)
             assert list(ours.tokens) == theirs["input_ids"][0].tolist()
             assert encoder.tokenizer.decode(ours.tokens[ours.shared :]).lstrip().startswith("Which?") or not shown
+            told = encoder.tokenizer.decode(ours.tokens[: ours.shared])
+            assert [f"Image-{n}: " in told for n in (1, len(shown), len(shown) + 1)] == [
+                bool(mark) and len(shown) > 1, bool(mark) and len(shown) > 1, False,
+            ]  # fmt: skip
             if shown:
                 tiles = [torch.from_numpy(one.tiles) for one in pictures]
                 pixels = [levels[torch.arange(3)[:, None, None], one.long()] for one in tiles]
