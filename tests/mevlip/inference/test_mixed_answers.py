@@ -24,12 +24,14 @@ from mevlip.inference.completion import Completion, Request
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import Prompt
+from mevlip.inference.steps import Recorder
 from mevlip.predictor import Predictor
 from mevlip.runs.explanations import explain
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip.tasks import GENERALIST, TaskType
 from tests.altered_checkpoints import repack
 from tests.conftest import DEMO, EXAMPLES
+from tests.mevlip.inference.tape import record_tape
 
 pytestmark = pytest.mark.model
 
@@ -113,6 +115,19 @@ def test_answers_equal_those_of_peft_one_question_at_a_time(
     shares = [one.share or 0 for one in theirs if MIXES[one.task].gamma == 4]
     assert min(shares) < 0.6 and max(shares) > 0.85, "questions differ"
     assert answered[1].generated_tokens == plain.generated_tokens
+
+
+def test_passes_recorded_for_a_gpu_know_each_rows_share(
+    pair: Pair,
+    checkpoint: Path,
+    folder: InputFolder,
+    answered: tuple[list[Answer], Counters],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pair[0]._generator, "_record", Recorder(record_tape))
+    again, cost = ask(pair[0], checkpoint, folder, folder.questions)
+    assert cost.recorded_passes
+    assert_alike(again, answered[0])
 
 
 def test_free_answers_do_too(pair: Pair, checkpoint: Path, folder: InputFolder) -> None:
