@@ -49,7 +49,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(
     request: pytest.FixtureRequest, thin_checkpoint: Path, mixed: Path, tiny_checkpoint: Callable[[str], Path]
 ) -> Path:
-    """The demo, plain and with mixed adapters, the thin model with the real vocabulary and 448-pixel tiles, and a small model of each other family."""
+    """The demo, also with mixed adapters, the thin model of the true vocabulary and tiles, a small one of each family."""
     here = {"demo": DEMO, "mixed": mixed, "thin": thin_checkpoint}
     return here.get(request.param) or tiny_checkpoint(request.param)
 
@@ -160,7 +160,7 @@ def test_the_host_waits_as_often_as_is_counted(
         "demo",
         "mixed",
         "thin",
-    ):  # transformers' vision towers of other families wait in between
+    ):  # other towers wait in between
         monkeypatch.setattr(model._features, "of", unwatched(model._features.of))
     watched = Watched(model)
     ask(checkpoint, watched, folder)
