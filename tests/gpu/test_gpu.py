@@ -49,7 +49,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(
     request: pytest.FixtureRequest, thin_checkpoint: Path, mixed: Path, tiny_checkpoint: Callable[[str], Path]
 ) -> Path:
-    """The demo, also with mixed adapters, the thin model of the true vocabulary and tiles, a small one of each family."""
+    """The demo, also with mixed adapters, the thin model of the true vocabulary and tiles, other families."""
     here = {"demo": DEMO, "mixed": mixed, "thin": thin_checkpoint}
     return here.get(request.param) or tiny_checkpoint(request.param)
 

@@ -25,7 +25,8 @@ from mevlip.inference.completion import Completion, Cost, Encoded, Generation, P
 from mevlip.inference.decoding import Draft, Grammars, choose
 from mevlip.inference.families import Family
 from mevlip.inference.lora import Adapters
-from mevlip.inference.packed import Cache, PromptPass, Row, StepPass
+from mevlip.inference.memory import cached_shape
+from mevlip.inference.packed import Cache, PromptPass, Room, Row, StepPass
 from mevlip.inference.steps import Recorder, Steps, record_graph
 from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
@@ -61,6 +62,7 @@ class Generator:
         self._language_model = base.get_decoder()
         self._embedding = base.get_input_embeddings()
         self._head = base.get_output_embeddings()
+        self._kept_shape, self._dtype = cached_shape(base.config.get_text_config()), base.dtype
         self._image_token = int(base.config.image_token_id)
         self._family = family
         self._mutual = self._image_token if family.mutual else None
@@ -110,9 +112,10 @@ class Generator:
             )
             for number, request in enumerate(requests)
         ]
-        room = max(
+        longest = max(
             (len(requests[number].prompt.tokens) + requests[number].max_new_tokens for number in writing), default=0
         )
+        room = Room(longest, self._kept_shape, self._dtype)
         states, shares, cache = self._read(rows, [request.pictures for request in requests], room, cost)
         self._choose(drafts, states, cost)
         if cache is not None:
@@ -134,14 +137,14 @@ class Generator:
         return self._head(self._take(line, None, Cost()))[0].float().cpu()  # type: ignore[no-any-return]
 
     def _read(
-        self, rows: Sequence[Row], pictures: Sequence[Sequence[Picture]], room: int, cost: Cost
+        self, rows: Sequence[Row], pictures: Sequence[Sequence[Picture]], room: Room, cost: Cost
     ) -> tuple[torch.Tensor, torch.Tensor | None, Cache | None]:
         """Takes prompts through the language model.
 
         Args:
             rows: The prompts.
             pictures: Their pictures.
-            room: Tokens that a row of the cache has room for.
+            room: What there is room for in the cache.
             cost: Where the cost is added.
 
         Returns:

@@ -11,7 +11,7 @@ import torch
 
 from mevlip.answers.grammar import OneOf
 from mevlip.checkpoints.checkpoint import Checkpoint
-from mevlip.inference.completion import Generation, OutOfMemory, Request
+from mevlip.inference.completion import Generation, Request
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import Prompt
 from mevlip.inference.steps import PLAIN, Recorder
@@ -100,12 +100,24 @@ def test_what_cannot_be_recorded_is_written_without_and_said_once(
     assert "not permitted when stream is capturing" in warning.getMessage() and "more slowly" in warning.getMessage()
 
 
-def test_memory_that_runs_out_while_recording_is_memory_that_ran_out(
-    model: VisionLanguageModel, requests: list[Request], recording: Callable[[Any], None]
+def test_where_there_is_no_memory_to_record_a_batch_is_written_without(
+    model: VisionLanguageModel,
+    requests: list[Request],
+    recording: Callable[[Any], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(_function: object) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    plain, tried = model.generate(requests), []
 
-    recording(fail)
-    with pytest.raises(OutOfMemory):
-        model.generate(requests)
+    def fail_first(function: Callable[[], torch.Tensor]) -> Any:
+        tried.append(1)
+        if len(tried) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return record_tape(function)
+
+    recording(fail_first)
+    with caplog.at_level(logging.WARNING, "mevlip.inference.steps"):
+        made = model.generate(requests)
+        assert (texts(made), made.cost) == (texts(plain), plain.cost)
+        again = model.generate(requests)
+    assert (texts(again), again.cost.recorded_passes) == (texts(plain), 1)
+    assert not caplog.records

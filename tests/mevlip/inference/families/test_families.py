@@ -17,7 +17,7 @@ from mevlip.inference import families
 from mevlip.inference.attention import looked_at
 from mevlip.inference.families import find_family
 from mevlip.inference.memory import MOST_TILES, passes
-from mevlip.inference.packed import PromptPass, Row, StepPass
+from mevlip.inference.packed import PromptPass, Room, Row, StepPass
 
 CPU = torch.device("cpu")
 
@@ -77,7 +77,7 @@ def test_a_line_attends_as_each_of_its_rows_alone_does(window: int | None, lengt
         Row("b", (*beginning, 3, 4, 5, 6), 7, 2),
         Row(None, (1, 2, 3), 0, 3),
     ]
-    line = PromptPass.lay_out(rows, CPU, 16, picture)
+    line = PromptPass.lay_out(rows, CPU, Room(16, (1, few, width), torch.float32), picture)
     generator = torch.Generator().manual_seed(0)
     table = [torch.randn(10, count, width, generator=generator) for count in (heads, few, few)]
 
