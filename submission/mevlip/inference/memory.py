@@ -78,9 +78,8 @@ def least_bytes(config: Any, item: int) -> int:
 def token_operations(config: Any) -> int:
     """Floating-point operations of one token in the layers' matrices, two for each of their numbers."""
     heads = 2 * config.num_attention_heads + 2 * config.num_key_value_heads
-    return int(
-        2 * config.num_hidden_layers * config.hidden_size * (heads * _width(config) + 3 * config.intermediate_size)
-    )
+    numbers = config.hidden_size * (heads * _width(config) + 3 * config.intermediate_size)
+    return int(2 * config.num_hidden_layers * numbers)
 
 
 def row_bytes(config: Any) -> int:
