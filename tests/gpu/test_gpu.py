@@ -180,15 +180,18 @@ def test_where_memory_runs_out_smaller_batches_give_the_same_answers(
     thin_checkpoint: Path, folder: InputFolder, limited: Any
 ) -> None:
     model = load(thin_checkpoint, GPU)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
     wanted, counters = ask(thin_checkpoint, model, folder)
+    taken = torch.cuda.max_memory_allocated() - before
     assert not counters.budget_halvings
-    for megabytes in (60, 30, 15, 8):
-        limited(megabytes * 1_000_000)
+    for share in (0.7, 0.5, 0.35):
+        limited(int(share * taken))
         found, counters = ask(thin_checkpoint, model, folder)
         assert [one.text for one in found] == [one.text for one in wanted]
         if counters.budget_halvings:
             break
-    print(f"\n{counters.budget_halvings} halvings with {megabytes} MB")
+    print(f"\n{counters.budget_halvings} halvings with {share:.0%} of {taken / 1e6:.0f} MB")
     assert counters.budget_halvings
 
 

@@ -34,7 +34,8 @@ def record_graph(function: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, Re
     Other threads may use the GPU meanwhile. What memory the kernels need is theirs as long as the graph exists.
     """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    # The outer context: where recording fails, torch stays on the stream that it recorded.
+    with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, capture_error_mode="thread_local"):
         made = function()
     return made, graph.replay
 
