@@ -62,6 +62,36 @@ class Quantization(FrozenModel):
     """Whether the quantization constants are quantized too (equations 1 and 2 of the paper)."""
 
 
+class Mix(FrozenModel):
+    """Answering each question with the route's own adapter and another one, in shares that the question decides.
+
+    T³'s formula for language models: the other adapter's share is
+
+        least + (most - least) * sigmoid(gamma * JS)
+
+    and the route's own adapter has the rest; JS is the Jensen-Shannon divergence, with the natural logarithm, of the
+    two adapters' distributions of the answer's first token over the whole vocabulary. The more they disagree, the more
+    the other one counts, which is meant to be the generalist. The published gamma is 0.5; least and most are not known
+    to us. A divergence is never negative and the sigmoid of zero is a half, so that a share is never below the middle
+    of the two: with 0 and 1 it lies between 0.5 and 0.586.
+    """
+
+    adapter: Line = GENERALIST
+    """The other adapter, of the same checkpoint. What its own route says does not matter."""
+    least: float = Field(default=0.0, ge=0, le=1)
+    """The formula's lower end, as a share."""
+    most: float = Field(default=1.0, ge=0, le=1)
+    """Its upper end; equal ends fix the share: 1 is the other adapter alone, 0 the route's own."""
+    gamma: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    """How much the divergence counts."""
+
+    @model_validator(mode="after")
+    def _has_ends_in_order(self) -> Mix:
+        if self.least > self.most:
+            raise ValueError("least is no more than most")
+        return self
+
+
 class Route(FrozenModel):
     """The contract of one adapter."""
 
@@ -81,6 +111,8 @@ class Route(FrozenModel):
     compose: tuple[Line, ...] = ()
     """Adapters of the same checkpoint that are active together with this one: their changes of the base are added. What
     these adapters' own routes say does not matter."""
+    mix: Mix | None = None
+    """Another adapter of the same checkpoint that this one is mixed with, question by question; not beside compose."""
     prompt: PromptSettings = PromptSettings()
     images: ImageSettings = ImageSettings()
     box_space: BoxSpace = "norm1000"
@@ -97,9 +129,18 @@ class Route(FrozenModel):
             raise ValueError(f"max_new_tokens covers exactly {sorted(expected)}")
         if len({self.adapter, *self.compose}) <= len(self.compose):
             raise ValueError("compose names other adapters, each once")
+        if self.mix and self.mix.adapter == self.adapter:
+            raise ValueError("mix names another adapter")
+        if self.mix and self.compose:
+            raise ValueError("an adapter is composed with others or mixed with one, not both")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range goes from a lower to a higher number")
         return self
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Adapters that are active together with this one."""
+        return (self.mix.adapter,) if self.mix else self.compose
 
 
 def read_route(adapter_folder: Path) -> Route:
@@ -126,6 +167,12 @@ def check_together(routes: Mapping[str, Route]) -> None:
             raise CheckpointError(
                 f"adapter {name!r}: its {ROUTE_NAME} composes it with {unknown[0]!r}, which is not in the checkpoint",
                 f"Name some of {', '.join(routes)}, or leave compose out.",
+            )
+        if route.mix and route.mix.adapter not in routes:
+            raise CheckpointError(
+                f"adapter {name!r}: its {ROUTE_NAME} mixes it with {route.mix.adapter!r}, "
+                "which is not in the checkpoint",
+                f"Name one of {', '.join(routes)}, or leave mix out.",
             )
     if len({route.quantization for route in routes.values()}) > 1:
         raise CheckpointError(

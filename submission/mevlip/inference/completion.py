@@ -85,12 +85,14 @@ class Completion:
         tokens: Tokens generated, the end token included.
         probability: Of a closed choice its probability among the options, else the geometric mean of the tokens'.
         options: Of a closed choice that the first token decides, the probability of each option.
+        share: The share of the adapter that the route mixes its own with, 0 to 1; None where it mixes none.
     """
 
     text: str
     tokens: int
     probability: float = 0.0
     options: dict[str, float] = field(default_factory=dict)
+    share: float | None = None
 
 
 @dataclass

@@ -105,6 +105,11 @@ class Answer:
         """The probability of each option, where the first token decides."""
         return self.completion.options if self.completion else {}
 
+    @property
+    def share(self) -> float | None:
+        """The share of the adapter that its own was mixed with; None without a mix."""
+        return self.completion.share if self.completion else None
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -227,7 +232,8 @@ class Engine:
         shared = count * self._model.image_tokens(route.images)
         own = _FRAME_TOKENS + (len(item.question.text) + len(route.prompt.template)) // _CHARACTERS_PER_TOKEN
         spec = QuestionSpec(item.question.text, None, route.box_space, route.value_range)
-        return Size(item.question.pictures, shared, own, self._new_tokens(item, route, self._grammar(item, spec)))
+        pictures = item if route.mix else item.question.pictures  # rows with shares of their own share no beginning
+        return Size(pictures, shared, own, self._new_tokens(item, route, self._grammar(item, spec)))
 
     def _grammar(self, item: RoutedQuestion, spec: QuestionSpec) -> Grammar | None:
         return grammar_of(item.task, spec) if self._constrain else None
@@ -271,7 +277,8 @@ class Engine:
         spec = _spec(item, shown, route)
         grammar = self._grammar(item, spec)
         own = len(encoded.tokens) - encoded.shared
-        size = Size(shown.key or item, encoded.shared, own, self._new_tokens(item, route, grammar))
+        pictures = item if route.mix else shown.key or item
+        size = Size(pictures, encoded.shared, own, self._new_tokens(item, route, grammar))
         return _Row(item, shown, spec, Request(encoded, shown.pictures, budget, grammar), size)
 
     def _ask(self, rows: Sequence[_Row], route: Route) -> Iterator[Answer]:

@@ -1,17 +1,24 @@
 """Answering prompts together: one pass for all prompts, then one for each further token of the answers not yet done.
 
+Where two adapters are mixed, two more passes for all prompts come first, one with each adapter alone. From then on each
+row has shares of its own and no beginning in common with another, whose keys and values would be different ones.
+
 Answers that are one of a few options are chosen from the logits of these options alone; the whole vocabulary is looked
 at only for what is written freely or within a grammar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from mevlip.checkpoints.routes import Mix
+from mevlip.core.errors import CheckpointError
+from mevlip.inference import mixing
 from mevlip.inference.attention import Indices, install, moved
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
 from mevlip.inference.decoding import Draft, Grammars, choose
@@ -20,6 +27,9 @@ from mevlip.inference.lora import Adapters
 from mevlip.inference.packed import Cache, PromptPass, Row, StepPass
 from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
+
+_MEASURED = 32
+"""Rows whose two distributions over all tokens are compared at a time: they take what the budget has for choosing."""
 
 
 class Generator:
@@ -45,6 +55,7 @@ class Generator:
     ) -> None:
         base = model.get_base_model()
         self._adapters = Adapters(model)
+        self._mix: Mix | None = None
         self._language_model = base.get_decoder()
         self._embedding = base.get_input_embeddings()
         self._head = base.get_output_embeddings()
@@ -58,9 +69,23 @@ class Generator:
         self._bits = torch.arange(32, dtype=torch.int32, device=device)
         install(self._language_model.config)
 
-    def use(self, adapters: Sequence[str]) -> None:
-        """Selects adapters, whose changes of the base are added; none for the base alone."""
+    def use(self, adapters: Sequence[str], mix: Mix | None = None) -> None:
+        """Selects adapters, whose changes of the base are added; none for the base alone.
+
+        Args:
+            adapters: Their names.
+            mix: How the second of two is mixed with the first.
+
+        Raises:
+            CheckpointError: They cannot be mixed.
+        """
+        if mix and not self._adapters.can_weigh:
+            raise CheckpointError(
+                f"adapter {adapters[0]!r}: it is mixed with {adapters[1]!r}, but not all adapters are plain LoRA",
+                "Leave mix out of the route, or train all adapters without DoRA and without biases.",
+            )
         self._adapters.use(adapters)
+        self._mix = mix
 
     def generate(self, requests: Sequence[Request]) -> Generation:
         """See `mevlip.inference.completion.Model`."""
@@ -85,22 +110,80 @@ class Generator:
         room = max(
             (len(requests[number].prompt.tokens) + requests[number].max_new_tokens for number in writing), default=0
         )
-        line = PromptPass.lay_out(rows, self._device, room, self._mutual)
-        states = self._forward(line, line.tokens, self._see(line, [request.pictures for request in requests], cost))
-        cost.forwards += 1
-        cost.prompt_tokens += len(line.tokens)
-        cost.shared_prompts += len(rows) - len(line.order)
-        self._choose(drafts, states[moved(line.last, self._device)], cost)
-        if line.cache is not None:
-            self._write([drafts[number] for number in writing], line.cache, cost)
+        states, shares, cache = self._read(rows, [request.pictures for request in requests], room, cost)
+        self._choose(drafts, states, cost)
+        if cache is not None:
+            if shares is not None:
+                cache.shares = shares[moved(np.array(writing), self._device)]
+            self._write([drafts[number] for number in writing], cache, cost)
         cost.generated_tokens = sum(len(draft.tokens) for draft in drafts)
-        return Generation(self._complete(drafts), cost)
+        completions = self._complete(drafts)
+        if shares is not None:
+            known = self._fetch(shares[:, 1], cost).tolist()
+            completions = tuple(replace(one, share=share) for one, share in zip(completions, known, strict=True))
+        return Generation(completions, cost)
 
     def first_logits(self, prompt: Encoded) -> torch.Tensor:
         """The logits of an answer's first token, for a prompt without pictures; (vocabulary,), float32 on the CPU."""
         line = PromptPass.lay_out([Row(None, prompt.tokens, 0, None, prompt.positions)], self._device)
-        states = self._forward(line, line.tokens, None)
-        return self._head(states[-1:])[0].float().cpu()  # type: ignore[no-any-return]
+        if self._mix:
+            self._weigh(line, self._measure(line, None, self._mix, Cost()))
+        return self._head(self._take(line, None, Cost()))[0].float().cpu()  # type: ignore[no-any-return]
+
+    def _read(
+        self, rows: Sequence[Row], pictures: Sequence[Sequence[Picture]], room: int, cost: Cost
+    ) -> tuple[torch.Tensor, torch.Tensor | None, Cache | None]:
+        """Takes prompts through the language model.
+
+        Args:
+            rows: The prompts.
+            pictures: Their pictures.
+            room: Tokens that a row of the cache has room for.
+            cost: Where the cost is added.
+
+        Returns:
+            The states that their answers' first tokens are read from, each row's shares of two adapters where these are
+            mixed, and the cache of rows that are kept.
+        """
+        if self._mix is None:
+            line = PromptPass.lay_out(rows, self._device, room, self._mutual)
+            found = self._find(line, pictures, cost)
+            cost.shared_prompts += len(rows) - len(line.order)
+            return self._take(line, self._places(line, pictures, found), cost), None, line.cache
+        line = PromptPass.lay_out([replace(row, kept=None) for row in rows], self._device, mutual=self._mutual)
+        found = self._find(line, pictures, cost)
+        cost.shared_prompts += len(rows) - len(line.order)
+        shares = self._measure(line, self._places(line, pictures, found), self._mix, cost)
+        line = PromptPass.lay_out([replace(row, shared=0) for row in rows], self._device, room, self._mutual)
+        self._weigh(line, shares)
+        return self._take(line, self._places(line, pictures, found), cost), shares, line.cache
+
+    def _measure(
+        self, line: PromptPass, pictures: tuple[torch.Tensor, torch.Tensor] | None, mix: Mix, cost: Cost
+    ) -> torch.Tensor:
+        """The share of each of two adapters in each row, (rows, 2), float32."""
+        states = []
+        for alone in torch.eye(2, device=self._device):
+            self._adapters.weigh(alone.expand(len(line.tokens), 2))
+            states.append(self._take(line, pictures, cost))
+        own, other = states
+        cost.vocabulary_rows += 2 * len(line.last)
+        parts = [slice(start, start + _MEASURED) for start in range(0, len(line.last), _MEASURED)]
+        share = torch.cat([mixing.share(self._head(own[part]), self._head(other[part]), mix) for part in parts])
+        return torch.stack([1 - share, share], dim=1)
+
+    def _weigh(self, line: PromptPass, shares: torch.Tensor) -> None:
+        """Gives each token of a line whose rows share nothing its row's shares."""
+        order = np.array(line.order)
+        ends = np.sort(line.last)  # rows stand one behind the other
+        self._adapters.weigh(shares[moved(np.repeat(order, np.diff(ends, prepend=-1)), self._device)])
+
+    def _take(self, line: PromptPass, pictures: tuple[torch.Tensor, torch.Tensor] | None, cost: Cost) -> torch.Tensor:
+        """Takes prompts through the language model; returns the states that their first tokens are read from."""
+        states = self._forward(line, line.tokens, pictures)
+        cost.forwards += 1
+        cost.prompt_tokens += len(line.tokens)
+        return states[moved(line.last, self._device)]
 
     def _write(self, drafts: Sequence[Draft], cache: Cache, cost: Cost) -> None:
         """Goes on until every answer is done, those that are no longer taking part."""
@@ -115,6 +198,8 @@ class Generator:
                         cache.move(count, slot)
             if not count:
                 return
+            if cache.shares is not None:
+                self._adapters.weigh(cache.shares[:count])
             step = StepPass(cache, count, self._device)
             states = self._forward(step, np.array([draft.tokens[-1] for draft in slots[:count]]), None)
             cost.forwards += 1
@@ -148,8 +233,12 @@ class Generator:
         )
         return made.last_hidden_state[0]  # type: ignore[no-any-return]
 
-    def _see(
-        self, line: PromptPass, pictures: Sequence[Sequence[Picture]], cost: Cost
+    def _find(self, line: PromptPass, pictures: Sequence[Sequence[Picture]], cost: Cost) -> dict[str, torch.Tensor]:
+        """The features of the line's pictures, by their keys."""
+        return self._features.of([picture for number in line.order for picture in pictures[number]], cost)
+
+    def _places(
+        self, line: PromptPass, pictures: Sequence[Sequence[Picture]], found: Mapping[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Where features stand in the line, and the features.
 
@@ -160,7 +249,6 @@ class Generator:
         places = np.flatnonzero(line.tokens == self._image_token)
         if not shown and not len(places):
             return None
-        found = self._features.of(shown, cost)
         features = torch.cat([found[picture.key] for picture in shown]) if shown else torch.empty(0)
         if len(features) != len(places):
             raise RuntimeError(f"the prompts have {len(places)} places for pictures that take {len(features)}")

@@ -1,7 +1,8 @@
 """Applying adapters with few kernels: two for each layer at most, where peft takes six.
 
 Layers on the same states, such as those of queries, keys and values, share the first of the two. Adapters that are
-active together are one of the sum of their ranks.
+active together are one of the sum of their ranks. Where each token has shares of them, one more kernel weighs the first
+product of such layers.
 """
 
 from __future__ import annotations
@@ -47,13 +48,30 @@ class Adapters:
         plain = {name: module for name, module in adapted.items() if _is_plain(module)}
         self._groups = [_Group(modules) for modules in _on_equal_states(plain)]
         self._needs_peft = len(plain) < len(adapted)
+        self._weights: list[_Weights] = []
+
+    @property
+    def can_weigh(self) -> bool:
+        """Whether tokens can have shares of adapters: peft's way, which some layers may need, knows none."""
+        return not self._needs_peft
 
     def use(self, adapters: Sequence[str]) -> None:
         """Selects adapters, whose changes of the base are added; none for the base alone."""
+        made: dict[tuple[tuple[int, int], ...], _Weights] = {}
         for group in self._groups:
-            group.use(adapters)
+            group.use(adapters, made)
+        self._weights = list(made.values())
         if self._needs_peft:
             select(self._model, adapters)
+
+    def weigh(self, shares: torch.Tensor) -> None:
+        """Says how much of each selected adapter's change the tokens of the coming passes get; selecting ends it.
+
+        Args:
+            shares: (tokens, adapters), in the order in which they were selected.
+        """
+        for weights in self._weights:
+            weights.now = shares[:, weights.owners]
 
 
 def select(model: Any, adapters: Sequence[str]) -> None:
@@ -65,20 +83,41 @@ def select(model: Any, adapters: Sequence[str]) -> None:
         model.base_model.disable_adapter_layers()
 
 
+class _Weights:
+    """What weighs the columns of a product; groups whose columns belong to the same adapters have one together.
+
+    Attributes:
+        owners: The adapter of each column, by its place among those selected.
+        now: What its columns are multiplied by, (tokens, sum of ranks); None for 1.
+    """
+
+    def __init__(self, ranks: Sequence[tuple[int, int]], device: torch.device) -> None:
+        owners = [owner for owner, rank in ranks for _ in range(rank)]
+        self.owners = torch.tensor(owners, device=device)
+        self.now: torch.Tensor | None = None
+
+
 class _Group:
     """Linear layers on the same states, with selected adapters on top: their first product is one for all of them."""
 
     def __init__(self, modules: Sequence[Any]) -> None:
         self._layers = [_Layer(module, self) for module in modules]
         self._down = torch.empty(0)
+        self._weights: _Weights | None = None
         self._sharing = 0
         self._waiting = 0
         self._states: torch.Tensor | None = None
         self._product: torch.Tensor | None = None
 
-    def use(self, adapters: Sequence[str]) -> None:
-        """Selects adapters, where these layers have them."""
+    def use(self, adapters: Sequence[str], made: dict[tuple[tuple[int, int], ...], _Weights]) -> None:
+        """Selects adapters, where these layers have them.
+
+        Args:
+            adapters: Their names.
+            made: Weights of other groups by the adapter and rank of each of their parts; its own are added.
+        """
         downs: list[torch.Tensor] = []
+        ranks: list[tuple[int, int]] = []
         self._sharing = 0
         for layer in self._layers:
             layer.chosen = None
@@ -86,15 +125,24 @@ class _Group:
             if own:
                 start = sum(map(len, downs))
                 downs += [layer.module.lora_A[name].weight for name in own]
+                ranks += [(adapters.index(name), len(layer.module.lora_A[name].weight)) for name in own]
                 layer.chosen = slice(start, sum(map(len, downs))), *_second(layer.module, own)
                 self._sharing += 1
         self._down = torch.cat(downs).t() if downs else torch.empty(0)
+        self._weights = None
+        if downs:
+            key = tuple(ranks)
+            if key not in made:
+                made[key] = _Weights(key, self._down.device)
+            self._weights = made[key]
 
     def product(self, states: torch.Tensor) -> torch.Tensor:
         """The states by the first matrices of all layers, (tokens, sum of ranks); forgotten once each layer had it."""
         if states is not self._states or self._product is None:
             self._states, self._waiting = states, self._sharing
             self._product = states.reshape(-1, states.shape[-1]) @ self._down
+            if self._weights is not None and self._weights.now is not None:
+                self._product *= self._weights.now
         product = self._product
         self._waiting -= 1
         if not self._waiting:

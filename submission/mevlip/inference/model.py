@@ -70,10 +70,10 @@ class VisionLanguageModel:
         device: torch.device,
         max_memory: int | None = None,
         reference: bool = False,
-        composed: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        routes: Mapping[str, Route] = MappingProxyType({}),
     ) -> None:
         self._model = model
-        self._composed = composed
+        self._routes = routes
         self.encoder = encoder
         self.device = device
         base = model.get_base_model()
@@ -121,8 +121,7 @@ class VisionLanguageModel:
         model = load_adapters(model, checkpoint)
         if (dtype or compute_dtype(device)) == torch.float32:
             model = compute_in_float32(model)
-        composed = {name: route.compose for name, route in checkpoint.routes.items()}
-        loaded = cls(model, encoder, device, max_memory, reference, composed)
+        loaded = cls(model, encoder, device, max_memory, reference, checkpoint.routes)
         with _first_forward():
             loaded._prove_adapters(checkpoint.routes, checkpoint.probes)
         loaded._prove_routes(checkpoint.routes.values())
@@ -216,8 +215,12 @@ class VisionLanguageModel:
         return self.grammars.decided_at_once(grammar)
 
     def use(self, adapter: str) -> None:
-        """Selects the adapter of the next calls, with those that its route composes it with, or the base alone."""
-        self._generator.use(() if adapter == NO_ADAPTER else (adapter, *self._composed.get(adapter, ())))
+        """Selects the adapter of the next calls, with those that its route names beside it, or the base alone."""
+        route = self._routes.get(adapter)
+        if adapter == NO_ADAPTER or route is None:
+            self._generator.use(() if adapter == NO_ADAPTER else (adapter,))
+        else:
+            self._generator.use((adapter, *route.others), route.mix)
 
     def generate(self, requests: Sequence[Request]) -> Generation:
         """Answers prompts greedily with the selected adapter.

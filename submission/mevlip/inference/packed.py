@@ -58,6 +58,9 @@ class Cache:
         lengths: How many tokens each row has, by its number.
         room: How many each may come to have.
         following: The position of each row's next token, (rows,) or (axes, rows).
+
+    Attributes:
+        shares: How much of each adapter each row gets, (rows, adapters); None where all do alike.
     """
 
     def __init__(self, lengths: Sequence[int], room: int, following: Indices) -> None:
@@ -66,6 +69,7 @@ class Cache:
         self._room = room
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
+        self.shares: torch.Tensor | None = None
 
     def fill(self, keys: torch.Tensor, values: torch.Tensor, places: torch.Tensor) -> None:
         """Takes the keys and values of the next layer.
@@ -104,6 +108,8 @@ class Cache:
         self.following[..., target] = self.following[..., source]
         for store in (*self._keys, *self._values):
             store[target] = store[source]
+        if self.shares is not None:
+            self.shares[target] = self.shares[source]
 
 
 @dataclass

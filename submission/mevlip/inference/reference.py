@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from mevlip.inference import decoding
+from mevlip.checkpoints.routes import Mix
+from mevlip.inference import decoding, mixing
 from mevlip.inference.completion import Cost, Encoded, Generation, Request
 from mevlip.inference.decoding import Draft, Grammars
 from mevlip.inference.families import Family
@@ -44,10 +47,18 @@ class Reference:
         self._kinds_argument = family.kinds_argument
         self._image_token = int(model.get_base_model().config.image_token_id)
         self._device = device
+        self._adapters: Sequence[str] = ()
+        self._mix: Mix | None = None
 
-    def use(self, adapters: Sequence[str]) -> None:
-        """Selects adapters, whose changes of the base are added; none for the base alone."""
+    def use(self, adapters: Sequence[str], mix: Mix | None = None) -> None:
+        """Selects adapters, whose changes of the base are added; none for the base alone.
+
+        Args:
+            adapters: Their names.
+            mix: How the second of two is mixed with the first.
+        """
         select(self._model, adapters)
+        self._adapters, self._mix = adapters, mix
 
     def generate(self, requests: Sequence[Request]) -> Generation:
         """Answers one prompt; nothing is shared with another."""
@@ -60,32 +71,68 @@ class Reference:
         if self._kinds_argument:
             inputs[self._kinds_argument] = (tokens == self._image_token).long()
         draft = self._grammars.draft(request.grammar, request.max_new_tokens)
-        whole = self._model.generate(
-            **inputs,
-            max_new_tokens=request.max_new_tokens,
-            logits_to_keep=1,
-            logits_processor=[lambda _, scores: choose(draft, scores, self._grammars.words)],
-            stopping_criteria=[lambda now, _: torch.full((len(now),), draft.done, device=now.device)],
-        )
+        share = self._measure(inputs)
+        with self._mixed(share):
+            whole = self._model.generate(
+                **inputs,
+                max_new_tokens=request.max_new_tokens,
+                logits_to_keep=1,
+                logits_processor=[lambda _, scores: choose(draft, scores, self._grammars.words)],
+                stopping_criteria=[lambda now, _: torch.full((len(now),), draft.done, device=now.device)],
+            )
         steps = whole.shape[1] - tokens.shape[1]
+        measured = 0 if share is None else 2
         cost = Cost(
-            forwards=steps,
-            prompt_tokens=tokens.shape[1],
-            pictures_encoded=len(request.pictures),
-            tiles_encoded=sum(map(len, tiles)),
+            forwards=steps + measured,
+            prompt_tokens=tokens.shape[1] * (1 + measured),
+            pictures_encoded=len(request.pictures) * (1 + measured),
+            tiles_encoded=sum(map(len, tiles)) * (1 + measured),
             row_steps=steps - 1,
             generated_tokens=len(draft.tokens),
-            vocabulary_rows=steps,
-            synchronizations=2 * steps,
+            vocabulary_rows=steps + measured,
+            synchronizations=2 * steps + measured // 2,
         )
         [text] = self._tokenizer.batch_decode([draft.tokens], skip_special_tokens=True)
-        return Generation((draft.completion(text),), cost)
+        return Generation((replace(draft.completion(text), share=share),), cost)
 
     def first_logits(self, prompt: Encoded) -> torch.Tensor:
         """The logits of an answer's first token, for a prompt without pictures; (vocabulary,), float32 on the CPU."""
-        tokens = torch.tensor([prompt.tokens], device=self._device)
-        logits: torch.Tensor = self._model(input_ids=tokens, logits_to_keep=1).logits
-        return logits[0, -1].float().cpu()
+        inputs = {"input_ids": torch.tensor([prompt.tokens], device=self._device)}
+        with self._mixed(self._measure(inputs)):
+            return self._first(inputs)[0].float().cpu()
+
+    def _first(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """The logits of an answer's first token, (1, vocabulary)."""
+        logits: torch.Tensor = self._model(**inputs, logits_to_keep=1).logits
+        return logits[:, -1]
+
+    def _measure(self, inputs: Mapping[str, Any]) -> float | None:
+        """The share of the second adapter in a prompt's answer; None where none is mixed."""
+        if self._mix is None:
+            return None
+        logits = []
+        for name in self._adapters:
+            select(self._model, (name,))
+            logits.append(self._first(inputs))
+        select(self._model, self._adapters)
+        return float(mixing.share(logits[0], logits[1], self._mix))
+
+    @contextmanager
+    def _mixed(self, share: float | None) -> Iterator[None]:
+        """Scales what the adapters add by their shares, in peft's layers, and puts the scales back as they were."""
+        if share is None:
+            yield
+            return
+        layers = [module for module in self._model.modules() if hasattr(module, "lora_A")]
+        before = [dict(layer.scaling) for layer in layers]
+        weights = dict(zip(self._adapters, (1 - share, share), strict=True))
+        try:
+            for layer, scales in zip(layers, before, strict=True):
+                layer.scaling.update({name: scales[name] * weights[name] for name in weights if name in scales})
+            yield
+        finally:
+            for layer, scales in zip(layers, before, strict=True):
+                layer.scaling.update(scales)
 
 
 def choose(draft: Draft, scores: torch.Tensor, words: int) -> torch.Tensor:

@@ -40,6 +40,7 @@ class Explanation:
         separator: What stands between several labels.
         shape: How it asks for boxes: as a list, an object, or not at all.
         unit: The unit of the number that it asks for; empty where it names none.
+        share: The share of the adapter that the answer's own was mixed with, 0 to 1; None without a mix.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -61,6 +62,7 @@ class Explanation:
     separator: str
     shape: str
     unit: str
+    share: float | None = None
 
 
 _EXPLANATION = TypeAdapter(Explanation)
@@ -87,6 +89,7 @@ def explain(question: Question, answer: Answer) -> Explanation:
         separator=spec.separator,
         shape=spec.shape,
         unit=spec.unit,
+        share=None if answer.share is None else round(answer.share, 6),
     )
 
 

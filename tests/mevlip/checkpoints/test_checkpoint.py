@@ -120,6 +120,11 @@ def rewrite_route(folder: Path, owner: str, changes: dict[str, object]) -> None:
         ({"compose": ["detection", "elsewhere"]}, "composes it with 'elsewhere', which is not in the checkpoint"),
         ({"compose": ["counting"]}, "compose names other adapters, each once"),
         ({"compose": ["detection", "detection"]}, "compose names other adapters, each once"),
+        ({"mix": {"adapter": "elsewhere"}}, "mixes it with 'elsewhere', which is not in the checkpoint"),
+        ({"mix": {"adapter": "counting"}}, "mix names another adapter"),
+        ({"mix": {"least": 1, "most": 0}}, "least is no more than most"),
+        ({"mix": {"gamma": -1}}, "mix.gamma"),
+        ({"mix": {}, "compose": ["detection"]}, "composed with others or mixed with one, not both"),
         ({"prompt": {"template": "no place"}}, "exactly once"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mevlip.checkpoints.routes import ImageSettings, read_route
+from mevlip.checkpoints.routes import ImageSettings, Mix, read_route
 from mevlip.core.errors import InputError
 from mevlip.tasks import GENERALIST, TaskType, adapter_names
 from mevlip_training.adapters import disagreements, plan_run, read_yaml
@@ -94,6 +94,21 @@ adapters:
     assert routes["detection"].box_space == "pixel" and routes[GENERALIST].box_space == "norm1000"
     [detection] = rows_of(tmp_path / "out", "detection")
     assert detection["conversations"][1]["value"] == "[[1,2,3,4]]"
+
+
+def test_a_recipe_mixes_all_but_the_adapter_that_they_are_mixed_with(flare: Flare, tmp_path: Path) -> None:
+    root = flare(row("A"), boxes("[1, 2, 3, 4]"), measure("3"))
+    text = """
+default: {mix: {gamma: 2}}
+adapters:
+  detection: {mix: {least: 0.25}}
+  regression: {mix: null}
+"""
+    prepared(root, tmp_path / "out", text)
+    names = ("classification", "detection", "regression", GENERALIST)
+    assert [read_route(tmp_path / "out/routes" / name).mix for name in names] == [
+        Mix(gamma=2), Mix(gamma=2, least=0.25), None, None,
+    ]  # fmt: skip
 
 
 def test_small_groups_of_data_set_and_answer_are_raised_for_the_adapter_that_asks(flare: Flare, tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ REFUSED = [
         "adapters: {counting: {compose: [generalist], start_from: generalist}}",
         "'counting', field compose: it starts from 'generalist', so what that learned would be added twice",
     ),
+    ("adapters: {counting: {mix: {adapter: multi}}}", "'counting', field mix.adapter: 'multi' is not an adapter"),
+    (
+        "adapters: {counting: {mix: {adapter: counting}}}",
+        "'counting', field mix.adapter: it names itself. Name another",
+    ),
+    ("adapters: {counting: {mix: {least: 2}}}", "'counting', field mix.least: Input should be less than or equal to 1"),
+    ("adapters: {counting: {mix: {least: 1, most: 0.5}}}", "'counting', field mix: least is no more than most"),
+    (
+        "adapters: {counting: {mix: {gama: 1}}}",
+        "'counting', field mix.gama: there is no such field. Did you mean gamma",
+    ),
+    (
+        "{default: {compose: [generalist]}, adapters: {counting: {mix: {}}}}",
+        "'counting', field mix: an adapter is composed with others or mixed with one, not both. Set compose to []",
+    ),
     ("adapters: {counting: {rank: 8}, counting: {rank: 9}}", "r.yaml is not YAML ('counting' stands twice"),
     ("adapters: [", "r.yaml is not YAML"),
     ("- rank", "r.yaml: Input should be a valid dictionary"),

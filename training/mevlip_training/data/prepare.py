@@ -172,6 +172,7 @@ def _write_routes(folder: Path, adapters: Mapping[str, AdapterRows], tokens: Tok
             base_model=choices.base_model,
             base_revision=choices.base_revision,
             compose=rows.recipe.compose,
+            mix=rows.recipe.mix,
             prompt=choices.prompt,
             images=choices.route_images,
             box_space=choices.box_space,

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mevlip.checkpoints.records import LINE_LIMIT, RECORD_LIMIT, FrozenModel
-from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Quantization
+from mevlip.checkpoints.routes import ImageSettings, Mix, PromptSettings, Quantization
 from mevlip.core.errors import InputError
 from mevlip.core.files import read_bounded
 from mevlip.core.text import visible
@@ -28,6 +28,7 @@ _SECTIONS: dict[str, type[FrozenModel]] = {
     "leave_out": LeaveOut,
     "balance": Balance,
     "donors": Donor,
+    "mix": Mix,
     "quantization": Quantization,
 }
 
@@ -172,6 +173,14 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
                 yield name, "donors", rows, "Set donors to [] there, or name another task."
         if name in one.compose or len(set(one.compose)) < len(one.compose):
             yield name, "compose", "it names itself or one adapter twice", "Name other adapters, each once."
+        if one.mix and one.mix.adapter not in adapter_names():
+            cause = f"{visible(one.mix.adapter, LINE_LIMIT)!r} is not an adapter"
+            yield name, "mix.adapter", cause, f"Adapters are {', '.join(adapter_names())}."
+        if one.mix and one.mix.adapter == name:
+            yield name, "mix.adapter", "it names itself", "Name another adapter, or set mix to null."
+        if one.mix and one.compose:
+            cause = "an adapter is composed with others or mixed with one, not both"
+            yield name, "mix", cause, "Set compose to [] or mix to null there."
         if one.start_from in one.compose:
             yield (
                 name, "compose", f"it starts from {one.start_from!r}, so what that learned would be added twice",

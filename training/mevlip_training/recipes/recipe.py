@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mevlip.answers.question_spec import BoxSpace
 from mevlip.checkpoints.records import FrozenModel, Line
-from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Quantization
+from mevlip.checkpoints.routes import ImageSettings, Mix, PromptSettings, Quantization
 from mevlip.tasks import TaskType, adapter_names
 
 TRAINED_PATCHES = 12
@@ -93,6 +93,8 @@ class AdapterRecipe(FrozenModel):
     """Whether answered validation rows are trained on, too: once everything has been chosen on them."""
     compose: tuple[AdapterName, ...] = ()
     """Adapters that are active together with this one in prediction; in the route. Each is trained alone."""
+    mix: Mix | None = None
+    """The adapter that this one is mixed with in prediction, question by question; in the route, as `compose` is."""
     start_from: AdapterName | None = None
     """The adapter that this one goes on from, instead of fresh weights."""
     rank: Whole | None = None
@@ -146,7 +148,7 @@ class Recipe(FrozenModel):
         """What holds for an adapter: its own fields, then those of the default section.
 
         An adapter that the default section starts all others from starts from fresh weights itself, and one that it
-        composes all others with is active alone.
+        composes or mixes all others with is active alone.
         """
         own = self.adapters.get(adapter, AdapterRecipe()).model_dump(exclude_unset=True)
         merged = _merge(self.default.model_dump(exclude_unset=True), own)
@@ -154,6 +156,8 @@ class Recipe(FrozenModel):
             merged["start_from"] = None
         if adapter in merged.get("compose", ()) and "compose" not in own:
             merged["compose"] = ()
+        if "mix" not in own and self.default.mix and self.default.mix.adapter == adapter:
+            merged["mix"] = None
         return AdapterRecipe.model_validate(merged)
 
     def overlay(self, adapter: str) -> dict[str, Any]:
