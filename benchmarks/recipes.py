@@ -5,7 +5,7 @@ answers by the paired bootstrap:
 
 - balancing: classification trained on rows in which every third answer is rare, plain and balanced, with several seeds;
 - second stage: tasks that go on from the demo's generalist, and the same from fresh weights;
-- shared and expert: the demo with its generalist active beside each task's adapter, one of the two alone.
+- shared and expert: the demo's generalist alone, its task adapters alone, both added, and both mixed as T³ does.
 
 All but drawing and copying is done by `mevlip` commands, which are printed as they run. What is in FOLDER already
 (build/recipes without one) is not made again. The questions are drawn from seeds of their own, in wordings that are
@@ -49,6 +49,7 @@ RECIPES = {
     "balanced": f"adapters:\n  classification:\n    balance: {{rows: {COMMON_ROWS}, times: 6}}",
     "second-stage": f"default:\n  start_from: {GENERALIST}",
     "shared-expert": f"default:\n  compose: [{GENERALIST}]",
+    "mixed": f"default:\n  mix: {{adapter: {GENERALIST}}}",
 }
 QUESTIONS = {"choices": (91, 180), "stages": (92, 300), "tasks": (93, 150)}
 """Seed and number of questions of each data set, by what they are for."""
@@ -273,13 +274,11 @@ def second_stage(bench: Bench) -> Iterator[tuple[str, ...]]:
 
 
 def shared_and_expert(bench: Bench) -> Iterator[tuple[str, ...]]:
-    """The demo's generalist alone, its task adapters alone, and both active together."""
-    together = bench.assemble("shared-expert", (), "--recipe", bench.recipe("shared-expert"))
-    answers = [
-        bench.ask("tasks", GENERALIST, DEMO, GENERALIST),
-        bench.ask("tasks", "expert", DEMO),
-        bench.ask("tasks", "shared-expert", together),
-    ]
+    """The demo's generalist alone, its task adapters alone, and each task's beside the generalist in two ways."""
+    answers = [bench.ask("tasks", GENERALIST, DEMO, GENERALIST), bench.ask("tasks", "expert", DEMO)]
+    for recipe in ("shared-expert", "mixed"):
+        together = bench.assemble(recipe, (), "--recipe", bench.recipe(recipe))
+        answers.append(bench.ask("tasks", recipe, together))
     yield from bench.compare("tasks", bench.questions("tasks"), answers)
 
 

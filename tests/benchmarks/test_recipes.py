@@ -20,6 +20,7 @@ from benchmarks.recipes import (
     steps_from_fresh,
     thin_out,
 )
+from mevlip.checkpoints.routes import Mix
 from mevlip.tasks import TaskType
 from mevlip_training.demo.build import STEPS_OF_OTHERS
 from mevlip_training.demo.inputs import write_inputs
@@ -81,6 +82,7 @@ def test_every_recipe_is_one() -> None:
     assert read["balanced"].of("classification").balance is not None and read["plain"].of("counting").balance is None
     assert read["second-stage"].of("counting").start_from == "generalist"
     assert read["shared-expert"].of("counting").compose == ("generalist",)
+    assert read["mixed"].of("counting").mix == Mix() and read["mixed"].of("generalist").mix is None
 
 
 def test_fresh_weights_get_the_steps_that_the_generalist_spent_on_the_task() -> None:

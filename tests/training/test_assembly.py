@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME as WEIGHTS
 from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.checkpoints.routes import Mix
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip_training.assembly import assemble
 from mevlip_training.recipes.reading import parse_recipe
@@ -55,14 +56,18 @@ def test_files_that_could_run_code_stay_behind(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "made/base").iterdir()} == {p.name for p in (DEMO / "base").iterdir()}
 
 
-def test_a_recipe_changes_which_adapters_are_active_together_and_nothing_else(tmp_path: Path) -> None:
-    text = b"{default: {box_space: pixel, compose: [generalist]}, adapters: {counting: {compose: [regression]}}}"
+def test_a_recipe_changes_which_adapters_answer_together_and_nothing_else(tmp_path: Path) -> None:
+    text = b"""
+default: {box_space: pixel, compose: [generalist]}
+adapters: {counting: {compose: [regression]}, detection: {compose: [], mix: {most: 0.5}}}
+"""
     put_together(tmp_path / "made", recipe=parse_recipe(text, "r.yaml"))
     made, before = (open_checkpoint(one).routes for one in (tmp_path / "made", DEMO))
-    composed = {name: route.compose for name, route in made.items()}
-    others = dict.fromkeys(before.keys() - {"generalist", "counting"}, ("generalist",))
-    assert composed == {**others, "generalist": (), "counting": ("regression",)}
-    assert {name: route.model_copy(update={"compose": ()}) for name, route in made.items()} == before
+    composed = dict.fromkeys(before, ("generalist",)) | {"generalist": (), "counting": ("regression",), "detection": ()}
+    assert {name: route.compose for name, route in made.items()} == composed
+    assert {name: route.mix for name, route in made.items() if route.mix} == {"detection": Mix(most=0.5)}
+    alone = {"compose": (), "mix": None}
+    assert {name: route.model_copy(update=alone) for name, route in made.items()} == before
     put_together(tmp_path / "again", adapters=tmp_path / "made/adapters", recipe=Recipe())
     assert open_checkpoint(tmp_path / "again").routes == before
 

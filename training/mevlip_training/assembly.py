@@ -72,7 +72,7 @@ def assemble(
         notice: One line shown at every run; may be empty.
         quantize: Whether to store the base as its routes quantize it, instead of doing so at every start.
         probe: Whether to load the model and record each adapter's known answer.
-        recipe: Says which adapters are active together, in place of the routes; nothing else is taken from it, because
+        recipe: Says which adapters answer together, in place of the routes; nothing else is taken from it, because
             the rest is what adapters were trained with.
 
     Raises:
@@ -97,7 +97,8 @@ def assemble(
         identity = base_fingerprint(draft / "base", hashed)
         for adapter in adapter_names():
             _copy(adapters / adapter, adapter_folder(draft, adapter), (*_UNSAFE, ROUTE_NAME, PROBE_NAME))
-            together = {"compose": recipe.of(adapter).compose} if recipe else {}
+            own = recipe.of(adapter) if recipe else None
+            together = {"compose": own.compose, "mix": own.mix} if own else {}
             completed = _complete(adapters / adapter, identity).model_copy(update=together)
             write_route(adapter_folder(draft, adapter), completed)
         described: dict[str, Any] = {

@@ -41,8 +41,8 @@ def checkpoint() -> None:
 @click.option(
     "--recipe",
     metavar="NAME|FILE",
-    help="Let adapters be active together as this recipe's compose says, in place of their routes'; nothing else is "
-    "taken from it.",
+    help="Let adapters answer together as compose and mix say in this recipe, in place of their routes; nothing else "
+    "is taken from it.",
 )
 def assemble(
     base: Path,
