@@ -42,6 +42,18 @@ BASES = {
             "crop_to_patches": "",
         },
     ),
+    "qwen3_vl_8b": Base(
+        "Qwen3-VL-8B",
+        "--max-pixels 262144 --tokenizer BASE --base-model Qwen/Qwen3-VL-8B-Instruct --base-revision REVISION",
+        {
+            "model_name_or_path": "model_name_or_path: Qwen/Qwen3-VL-8B-Instruct",
+            "model_revision": "model_revision: 0c351dd01ed87e9c1b53cbc748cba10e6187ff3b",
+            "template": "template: qwen3_vl_nothink",
+            "image_max_pixels": "image_max_pixels: 262144 # 512 x 512, 256 tokens as with InternVL's one tile; "
+            "at 589824 four overflow cutoff_len",
+            "crop_to_patches": "",
+        },
+    ),
     "medgemma_4b": Base(
         "MedGemma-4B",
         "--tokenizer BASE --base-model google/medgemma-4b-it --base-revision REVISION",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,28 @@ def thin_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not folder.is_dir():
             write_checkpoint(folder, thin(), DEMO / "router", budgets)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes a small untrained checkpoint of a family, named as its model type, where it is not yet there."""
+    budgets = dict(zip(TaskType, (4, 12, 24, 24, 6, 8, 12), strict=True))
+
+    def write(name: str) -> Path:
+        from mevlip_training.shapes.checkpoint import write_checkpoint
+
+        shape = import_module(f"mevlip_training.shapes.{name}")
+        shared = tmp_path_factory.getbasetemp()
+        folder = shared / "families" / name
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.is_dir():
+                tokenizer = shape.small_tokenizer(DEMO / "base")
+                write_checkpoint(
+                    folder, shape.tiny(tokenizer), DEMO / "router", budgets, family=shape.family(tokenizer)
+                )
+        return folder
+
+    return write
 
 
 _loaded: dict[Hashable, Any] = {}

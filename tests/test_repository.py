@@ -25,8 +25,9 @@ SUBMISSION = sorted((ROOT / "submission").rglob("*.py"))
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gliclass", "numpy", "PIL"}
 
 
-TORCH = {"attention.py", "decoding.py", "device.py", "generation.py", "loading.py", "lora.py", "model.py", "packed.py",
-         "qwen2_5_vl.py", "reference.py", "tries.py", "vision.py"}  # fmt: skip
+TORCH = {"attention.py", "decoding.py", "device.py", "generation.py", "loading.py", "lora.py", "mixing.py",
+         "model.py", "packed.py", "qwen2_5_vl.py", "reference.py", "steps.py",
+         "tries.py", "vision.py"}  # fmt: skip
 """Modules that only a loaded model needs, or a base of their family."""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,12 +17,16 @@ import torch
 
 from benchmarks import gpu as benchmark
 from benchmarks.gpu import ask
-from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.checkpoints.checkpoint import adapter_folder, open_checkpoint
+from mevlip.checkpoints.routes import Mix, read_route, write_route
 from mevlip.flare.questions import InputFolder, read_input_folder
 from mevlip.inference.completion import Generation, Request
 from mevlip.inference.device import GPU_MEMORY
 from mevlip.inference.model import VisionLanguageModel
+from mevlip.inference.steps import Recorder
+from mevlip.tasks import TASKS
 from mevlip_training.shapes.internvl3 import internvl3_8b
+from tests.altered_checkpoints import repack
 from tests.conftest import DEMO, EXAMPLES, run_mevlip
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
@@ -29,10 +34,24 @@ pytestmark = [pytest.mark.gpu, pytest.mark.model]
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 
-@pytest.fixture(scope="module", params=["demo", "thin"])
-def checkpoint(request: pytest.FixtureRequest, thin_checkpoint: Path) -> Path:
-    """The demo, and the thin model with the real vocabulary and 448-pixel tiles."""
-    return DEMO if request.param == "demo" else thin_checkpoint
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with every task's adapter mixed with the generalist."""
+    folder = Path(shutil.copytree(DEMO, tmp_path_factory.mktemp("checkpoints") / "mixed"))
+    for task in TASKS:
+        own = adapter_folder(folder, task.value)
+        write_route(own, read_route(own).model_copy(update={"mix": Mix()}))
+    repack(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["demo", "mixed", "thin", "qwen2_5_vl", "qwen3_vl", "gemma3"])
+def checkpoint(
+    request: pytest.FixtureRequest, thin_checkpoint: Path, mixed: Path, tiny_checkpoint: Callable[[str], Path]
+) -> Path:
+    """The demo, also with mixed adapters, the thin model of the true vocabulary and tiles, other families."""
+    here = {"demo": DEMO, "mixed": mixed, "thin": thin_checkpoint}
+    return here.get(request.param) or tiny_checkpoint(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +65,27 @@ def load(checkpoint: Path, device: torch.device, *, reference: bool = False, exa
 
 
 def test_in_float32_answers_equal_the_references_and_the_processors(checkpoint: Path, folder: InputFolder) -> None:
-    ours, _ = ask(checkpoint, load(checkpoint, GPU), folder)
+    ours, cost = ask(checkpoint, load(checkpoint, GPU), folder)
+    assert cost.recorded_passes, "most answers come from recorded passes"
     for device, reference in ((GPU, True), (CPU, False)):
         theirs, _ = ask(checkpoint, load(checkpoint, device, reference=reference), folder)
         assert [one.text for one in ours] == [one.text for one in theirs], device
         for one, other in zip(ours, theirs, strict=True):
             assert one.probability == pytest.approx(other.probability, abs=1e-3)
+
+
+def test_a_recorded_pass_makes_what_one_that_is_not_does(
+    thin_checkpoint: Path, folder: InputFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16, rows of a batch in which they are done at different times: equal but for rounding."""
+    model = load(thin_checkpoint, GPU, exact=False)
+    ours, recorded = ask(thin_checkpoint, model, folder)
+    monkeypatch.setattr(model._generator, "_record", Recorder(None))
+    theirs, plain = ask(thin_checkpoint, model, folder)
+    assert recorded.recorded_passes and not plain.recorded_passes
+    changed = [one.text for one, other in zip(ours, theirs, strict=True) if one.text != other.text]
+    print(f"\n{len(ours) - len(changed)} of {len(ours)} answers are equal")
+    assert len(changed) <= len(ours) // 5
 
 
 def test_as_shipped_only_close_calls_differ_from_float32(folder: InputFolder) -> None:
@@ -107,12 +141,28 @@ class Watched:
         return made
 
 
-def test_the_host_waits_as_often_as_is_counted(checkpoint: Path, folder: InputFolder) -> None:
-    watched = Watched(load(checkpoint, GPU, exact=False))
+def unwatched(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            return function(*arguments)
+        finally:
+            torch.cuda.set_sync_debug_mode("warn")
+
+    return call
+
+
+def test_the_host_waits_as_often_as_is_counted(
+    checkpoint: Path, folder: InputFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(checkpoint, GPU, exact=False)
+    if checkpoint.name not in ("demo", "mixed", "thin"):  # transformers waits while it works on others' pictures
+        monkeypatch.setattr(model._generator, "_read", unwatched(model._generator._read))
+    watched = Watched(model)
     ask(checkpoint, watched, folder)
     assert watched.waits
     for seen, counted, forwards in watched.waits:
-        assert seen <= counted <= 2 * forwards + 1, watched.where
+        assert seen <= counted <= 2 * forwards + 2, watched.where
 
 
 @pytest.fixture
@@ -132,10 +182,14 @@ def test_where_memory_runs_out_smaller_batches_give_the_same_answers(
     model = load(thin_checkpoint, GPU)
     wanted, counters = ask(thin_checkpoint, model, folder)
     assert not counters.budget_halvings
-    limited(60_000_000)
-    found, counters = ask(thin_checkpoint, model, folder)
+    for megabytes in (60, 30, 15, 8):
+        limited(megabytes * 1_000_000)
+        found, counters = ask(thin_checkpoint, model, folder)
+        assert [one.text for one in found] == [one.text for one in wanted]
+        if counters.budget_halvings:
+            break
+    print(f"\n{counters.budget_halvings} halvings with {megabytes} MB")
     assert counters.budget_halvings
-    assert [one.text for one in found] == [one.text for one in wanted]
 
 
 def test_the_command_uses_the_gpu_and_says_so(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ DIFFERENCES: dict[str, set[str]] = {
 """Where a file may differ from generalist.yaml, besides output_dir."""
 OF_A_BASE = {
     "qwen2_5_vl_7b": {"model_name_or_path", "model_revision", "template", "image_max_pixels", "crop_to_patches"},
+    "qwen3_vl_8b": {"model_name_or_path", "model_revision", "template", "image_max_pixels", "crop_to_patches"},
     "medgemma_4b": {"model_name_or_path", "model_revision", "template", "image_do_pan_and_scan", "crop_to_patches"},
 }
 """The same for all files of another base, besides what its adapter's own file differs in."""

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from mevlip.checkpoints.routes import Route, read_route
+from mevlip.checkpoints.routes import PromptSettings, Route, read_route
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip.inference.encoder import PromptEncoder
@@ -57,13 +57,21 @@ class Rows:
         base: Folder of the base model, of which only tokenizer and image processor are used.
         variants: Changes to the published config, by name.
         each: Questions of each of the demo's data sets, besides those about odd images.
+        prompt: The prompt's wording.
     """
 
-    def __init__(self, folder: Path, base: Path, variants: Mapping[str, Mapping[str, Any]], each: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        base: Path,
+        variants: Mapping[str, Mapping[str, Any]],
+        each: int = 2,
+        prompt: PromptSettings = PromptSettings(),  # noqa: B008 - frozen
+    ) -> None:
         source = folder / "flare"
         write_training(source / "training", 6, {dataset.name: each for dataset in DATASETS})
         write_odd_images(source / "training" / "Xray" / "odd")
-        prepare(source, folder / "data", Choices(tokenizer=base), quiet=True)
+        prepare(source, folder / "data", Choices(tokenizer=base, prompt=prompt), quiet=True)
         self.route: Route = read_route(folder / "data" / "routes" / GENERALIST)
         lines = (folder / "data" / "generalist.jsonl").read_text("utf-8").splitlines()
         self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]

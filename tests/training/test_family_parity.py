@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from mevlip.checkpoints.routes import PromptSettings
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import find_family
-from mevlip.inference.prompts import IMAGE_MARK
+from mevlip.inference.prompts import IMAGE_PLACE
 from mevlip.tasks import TaskType
 from mevlip_training.adapters import read_yaml
 from mevlip_training.families import misfits
@@ -40,19 +41,20 @@ class Case:
         elif name == "qwen3_vl":
             qwen3_vl.family(tokenizer := qwen3_vl.small_tokenizer(DEMO / "base")).write_encoder(base)
             qwen3_vl.tiny(tokenizer).save_pretrained(base)
-            config, self.end = "qwen2_5_vl_7b", "<|im_end|>"
+            config, self.end = "qwen3_vl_8b", "<|im_end|>"
         else:
             qwen2_5_vl.family(tokenizer := qwen2_5_vl.true_tokenizer()).write_encoder(base)
             qwen2_5_vl.tiny(tokenizer).save_pretrained(base)
             config, self.end = "qwen2_5_vl_7b", "<|im_end|>"
         self.config = read_yaml(CONFIGS / config / "generalist.yaml")
-        if name == "qwen3_vl":  # there are no configs for it
-            self.config["template"] = "qwen3_vl_nothink"
         kept = ("template", "default_system", "image_max_pixels", "image_min_pixels", "image_do_pan_and_scan")
         asked: dict[str, Any] = {key: self.config.get(key) for key in kept} | {
             "crop_to_patches": None, "cutoff_len": 8192,
         }  # fmt: skip
         self.rows = Rows(folder, base, {"agreed": asked, "system": {**asked, "default_system": "Be brief."}}, each=1)
+        prompt = PromptSettings(image_mark="Image-{number}: ")
+        (announced := folder / "announced").mkdir()
+        self.announced = Rows(announced, base, {"agreed": asked}, each=1, prompt=prompt)
         pixels = self.config["image_max_pixels"]
         images = self.rows.route.images.model_copy(update={"max_pixels": pixels})
         self.route = self.rows.route.model_copy(update={"images": images})
@@ -64,7 +66,7 @@ class Case:
 def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     """Each family's, through one process of LLaMA-Factory."""
     found = {name: Case(name, tmp_path_factory.mktemp(name)) for name in FAMILIES}
-    train(*(case.rows for case in found.values()))
+    train(*(rows for case in found.values() for rows in (case.rows, case.announced)))
     return found
 
 
@@ -79,6 +81,14 @@ def test_training_and_prediction_agree_on_ids_pixels_and_loss_mask(case: Case) -
     assert differences(case.rows, "agreed", case.route, case.encoder, case.end) == set()
 
 
+def test_they_agree_on_images_that_are_announced(case: Case) -> None:
+    texts = {len(row["images"]): row["conversations"][0]["value"] for row in case.announced.rows}
+    assert texts[2].startswith("Image-1: <image>Image-2: <image>") and texts[1].startswith("<image>")
+    route = case.route.model_copy(update={"prompt": case.announced.route.prompt})
+    assert differences(case.announced, "agreed", route, case.encoder, case.end) == set()
+    assert "ids" in differences(case.announced, "agreed", case.route, case.encoder, case.end)
+
+
 def test_a_setting_changed_on_one_side_is_noticed(case: Case) -> None:
     assert "ids" in differences(case.rows, "system", case.route, case.encoder, case.end)
     images = case.route.images.model_copy(update={"max_pixels": 100 * 100})
@@ -88,6 +98,6 @@ def test_a_setting_changed_on_one_side_is_noticed(case: Case) -> None:
 
 def test_nothing_stands_between_an_image_and_the_text(case: Case) -> None:
     for row in case.rows.rows:
-        assert f"{IMAGE_MARK}\n" not in row["conversations"][0]["value"]
+        assert f"{IMAGE_PLACE}\n" not in row["conversations"][0]["value"]
     assert case.config["template"] == case.family.template
     assert not list(misfits(case.family, case.config, []))

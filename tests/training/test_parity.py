@@ -19,8 +19,11 @@ BASE = DEMO / "base"
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> tuple[Rows, Rows]:
-    """Rows of the demo's base, and of one with the real vocabulary and tiles; through one process of LLaMA-Factory."""
+def several(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> tuple[Rows, Rows, Rows]:
+    """Rows of the demo's base, of one with the real vocabulary and tiles, and of that one with images announced.
+
+    They go through one process of LLaMA-Factory.
+    """
     variants: dict[str, dict[str, Any]] = {
         "system": {"default_system": None},  # comes first: LLaMA-Factory keeps a system text for later runs
         "agreed": {},
@@ -32,18 +35,26 @@ def both(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> tup
     # Thirteen tiles of an image are 3,328 visual tokens, more than the published cut-off.
     variants = {"whole": {}, "tiles": {"crop_to_patches": True, "cutoff_len": 16_384}}
     true = Rows(tmp_path_factory.mktemp("true-parity"), thin_checkpoint / "base", variants, each=1)
-    train(demo, true)
-    return demo, true
+    prompt = PromptSettings(image_mark="Image-{number}: ")
+    folder = tmp_path_factory.mktemp("announced-parity")
+    announced = Rows(folder, thin_checkpoint / "base", {"agreed": {}}, each=1, prompt=prompt)
+    train(demo, true, announced)
+    return demo, true, announced
 
 
 @pytest.fixture(scope="module")
-def rows(both: tuple[Rows, Rows]) -> Rows:
-    return both[0]
+def rows(several: tuple[Rows, ...]) -> Rows:
+    return several[0]
 
 
 @pytest.fixture(scope="module")
-def true_rows(both: tuple[Rows, Rows]) -> Rows:
-    return both[1]
+def true_rows(several: tuple[Rows, ...]) -> Rows:
+    return several[1]
+
+
+@pytest.fixture(scope="module")
+def announced_rows(several: tuple[Rows, ...]) -> Rows:
+    return several[2]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +84,16 @@ def test_they_agree_on_the_real_vocabulary_and_448_pixel_tiles(
     tiles = {len(true_rows.trained[variant][f"{index}.pixel_values"]) for index in range(len(true_rows.rows))}
     assert max(tiles) == (4 if variant == "whole" else 52), "four images; of twelve tiles and a thumbnail each"
     assert true_rows.trained[variant]["0.pixel_values"].shape[1:] == (3, 448, 448)
+
+
+def test_they_agree_on_images_that_are_announced(announced_rows: Rows, thin_checkpoint: Path) -> None:
+    encoder, route = PromptEncoder("internvl", thin_checkpoint / "base"), announced_rows.route
+    texts = {len(row["images"]): row["conversations"][0]["value"] for row in announced_rows.rows}
+    assert texts[3].startswith("Image-1: <image>\nImage-2: <image>\nImage-3: <image>\n")
+    assert texts[1].startswith("<image>\n") and set(texts) == {1, 2, 3, 4}
+    assert differences(announced_rows, "agreed", route, encoder) == set()
+    other = route.model_copy(update={"prompt": PromptSettings(image_mark="Image {number}: ")})
+    assert differences(announced_rows, "agreed", other, encoder) == {"ids"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from mevlip.checkpoints.records import RECORD_LIMIT
 from mevlip.core.files import read_bounded
 from mevlip.inference.families import Family, find_family
-from mevlip.inference.prompts import IMAGE_MARK
+from mevlip.inference.prompts import IMAGE_PLACE
 
 DEFAULT = "internvl"
 """The family of the published configs' base."""
@@ -40,7 +40,7 @@ def misfits(family: Family, settings: dict[str, Any], rows: Iterable[bytes]) -> 
         yield f"template is {settings.get('template')!r} here and {family.template!r} for this base"
     for row in rows:
         turns = json.loads(row).get("conversations") or [{}]
-        before, image, after = str(turns[0].get("value", "")).partition(IMAGE_MARK)
+        before, image, after = str(turns[0].get("value", "")).partition(IMAGE_PLACE)
         if image and not before:
             if after.startswith("\n") != (family.image_gap == "\n"):
                 yield "the rows' images are followed by what another base's chat template writes there"

@@ -31,11 +31,18 @@ class PromptSettings(FrozenModel):
     """Text of the system turn; empty means no such turn at all."""
     template: str = "{question}"
     """The user's text; `{question}` is replaced by the question."""
+    image_mark: Line = ""
+    """Text before each image of a question that shows several, such as `Image-{number}: `, in one line; `{number}` is
+    replaced by the image's number, from 1. Before a single image nothing stands; empty for nothing before any."""
 
     @model_validator(mode="after")
-    def _has_place(self) -> PromptSettings:
+    def _has_places(self) -> PromptSettings:
         if self.template.count("{question}") != 1:
             raise ValueError("template holds {question} exactly once")
+        if self.image_mark and self.image_mark.count("{number}") != 1:
+            raise ValueError("image_mark holds {number} exactly once")
+        if "<" in self.image_mark:
+            raise ValueError("image_mark holds no <, with which special tokens and the places of images begin")
         return self
 
 

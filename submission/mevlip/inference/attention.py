@@ -111,17 +111,17 @@ def run_mask(line: Indices, start: int, count: int, length: int, mutual: int | N
         together = ids == mutual
         if not together.any() and (window is None or window >= length):
             return None
-        allowed = looked_at(np.arange(length), length, window)[None]
+        allowed = looked_at(torch.arange(length, device=device), length, window)[None]
         if together.any():
             begins = together & ~np.pad(together, ((0, 0), (1, 0)))[:, :-1]
-            part = np.where(together, begins.cumsum(axis=1), 0)
-            allowed = allowed | ((part[:, :, None] == part[:, None]) & together[:, None])
-        return moved(allowed, device)
+            part = moved(np.where(together, begins.cumsum(axis=1), 0), device)
+            allowed = allowed | ((part[:, :, None] == part[:, None]) & (part[:, None] > 0))
+        return allowed
 
     return cache(make)
 
 
-def looked_at(asking: Indices, length: int, window: int | None) -> NDArray[np.bool_]:
+def looked_at(asking: torch.Tensor, length: int, window: int | None) -> torch.Tensor:
     """Which of a row's tokens are looked at from places in it, (..., places, length)."""
-    back = asking[..., None] - np.arange(length)
+    back = asking[..., None] - torch.arange(length, device=asking.device)
     return back >= 0 if window is None else (back >= 0) & (back < window)

@@ -35,7 +35,8 @@ class Size:
     """What one question takes.
 
     Attributes:
-        pictures: What is equal for questions on the same pictures.
+        pictures: What is equal for questions that share their beginning: those on the same pictures, unless adapters
+            are mixed in shares that each question has for itself.
         shared: Tokens of the prompt's beginning, through its last picture.
         own: Tokens of the rest.
         new: Most tokens of its answer whose keys and values are kept; 0 where the prompt alone decides it.

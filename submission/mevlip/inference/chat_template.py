@@ -1,7 +1,8 @@
 """Running a base's chat template: once for each kind of prompt, on a placeholder, in a process that is bound to end.
 
 A chat template is a program from the checkpoint folder. It may loop for hours, need all memory, or drop the question;
-jinja's sandbox keeps it from files, not from that. Questions never reach it: they are put where the placeholder stood.
+jinja's sandbox keeps it from files, not from that. Questions never reach it: they are put where the placeholder stood,
+and so is what announces images, which some templates would strip of its blanks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mevlip.core.text import visible
 from mevlip.inference.prompts import Prompt
 
 _PLACEHOLDER = "The question stands here."
+_MARK = "Image {number} comes next."
 _CPU_SECONDS = 10
 """A real template takes some milliseconds."""
 _WALL_SECONDS = 300
@@ -38,7 +40,7 @@ class Frame:
     """What a chat template writes around the user's text.
 
     Attributes:
-        before: The text before it: system turn, images, the turn's opening.
+        before: The text before it: system turn, images and what announces them, the turn's opening.
         after: The text after it, up to where the answer begins.
     """
 
@@ -51,7 +53,7 @@ def read_frame(render: Callable[[Prompt], str], prompt: Prompt, folder: Path, im
 
     Args:
         render: Runs the template.
-        prompt: A prompt with the wanted system text and number of images; its text is not used.
+        prompt: A prompt with the wanted system text, number of images and announcements; its text is not used.
         folder: The base model's folder, for messages.
         image_tokens: What may stand for an image in a rendered prompt; empty where that is not known.
 
@@ -62,7 +64,8 @@ def read_frame(render: Callable[[Prompt], str], prompt: Prompt, folder: Path, im
     name = folder / "chat_template.jinja"
     what = f"The chat template {name}" if name.is_file() else f"The chat template in {folder / 'tokenizer_config.json'}"
     try:
-        text = _bounded(lambda: render(replace(prompt, text=_PLACEHOLDER)))
+        placed = replace(prompt, text=_PLACEHOLDER, image_mark=_MARK if prompt.image_mark else "")
+        text = _bounded(lambda: render(placed))
     except _Refused as error:
         raise CheckpointError(f"{what} {error}", _REMEDY) from error
     before, found, after = text.partition(_PLACEHOLDER)
@@ -75,6 +78,13 @@ def read_frame(render: Callable[[Prompt], str], prompt: Prompt, folder: Path, im
     shown = max(((before + after).count(token) for token in image_tokens), default=prompt.image_count)
     if shown != prompt.image_count:
         raise CheckpointError(f"{what} shows {shown} images instead of {prompt.image_count}", _REMEDY)
+    for number, (place, announcement) in enumerate(zip(placed.announcements, prompt.announcements, strict=True)):
+        if place:
+            above, found, below = before.partition(place)
+            images = max((above.count(token) for token in image_tokens), default=number)
+            if not found or place in below or images != number:
+                raise CheckpointError(f"{what} does not write what announces an image right before it", _REMEDY)
+            before = f"{above}{announcement}{below}"
     return Frame(before, after)
 
 

@@ -108,6 +108,7 @@ class Cost:
         row_steps: Rows in all passes after the first: each makes one token of one answer.
         generated_tokens: Tokens generated, end tokens included.
         vocabulary_rows: Rows for which the logits of the whole vocabulary were computed.
+        recorded_passes: Passes recorded as CUDA graphs, to be started as one from then on.
         synchronizations: How often the host waited for the device.
     """
 
@@ -119,6 +120,7 @@ class Cost:
     row_steps: int = 0
     generated_tokens: int = 0
     vocabulary_rows: int = 0
+    recorded_passes: int = 0
     synchronizations: int = 0
 
 

@@ -105,11 +105,6 @@ class Answer:
         """The probability of each option, where the first token decides."""
         return self.completion.options if self.completion else {}
 
-    @property
-    def share(self) -> float | None:
-        """The share of the adapter that its own was mixed with; None without a mix."""
-        return self.completion.share if self.completion else None
-
 
 @dataclass(frozen=True)
 class _Row:
@@ -230,10 +225,11 @@ class Engine:
         route = self._routes[item.adapter]
         count = min(len(item.question.pictures), route.images.max_count)
         shared = count * self._model.image_tokens(route.images)
-        own = _FRAME_TOKENS + (len(item.question.text) + len(route.prompt.template)) // _CHARACTERS_PER_TOKEN
+        prompt = len(route.prompt.template) + count * len(route.prompt.image_mark)
+        own = _FRAME_TOKENS + (len(item.question.text) + prompt) // _CHARACTERS_PER_TOKEN
         spec = QuestionSpec(item.question.text, None, route.box_space, route.value_range)
-        pictures = item if route.mix else item.question.pictures  # rows with shares of their own share no beginning
-        return Size(pictures, shared, own, self._new_tokens(item, route, self._grammar(item, spec)))
+        new = self._new_tokens(item, route, self._grammar(item, spec))
+        return Size(item if route.mix else item.question.pictures, shared, own, new)
 
     def _grammar(self, item: RoutedQuestion, spec: QuestionSpec) -> Grammar | None:
         return grammar_of(item.task, spec) if self._constrain else None
@@ -276,9 +272,8 @@ class Engine:
                 shown, encoded = replace(shown, problems=(*shown.problems, problem)), encode(kept)
         spec = _spec(item, shown, route)
         grammar = self._grammar(item, spec)
-        own = len(encoded.tokens) - encoded.shared
-        pictures = item if route.mix else shown.key or item
-        size = Size(pictures, encoded.shared, own, self._new_tokens(item, route, grammar))
+        own, new = len(encoded.tokens) - encoded.shared, self._new_tokens(item, route, grammar)
+        size = Size(item if route.mix else shown.key or item, encoded.shared, own, new)
         return _Row(item, shown, spec, Request(encoded, shown.pictures, budget, grammar), size)
 
     def _ask(self, rows: Sequence[_Row], route: Route) -> Iterator[Answer]:

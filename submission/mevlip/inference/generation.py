@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ from mevlip.inference.completion import Completion, Cost, Encoded, Generation, P
 from mevlip.inference.decoding import Draft, Grammars, choose
 from mevlip.inference.families import Family
 from mevlip.inference.lora import Adapters
-from mevlip.inference.packed import Cache, PromptPass, Row, StepPass
+from mevlip.inference.memory import cached_shape
+from mevlip.inference.packed import Cache, PromptPass, Room, Row, StepPass
+from mevlip.inference.steps import Recorder, Steps, record_graph
 from mevlip.inference.tries import Choices
 from mevlip.inference.vision import Features
 
@@ -59,6 +62,7 @@ class Generator:
         self._language_model = base.get_decoder()
         self._embedding = base.get_input_embeddings()
         self._head = base.get_output_embeddings()
+        self._kept_shape, self._dtype = cached_shape(base.config.get_text_config()), base.dtype
         self._image_token = int(base.config.image_token_id)
         self._family = family
         self._mutual = self._image_token if family.mutual else None
@@ -66,6 +70,7 @@ class Generator:
         self._grammars = grammars
         self._features = features
         self._device = device
+        self._record = Recorder(record_graph if device.type == "cuda" else None)
         self._bits = torch.arange(32, dtype=torch.int32, device=device)
         install(self._language_model.config)
 
@@ -107,9 +112,10 @@ class Generator:
             )
             for number, request in enumerate(requests)
         ]
-        room = max(
+        longest = max(
             (len(requests[number].prompt.tokens) + requests[number].max_new_tokens for number in writing), default=0
         )
+        room = Room(longest, self._kept_shape, self._dtype)
         states, shares, cache = self._read(rows, [request.pictures for request in requests], room, cost)
         self._choose(drafts, states, cost)
         if cache is not None:
@@ -131,14 +137,14 @@ class Generator:
         return self._head(self._take(line, None, Cost()))[0].float().cpu()  # type: ignore[no-any-return]
 
     def _read(
-        self, rows: Sequence[Row], pictures: Sequence[Sequence[Picture]], room: int, cost: Cost
+        self, rows: Sequence[Row], pictures: Sequence[Sequence[Picture]], room: Room, cost: Cost
     ) -> tuple[torch.Tensor, torch.Tensor | None, Cache | None]:
         """Takes prompts through the language model.
 
         Args:
             rows: The prompts.
             pictures: Their pictures.
-            room: Tokens that a row of the cache has room for.
+            room: What there is room for in the cache.
             cost: Where the cost is added.
 
         Returns:
@@ -180,15 +186,18 @@ class Generator:
 
     def _take(self, line: PromptPass, pictures: tuple[torch.Tensor, torch.Tensor] | None, cost: Cost) -> torch.Tensor:
         """Takes prompts through the language model; returns the states that their first tokens are read from."""
-        states = self._forward(line, line.tokens, pictures)
+        states = self._embed(line.tokens)
+        more = {} if pictures is None else self._family.enter(states, *pictures)
+        made = self._run(line, states, moved(line.positions, self._device), **more)
         cost.forwards += 1
         cost.prompt_tokens += len(line.tokens)
-        return states[moved(line.last, self._device)]
+        return made[moved(line.last, self._device)]
 
     def _write(self, drafts: Sequence[Draft], cache: Cache, cost: Cost) -> None:
         """Goes on until every answer is done, those that are no longer taking part."""
         slots = list(drafts)
         count = len(slots)
+        steps = Steps(cache, partial(self._step, cache), self._record)
         while True:
             for slot in reversed(range(count)):
                 if slots[slot].done:
@@ -197,35 +206,41 @@ class Generator:
                         slots[slot] = slots[count]
                         cache.move(count, slot)
             if not count:
+                cost.recorded_passes += steps.recorded
+                cost.synchronizations += steps.recorded  # nothing else may be under way
                 return
-            if cache.shares is not None:
-                self._adapters.weigh(cache.shares[:count])
-            step = StepPass(cache, count, self._device)
-            states = self._forward(step, np.array([draft.tokens[-1] for draft in slots[:count]]), None)
+            states = steps.take(self._embed(np.array([draft.tokens[-1] for draft in slots[:count]])))
             cost.forwards += 1
             cost.row_steps += count
             self._choose(slots[:count], states, cost)
 
-    def _forward(
-        self, line: PromptPass | StepPass, tokens: Indices, pictures: tuple[torch.Tensor, torch.Tensor] | None
+    def _embed(self, tokens: Indices) -> torch.Tensor:
+        """Tokens as the first layer gets them, (tokens, hidden size)."""
+        return self._embedding(moved(tokens, self._embedding.weight.device)).to(self._device)  # type: ignore[no-any-return]
+
+    def _step(self, cache: Cache, step: StepPass, states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Takes one token of each of the first rows of a cache through the language model; see `Steps`."""
+        if cache.shares is not None:
+            self._adapters.weigh(cache.shares[: len(states)])
+        return self._run(step, states, positions)
+
+    def _run(
+        self, line: PromptPass | StepPass, states: torch.Tensor, positions: torch.Tensor, **more: Any
     ) -> torch.Tensor:
         """Takes tokens through the language model.
 
         Args:
             line: What attention has to know of them.
-            tokens: Their ids.
-            pictures: Where features stand in their place, and the features.
+            states: The tokens, embedded, (tokens, hidden size).
+            positions: Their position ids, (tokens,) or (axes, tokens).
+            more: Further arguments of the language model.
 
         Returns:
             The last layer's states, normalized, (tokens, hidden size).
         """
-        weight = self._embedding.weight
-        states = self._embedding(moved(tokens, weight.device)).to(self._device)
-        more = {} if pictures is None else self._family.enter(states, *pictures)
-        positions = moved(line.positions, self._device).unsqueeze(-2)  # one row: (1, tokens) or (axes, 1, tokens)
         made = self._language_model(
             inputs_embeds=states[None],
-            position_ids=positions,
+            position_ids=positions.unsqueeze(-2),  # one row: (1, tokens) or (axes, 1, tokens)
             attention_mask=None,
             use_cache=False,
             packed=line,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 from mevlip.inference.batching import Budget
@@ -49,10 +50,18 @@ def computed_bytes(config: Any, item: int) -> int:
     return item * (6 * int(config.hidden_size) + 3 * int(config.intermediate_size))
 
 
+def cached_shape(config: Any) -> tuple[int, int, int]:
+    """Layers, heads and width of the keys of one token, as of its values."""
+    return config.num_hidden_layers, config.num_key_value_heads, _width(config)
+
+
 def cached_bytes(config: Any, item: int) -> int:
     """Bytes of the keys and values of one token, in all layers: 57,344 at InternVL3-8B."""
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return item * 2 * int(config.num_hidden_layers * config.num_key_value_heads * width)
+    return item * 2 * prod(cached_shape(config))
+
+
+def _width(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def matrix_bytes(config: Any, item: int) -> int:
@@ -68,9 +77,9 @@ def least_bytes(config: Any, item: int) -> int:
 
 def token_operations(config: Any) -> int:
     """Floating-point operations of one token in the layers' matrices, two for each of their numbers."""
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     heads = 2 * config.num_attention_heads + 2 * config.num_key_value_heads
-    return int(2 * config.num_hidden_layers * config.hidden_size * (heads * width + 3 * config.intermediate_size))
+    numbers = config.hidden_size * (heads * _width(config) + 3 * config.intermediate_size)
+    return int(2 * config.num_hidden_layers * numbers)
 
 
 def row_bytes(config: Any) -> int:

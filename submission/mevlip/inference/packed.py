@@ -49,6 +49,21 @@ class Row:
         return np.arange(len(self.tokens)) if self.positions is None else self.positions
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a cache has room for.
+
+    Attributes:
+        tokens: Most tokens of a row.
+        shape: Layers, heads and width of a token's keys, and of its values.
+        dtype: Their type.
+    """
+
+    tokens: int
+    shape: tuple[int, int, int]
+    dtype: torch.dtype
+
+
 class Cache:
     """Keys and values of rows whose answers are being written; each row fills its place from the left.
 
@@ -56,35 +71,45 @@ class Cache:
 
     Args:
         lengths: How many tokens each row has, by its number.
-        room: How many each may come to have.
+        room: What there is room for.
         following: The position of each row's next token, (rows,) or (axes, rows).
+        device: Where they are kept.
 
     Attributes:
+        room: How many tokens each row may come to have.
         shares: How much of each adapter each row gets, (rows, adapters); None where all do alike.
     """
 
-    def __init__(self, lengths: Sequence[int], room: int, following: Indices) -> None:
+    def __init__(self, lengths: Sequence[int], room: Room, following: Indices, device: torch.device) -> None:
         self.lengths = np.array(lengths, dtype=np.int64)
         self.following = following
-        self._room = room
-        self._keys: list[torch.Tensor] = []
-        self._values: list[torch.Tensor] = []
+        self.room = room.tokens
+        if device.type == "cuda":
+            # In a piece of its own: what stays beside it in a larger one, a recorded pass could not use.
+            torch.cuda.empty_cache()
+        layers, heads, width = room.shape
+        # Not empty: of what is masked, not-a-number would still be added.
+        self._kept = torch.zeros(layers, 2, len(lengths), heads, room.tokens, width, dtype=room.dtype, device=device)
         self.shares: torch.Tensor | None = None
 
-    def fill(self, keys: torch.Tensor, values: torch.Tensor, places: torch.Tensor) -> None:
-        """Takes the keys and values of the next layer.
+    def fill(self, layer: int, keys: torch.Tensor, values: torch.Tensor, places: torch.Tensor) -> None:
+        """Takes the keys and values that a layer has of prompts.
 
         Args:
+            layer: The layer's number.
             keys: (heads, tokens, width).
             values: As keys.
             places: Where the tokens of each row stand in the line, (rows, longest row); beyond a row's end anything.
         """
-        rows, length = places.shape
-        for store, states in ((self._keys, keys), (self._values, values)):
-            # Not empty: of what is masked, not-a-number would still be added.
-            kept = states.new_zeros(rows, states.shape[0], self._room, states.shape[2])
-            kept[:, :, :length] = states[:, places].transpose(0, 1)
-            store.append(kept)
+        for store, states in zip(self._kept[layer], (keys, values), strict=True):
+            store[:, :, : places.shape[1]] = states[:, places].transpose(0, 1)
+
+    def advance(self, count: int) -> tuple[Indices, Indices]:
+        """Counts one more token of each of the first rows; returns its places in the rows and its position ids."""
+        places, positions = self.lengths[:count].copy(), self.following[..., :count].copy()
+        self.lengths[:count] += 1
+        self.following[..., :count] += 1
+        return places, positions
 
     def append(
         self,
@@ -96,18 +121,16 @@ class Cache:
         length: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Adds one token to each of the first rows; returns their keys and values up to a length."""
-        found = []
-        for store, states in ((self._keys[layer], keys), (self._values[layer], values)):
+        for store, states in zip(self._kept[layer], (keys, values), strict=True):
             store[slots, :, places] = states.transpose(0, 1)
-            found.append(store[: len(slots), :, :length])
-        return found[0], found[1]
+        known, told = self._kept[layer, :, : len(slots), :, :length]
+        return known, told
 
     def move(self, source: int, target: int) -> None:
         """Puts one row in another's place."""
         self.lengths[target] = self.lengths[source]
         self.following[..., target] = self.following[..., source]
-        for store in (*self._keys, *self._values):
-            store[target] = store[source]
+        self._kept[:, :, target] = self._kept[:, :, source]
         if self.shares is not None:
             self.shares[target] = self.shares[source]
 
@@ -170,13 +193,15 @@ class PromptPass:
     _kept: torch.Tensor | None = None
 
     @classmethod
-    def lay_out(cls, rows: Sequence[Row], device: torch.device, room: int = 0, mutual: int | None = None) -> PromptPass:
+    def lay_out(
+        cls, rows: Sequence[Row], device: torch.device, room: Room | None = None, mutual: int | None = None
+    ) -> PromptPass:
         """Puts prompts in a line.
 
         Args:
             rows: The prompts.
             device: Where attention is computed.
-            room: Tokens that a row of the cache has room for.
+            room: What there is room for in the cache; None where no row is kept.
             mutual: Id of a token of which those that stand together look at each other, later ones too.
         """
         groups: dict[object, list[int]] = {}
@@ -218,11 +243,11 @@ class PromptPass:
             None,
             [_Run(*run, mask=run_mask(line, *run, mutual, device)) for run in runs],
         )
-        if kept:
+        if kept and room:
             following = np.stack([rows[number].position_ids.max() + 1 for _, number in kept])
             if made.positions.ndim > 1:
                 following = np.tile(following, (len(made.positions), 1))
-            made.cache = Cache([len(places[number]) for _, number in kept], room, following)
+            made.cache = Cache([len(places[number]) for _, number in kept], room, following, device)
             made._kept = moved(_padded([places[number] for _, number in kept]), device)
         parts = [(rows[number].shared, places[number]) for number in rests]
         made._blocks = [_block(alike, device) for alike in _alike(parts)]
@@ -239,7 +264,7 @@ class PromptPass:
     ) -> torch.Tensor:
         """See `Pass`."""
         if self.cache is not None and self._kept is not None:
-            self.cache.fill(keys, values, self._kept)
+            self.cache.fill(layer, keys, values, self._kept)
         made = queries.new_empty(queries.shape[1], queries.shape[0], queries.shape[2])
         for run in self._runs:
             end = run.start + run.count * run.length
@@ -266,22 +291,17 @@ class StepPass:
     """A pass that takes one token of each row that is being written.
 
     Args:
-        cache: Their keys and values so far; counts the new tokens.
-        count: How many rows, the first of the cache.
-        device: Where attention is computed.
+        cache: Their keys and values so far.
+        places: Where the tokens of its first rows go, (rows,); see `Cache.advance`.
+        length: As many places of each row are looked at, all that are filled among them.
     """
 
-    def __init__(self, cache: Cache, count: int, device: torch.device) -> None:
+    def __init__(self, cache: Cache, places: torch.Tensor, length: int) -> None:
         self._cache = cache
-        places = cache.lengths[:count].copy()
-        self.positions = cache.following[..., :count].copy()
-        cache.lengths[:count] += 1
-        cache.following[..., :count] += 1
-        length = int(cache.lengths[:count].max())
         self._length = length
-        self._slots = torch.arange(count, device=device)
-        self._places = moved(places, device)
-        self._mask: Mask = memoized(lambda window: moved(looked_at(places[:, None], length, window), device))
+        self._slots = torch.arange(len(places), device=places.device)
+        self._places = places
+        self._mask: Mask = memoized(lambda window: looked_at(places[:, None], length, window))
 
     def attend(
         self,
@@ -313,12 +333,13 @@ def _block(parts: Sequence[_Part], device: torch.device) -> _Block:
     rests = [places[shared:] for shared, places in parts]
     queries, keys = _padded(rests), _padded([places for _, places in parts])
     # A query looks at its beginning and at what comes no later; beyond a rest's end at something, it does not matter.
-    asking, length = parts[0][0] + np.arange(queries.shape[1]), keys.shape[1]
+    shared, length = parts[0][0], keys.shape[1]
+    asking = torch.arange(shared, shared + queries.shape[1], device=device)
     filled = [number * queries.shape[1] + np.arange(len(rest)) for number, rest in enumerate(rests)]
     return _Block(
         moved(queries, device),
         moved(keys, device),
-        memoized(lambda window: moved(looked_at(asking, length, window)[None], device)),
+        memoized(lambda window: looked_at(asking, length, window)[None]),
         moved(np.concatenate(filled), device),
         moved(np.concatenate(rests), device),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from mevlip.checkpoints.routes import PromptSettings
 
-IMAGE_MARK = "<image>"
+IMAGE_PLACE = "<image>"
 """LLaMA-Factory's place-holder for an image in a ShareGPT record."""
 
 _GAP = " … "
@@ -22,15 +22,26 @@ class Prompt:
         text: The user's text without images.
         system: The system text; empty for no system turn.
         image_count: Number of images, which all come before the text.
+        image_mark: What announces each of several images, with `{number}` for its number; empty for nothing.
     """
 
     text: str
     system: str
     image_count: int
+    image_mark: str = ""
+
+    @property
+    def announcements(self) -> tuple[str, ...]:
+        """What stands before each image; nothing before a single one."""
+        mark = self.image_mark if self.image_count > 1 else ""
+        return tuple(mark.replace("{number}", str(number)) for number in range(1, self.image_count + 1))
 
     def messages(self) -> list[dict[str, Any]]:
         """The turn as transformers' chat templates take it: each content is a list of typed blocks."""
-        blocks: list[dict[str, str]] = [{"type": "image"}] * self.image_count
+        blocks: list[dict[str, str]] = []
+        for announcement in self.announcements:
+            blocks += [{"type": "text", "text": announcement}] if announcement else []
+            blocks.append({"type": "image"})
         user = {"role": "user", "content": [*blocks, {"type": "text", "text": self.text}]}
         if not self.system:
             return [user]
@@ -43,7 +54,7 @@ class Prompt:
             image_gap: What the base's chat template writes after each image, by `Family.image_gap`; LLaMA-Factory's
                 writes nothing, so it stands here.
         """
-        return f"{IMAGE_MARK}{image_gap}" * self.image_count + self.text
+        return "".join(f"{announcement}{IMAGE_PLACE}{image_gap}" for announcement in self.announcements) + self.text
 
 
 def build_prompt(question: str, image_count: int, settings: PromptSettings, reserved: Iterable[str]) -> Prompt:
@@ -55,10 +66,10 @@ def build_prompt(question: str, image_count: int, settings: PromptSettings, rese
         settings: The route's prompt settings.
         reserved: The tokenizer's special tokens. A question that spells one would otherwise forge a turn or an image.
     """
-    for token in sorted({IMAGE_MARK, *reserved}, key=len, reverse=True):
+    for token in sorted({IMAGE_PLACE, *reserved}, key=len, reverse=True):
         question = question.replace(token, " ")
     text = settings.template.replace("{question}", " ".join(question.split()))
-    return Prompt(text, settings.system, image_count)
+    return Prompt(text, settings.system, image_count, settings.image_mark)
 
 
 def cut_middle(text: str, kept_from: int, fits: Callable[[str], bool]) -> str:

@@ -71,6 +71,7 @@ _EXPLANATION = TypeAdapter(Explanation)
 def explain(question: Question, answer: Answer) -> Explanation:
     """Explains one answer; probabilities are rounded to six decimals."""
     spec = QuestionSpec(question.text)
+    share = answer.completion.share if answer.completion else None
     return Explanation(
         question=question.where,
         images=question.image_names,
@@ -89,7 +90,7 @@ def explain(question: Question, answer: Answer) -> Explanation:
         separator=spec.separator,
         shape=spec.shape,
         unit=spec.unit,
-        share=None if answer.share is None else round(answer.share, 6),
+        share=None if share is None else round(share, 6),
     )
 
 

@@ -126,6 +126,7 @@ def rewrite_route(folder: Path, owner: str, changes: dict[str, object]) -> None:
         ({"mix": {"gamma": -1}}, "mix.gamma"),
         ({"mix": {}, "compose": ["detection"]}, "composed with others or mixed with one, not both"),
         ({"prompt": {"template": "no place"}}, "exactly once"),
+        ({"prompt": {"image_mark": "Image "}}, "image_mark holds .number. exactly once"),
     ],
 )
 def test_a_route_that_does_not_fit_is_named(copy: Path, changes: dict[str, object], cause: str) -> None:

@@ -54,6 +54,33 @@ def test_a_template_that_cannot_be_used_is_named(render: Callable[[Prompt], str]
         frame_of(render)
 
 
+def announced(prompt: Prompt) -> str:
+    return "".join(f"{mark.strip()}<i>" for mark in prompt.announcements) + f"[{prompt.text}]"
+
+
+def frame_with_marks(render: Callable[[Prompt], str]) -> Frame:
+    return read_frame(render, Prompt("", "", 3, "No. {number} "), Path("base"), ["<i>"])
+
+
+def test_what_announces_images_is_written_as_it_is_even_where_the_template_strips_it() -> None:
+    assert frame_with_marks(announced) == Frame("No. 1 <i>No. 2 <i>No. 3 <i>[", "]")
+
+
+@pytest.mark.parametrize(
+    "render",
+    [
+        lambda prompt: f"<i><i><i>[{prompt.text}]",
+        lambda prompt: "<i><i><i>" + announced(prompt).replace("<i>", ""),
+        lambda prompt: "".join(prompt.announcements) + f"<i><i><i>[{prompt.text}]",
+        lambda prompt: prompt.announcements[0] + announced(prompt),
+    ],
+    ids=["left out", "images first", "texts first", "twice"],
+)
+def test_a_template_that_announces_other_images_is_named(render: Callable[[Prompt], str]) -> None:
+    with pytest.raises(CheckpointError, match="does not write what announces an image right before it"):
+        frame_with_marks(render)
+
+
 def test_a_child_that_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_template, "_WALL_SECONDS", 0.5)
     with pytest.raises(CheckpointError, match="does not end"):
@@ -128,11 +155,11 @@ def encoder() -> PromptEncoder:
 
 
 @pytest.mark.model
-@given(st.text(), st.sampled_from(["", "Be brief."]), st.integers(0, 3))
+@given(st.text(), st.sampled_from(["", "Be brief."]), st.integers(0, 3), st.sampled_from(["", "Image-{number}: "]))
 def test_a_prompt_is_what_the_template_itself_would_write(
-    encoder: PromptEncoder, text: str, system: str, images: int
+    encoder: PromptEncoder, text: str, system: str, images: int, mark: str
 ) -> None:
-    prompt = Prompt(text, system, images)
+    prompt = Prompt(text, system, images, mark)
     assert encoder.render(prompt) == encoder._run_template(prompt)
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mevlip.answers.grammar import OneOf
-from mevlip.checkpoints.routes import ImageSettings, Route
+from mevlip.checkpoints.routes import ImageSettings, Mix, Route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError, ModelFailure
 from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
@@ -39,11 +39,12 @@ def run(
     task: TaskType = TaskType.CLASSIFICATION,
     constrain: bool = True,
     batch_tokens: int | None = None,
+    routes: Mapping[str, Route] = ROUTES,
 ) -> tuple[Engine, list[Answer]]:
     folder = read_input_folder(root)
     routed = [RoutedQuestion(question, task, 0.9, task.value) for question in folder.questions]
     load = ImageStore(folder.root).load
-    with Engine(model, ROUTES, load, routed, constrain=constrain, batch_tokens=batch_tokens) as engine:
+    with Engine(model, routes, load, routed, constrain=constrain, batch_tokens=batch_tokens) as engine:
         results = [result for batch in engine.run() for result in batch]
     return engine, sorted(results, key=lambda result: result.position)
 
@@ -54,6 +55,25 @@ def test_answers_are_parsed_in_the_form_of_their_question(write_questions: Write
     assert [(r.text, r.stage) for r in results] == [("B", "tolerant"), ("A", "fallback")]
     assert results[1].reason == "the model's text is neither a letter nor the text of an option"
     assert not results[1].failed
+
+
+@pytest.mark.parametrize(
+    ("text", "budget", "shared", "each"),
+    [
+        ("Which is it?", 110, [4, 2], [3, 3]),  # planned: 10 tokens of the picture and 23 more
+        ("a " * 120, 255, [2, 2, 2], [1] * 6),  # as encoded: 10 and 120, more than is planned
+    ],
+    ids=["planned", "encoded"],
+)
+def test_questions_on_one_picture_take_its_tokens_each_where_adapters_are_mixed(
+    write_questions: Write, text: str, budget: int, shared: list[int], each: list[int]
+) -> None:
+    root = write_questions([record(text)] * 6)
+    mixed = {name: route.model_copy(update={"mix": Mix()}) for name, route in ROUTES.items()}
+    for routes, expected in ((ROUTES, shared), (mixed, each)):
+        model = FakeModel()
+        run(model, root, batch_tokens=budget, routes=routes)
+        assert [len(texts) for _, texts, _, _ in model.batches] == expected
 
 
 def test_boxes_use_the_first_images_own_size(write_questions: Write) -> None:

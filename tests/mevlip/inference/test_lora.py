@@ -81,6 +81,31 @@ def test_changes_of_adapters_that_are_active_together_are_added(alphas: tuple[fl
     torch.testing.assert_close(layer(states), states @ weight.t())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_token_gets_its_own_share_of_each_adapter(dtype: torch.dtype) -> None:
+    """Their ranks and scales differ, and one of them changes fewer layers."""
+    model, states = adapted(first=ALL, second=("k_proj", "down_proj")).to(dtype), torch.randn(6, WIDTH, dtype=dtype)
+    names, shares = ("first", "second"), torch.rand(6, 2)
+    adapters = Adapters(model)
+    close = {"atol": 1e-5, "rtol": 1e-5} if dtype == torch.float32 else {"atol": 0.05, "rtol": 0.05}
+    for layer in (getattr(model.base_model.model, name) for name in ("q_proj", "k_proj", "down_proj")):
+        layer.scaling["first"] *= 2
+        adapters.use(names)
+        adapters.weigh(shares)
+        wanted = layer.base_layer(states).float()
+        for number, name in enumerate(names):
+            if name in layer.lora_A:
+                change = layer.lora_B[name](layer.lora_A[name](states)).float() * layer.scaling[name]
+                wanted += shares[:, number, None] * change
+        weighed = layer(states.clone())
+        torch.testing.assert_close(weighed.float(), wanted, **close)
+        adapters.use(names)  # ends it
+        plain = layer(states.clone())
+        assert not torch.allclose(plain, weighed, atol=0.1)
+        adapters.weigh(torch.ones(6, 2))
+        torch.testing.assert_close(layer(states.clone()), plain)
+
+
 class Products(TorchDispatchMode):
     """Counts products of two matrices and what is added in place."""
 
@@ -101,6 +126,18 @@ def test_layers_on_the_same_states_share_a_product(names: tuple[str, ...]) -> No
     with Products() as products:
         model(torch.randn(1, 5, WIDTH))
     assert (products.made.count("matmul"), products.made.count("addmm_")) == (3, 6), "q, k, v; gate, up; down"
+
+
+def test_shares_take_one_kernel_more_for_layers_on_the_same_states() -> None:
+    model = adapted(all=ALL, more=ALL)
+    adapters = Adapters(model)
+    adapters.use(("all", "more"))
+    with Products() as products:
+        adapters.weigh(torch.rand(5, 2))
+        assert products.made.count("index") == 3, "q, k, v; gate, up; down"
+        products.made.clear()
+        model(torch.randn(1, 5, WIDTH))
+    assert (products.made.count("matmul"), products.made.count("addmm_"), products.made.count("mul_")) == (3, 6, 3)
 
 
 def test_states_are_not_kept() -> None:

@@ -25,6 +25,7 @@ from mevlip.inference.memory import (
     MOST,
     budget,
     cached_bytes,
+    cached_shape,
     computed_bytes,
     parse_size,
     passes,
@@ -33,7 +34,7 @@ from mevlip.inference.memory import (
     token_operations,
     tower_room,
 )
-from mevlip.inference.packed import PromptPass, Row
+from mevlip.inference.packed import PromptPass, Room, Row
 from mevlip.inference.vision import Features
 from mevlip_training.shapes.internvl3 import internvl3_8b, proportioned
 
@@ -128,8 +129,8 @@ def test_a_pass_through_the_true_shape_takes_what_arithmetic_says(
         model = AutoModel.from_config(text, dtype=torch.bfloat16).eval()
     install(model.config)
     rows = [Row(number // each, (0,) * tokens, 270, number if new else None) for number in range(questions)]
-    line = PromptPass.lay_out(rows, meta, tokens + new)
     with torch.inference_mode(), Alive() as alive:
+        line = PromptPass.lay_out(rows, meta, Room(tokens + new, cached_shape(text), torch.bfloat16))
         states = torch.empty(1, len(line.tokens), text.hidden_size, dtype=torch.bfloat16, device=meta)
         positions = torch.from_numpy(line.positions).to(meta)[None]
         model(inputs_embeds=states, position_ids=positions, attention_mask=None, use_cache=False, packed=line)

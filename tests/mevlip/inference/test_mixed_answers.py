@@ -24,12 +24,14 @@ from mevlip.inference.completion import Completion, Request
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import Prompt
+from mevlip.inference.steps import Recorder
 from mevlip.predictor import Predictor
 from mevlip.runs.explanations import explain
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip.tasks import GENERALIST, TaskType
 from tests.altered_checkpoints import repack
 from tests.conftest import DEMO, EXAMPLES
+from tests.mevlip.inference.tape import record_tape
 
 pytestmark = pytest.mark.model
 
@@ -96,10 +98,15 @@ def answered(pair: Pair, checkpoint: Path, folder: InputFolder) -> tuple[list[An
     return ask(pair[0], checkpoint, folder, folder.questions)
 
 
+def share_of(answer: Answer) -> float:
+    assert answer.completion is not None and answer.completion.share is not None
+    return answer.completion.share
+
+
 def assert_alike(ours: Sequence[Answer], theirs: Sequence[Answer]) -> None:
     assert [one.text for one in ours] == [one.text for one in theirs]
     for one, other in zip(ours, theirs, strict=True):
-        assert one.share == pytest.approx(other.share, abs=1e-4)
+        assert share_of(one) == pytest.approx(share_of(other), abs=1e-4)
         assert one.probability == pytest.approx(other.probability, abs=2e-4)
         assert one.options == pytest.approx(other.options, abs=2e-4)
 
@@ -110,9 +117,22 @@ def test_answers_equal_those_of_peft_one_question_at_a_time(
     theirs, plain = ask(pair[1], checkpoint, folder, folder.questions)
     assert_alike(answered[0], theirs)
     assert {one.task for one in theirs} == set(TaskType)
-    shares = [one.share or 0 for one in theirs if MIXES[one.task].gamma == 4]
+    shares = [share_of(one) for one in theirs if MIXES[one.task].gamma == 4]
     assert min(shares) < 0.6 and max(shares) > 0.85, "questions differ"
     assert answered[1].generated_tokens == plain.generated_tokens
+
+
+def test_passes_recorded_for_a_gpu_know_each_rows_share(
+    pair: Pair,
+    checkpoint: Path,
+    folder: InputFolder,
+    answered: tuple[list[Answer], Counters],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pair[0]._generator, "_record", Recorder(record_tape))
+    again, cost = ask(pair[0], checkpoint, folder, folder.questions)
+    assert cost.recorded_passes
+    assert_alike(again, answered[0])
 
 
 def test_free_answers_do_too(pair: Pair, checkpoint: Path, folder: InputFolder) -> None:
@@ -230,7 +250,7 @@ def test_what_is_proven_at_load_is_the_mixture(pair: Pair, checkpoint: Path) -> 
 
 def test_explanations_say_the_share(answered: tuple[list[Answer], Counters], folder: InputFolder) -> None:
     for question, answer in zip(folder.questions, answered[0], strict=True):
-        assert explain(question, answer).share == pytest.approx(answer.share, abs=1e-6)
+        assert explain(question, answer).share == pytest.approx(share_of(answer), abs=1e-6)
 
 
 def test_an_adapter_of_another_kind_cannot_be_mixed(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

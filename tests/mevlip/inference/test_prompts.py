@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +23,33 @@ def test_system_text_and_template_come_from_the_route() -> None:
     prompt = build_prompt("What?", 1, PromptSettings(system="Be brief.", template="Q: {question} A:"), ())
     assert prompt.messages()[0] == {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
     assert prompt.text == "Q: What? A:"
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, ""), (1, "<image>"), (2, "Image-1: <image>Image-2: <image>")])
+def test_several_images_are_announced_by_their_numbers(count: int, shown: str) -> None:
+    prompt = build_prompt("Which {number}?", count, PromptSettings(image_mark="Image-{number}: "), ())
+    assert prompt.sharegpt("") == f"{shown}Which {{number}}?"
+    assert prompt.sharegpt("\n") == shown.replace("<image>", "<image>\n") + "Which {number}?"
+    [turn] = prompt.messages()
+    assert "".join("<image>" if one["type"] == "image" else one["text"] for one in turn["content"]) == prompt.sharegpt(
+        ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("mark", "cause"),
+    [
+        ("Image: ", "image_mark holds {number} exactly once"),
+        ("{number}{number}", "image_mark holds {number} exactly once"),
+        ("<image>{number}", "image_mark holds no <"),
+        ("<|im_end|>{number}", "image_mark holds no <"),
+        ("\nImage {number}", "a line break"),
+        ("x" * 300 + "{number}", "at most 200 characters"),
+    ],
+)
+def test_an_announcement_that_would_be_something_else_is_refused(mark: str, cause: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(cause)):
+        PromptSettings(image_mark=mark)
 
 
 def test_braces_in_a_question_are_not_a_template() -> None:

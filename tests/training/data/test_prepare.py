@@ -198,7 +198,7 @@ def test_the_record_of_the_run_pins_the_files(flare: Flare, tmp_path: Path) -> N
     run(flare(row("A"), boxes("[1, 2, 3, 4]")), tmp_path / "out")
     record = json.loads((tmp_path / "out" / "prepared.json").read_text())
     assert record["rows"] == {"classification": {"dental": 1}, "detection": {"dental": 1}}
-    assert record["choices"]["prompt"] == {"system": "", "template": "{question}"}
+    assert record["choices"]["prompt"] == {"system": "", "template": "{question}", "image_mark": ""}
     for name, digest in record["sha256"].items():
         assert hashlib.sha256((tmp_path / "out" / f"{name}.jsonl").read_bytes()).hexdigest() == digest
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from mevlip.checkpoints.routes import Mix
+from mevlip.checkpoints.routes import Mix, PromptSettings
 from mevlip_training.recipes.reading import parse_recipe, shipped_recipes
 from mevlip_training.recipes.recipe import AdapterRecipe, Balance, Donor, LeaveOut
 from tests.conftest import ROOT
@@ -18,5 +18,7 @@ def test_the_pages_example_is_a_recipe() -> None:
 
 def test_the_page_names_every_field_and_every_shipped_recipe() -> None:
     section = PAGE.split("### Recipes")[1].split("\n## ")[0]
-    fields = [name for model in (AdapterRecipe, Balance, Donor, LeaveOut, Mix) for name in model.model_fields]
+    fields = [
+        name for model in (AdapterRecipe, Balance, Donor, LeaveOut, Mix, PromptSettings) for name in model.model_fields
+    ]
     assert [name for name in [*fields, *shipped_recipes()] if not re.search(rf"\b{name}\b", section)] == []

@@ -51,6 +51,7 @@ def test_hexapus_has_its_published_ranks_pixels_and_rows() -> None:
         name: (one.rank, one.lora_alpha, one.images.max_pixels, one.refit) for name, one in made.items()
     }
     assert {recipe.overlay(name)["cutoff_len"] for name in published} == {8192}
+    assert {one.prompt.image_mark for one in made.values()} == {"Image-{number}: "}
     bare = {name for name, one in made.items() if one.prompt.template == "{question}"}
     assert set(published) - bare == {"multi_label_classification", "counting"}
     balance = made["classification"].balance

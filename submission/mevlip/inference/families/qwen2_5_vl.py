@@ -93,7 +93,8 @@ class _Qwen25VL(Family):
             cut = same.reshape(count, 3, high // merge, merge, patch, wide // merge, merge, patch)
             still = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
             patches.append(still.expand(*[-1] * 6, images.temporal_patch_size, -1, -1).reshape(count * high * wide, -1))
-        return {"pixel_values": torch.cat(patches), "image_grid_thw": torch.tensor(grids, device=pixels[0].device)}
+        grid = torch.tensor(grids).to(pixels[0].device, non_blocking=True)
+        return {"pixel_values": torch.cat(patches), "image_grid_thw": grid}
 
     def patch_numbers(self, config: Any) -> int:
         # Queries and keys are turned in 32 bits; the feed-forward part has a third product.

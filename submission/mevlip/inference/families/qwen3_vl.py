@@ -38,7 +38,7 @@ class _Qwen3VL(_Qwen25VL):
         first, *added = features.to(states.dtype).reshape(len(features), -1, states.shape[1]).unbind(1)
         states[places] = first
         seen = torch.zeros(len(states), dtype=torch.bool, device=states.device)
-        seen[places] = True
+        seen.index_fill_(0, places, value=True)
         return {"visual_pos_masks": seen[None], "deepstack_visual_embeds": added}
 
     def patch_numbers(self, config: Any) -> int:

@@ -14,10 +14,12 @@ from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
+from mevlip.inference.steps import Recorder
 from mevlip.settings import AnswerSettings
 from mevlip.tasks import NO_ADAPTER, TaskType, adapter_names
 from tests.conftest import EXAMPLES
 from tests.mevlip.inference.families.conftest import Ask, Pair
+from tests.mevlip.inference.tape import record_tape
 
 
 class AnswersAreTheReferences:
@@ -50,6 +52,22 @@ class AnswersAreTheReferences:
             again, _ = ask(pair[0], part, batch_tokens=budget)
             assert [one.text for one in again] == [texts[question.position] for question in part]
 
+    def test_passes_recorded_for_a_gpu(
+        self,
+        pair: Pair,
+        ask: Ask,
+        examples: InputFolder,
+        answered: tuple[list[Answer], Counters],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        texts = {one.position: one.text for one in answered[0]}
+        model = pair[0].model
+        assert isinstance(model, VisionLanguageModel)
+        monkeypatch.setattr(model._generator, "_record", Recorder(record_tape))
+        again, cost = ask(pair[0], examples.questions[::2])
+        assert [one.text for one in again] == [texts[question.position] for question in examples.questions[::2]]
+        assert cost.recorded_passes and answered[1].recorded_passes == 0
+
     def test_shared_and_several_pictures_and_long_texts(self, pair: Pair) -> None:
         images = sorted(EXAMPLES.rglob("*.png"))[:3]
         texts = ["How many?", *(f"How many {'small ' * n}cells are there?" for n in (1, 30, 31, 300))]
@@ -81,17 +99,23 @@ PICTURES = tuple(Image.fromarray(_NOISE.integers(0, 255, (*size, 3), dtype=np.ui
 class PromptsAreTheProcessors:
     """Of the family that the module of a subclass names: the processor is what training goes through."""
 
-    @pytest.mark.parametrize("system", ["", "Be brief."])
-    def test_tokens_and_pixels(self, encoder: PromptEncoder, system: str) -> None:
+    @pytest.mark.parametrize(("system", "mark"), [("", ""), ("Be brief.", ""), ("", "Image-{number}: ")])
+    def test_tokens_and_pixels(self, encoder: PromptEncoder, system: str, mark: str) -> None:
         settings, family = ImageSettings(), encoder.family
         levels = torch.from_numpy(family.levels(encoder.processor))
         for shown in ((), PICTURES[:1], PICTURES):
-            prompt = build_prompt("Which? A: Zyste, B: 囊肿", len(shown), PromptSettings(system=system), ())
+            prompt = build_prompt(
+                "Which? A: Zyste, B: 囊肿", len(shown), PromptSettings(system=system, image_mark=mark), ()
+            )
             theirs = encoder.encode([prompt], [list(shown)], settings)
             pictures = [encoder.picture(one, settings) for one in shown]
             ours = encoder.encode_prompt(prompt, pictures)
             assert list(ours.tokens) == theirs["input_ids"][0].tolist()
             assert encoder.tokenizer.decode(ours.tokens[ours.shared :]).lstrip().startswith("Which?") or not shown
+            told = encoder.tokenizer.decode(ours.tokens[: ours.shared])
+            assert [f"Image-{n}: " in told for n in (1, len(shown), len(shown) + 1)] == [
+                bool(mark) and len(shown) > 1, bool(mark) and len(shown) > 1, False,
+            ]  # fmt: skip
             if shown:
                 tiles = [torch.from_numpy(one.tiles) for one in pictures]
                 pixels = [levels[torch.arange(3)[:, None, None], one.long()] for one in tiles]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
@@ -18,33 +16,10 @@ from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
 from mevlip.settings import AnswerSettings, PredictorSettings
-from mevlip.tasks import TaskType
-from mevlip_training.shapes.checkpoint import write_checkpoint
-from tests.conftest import DEMO, EXAMPLES
-
-BUDGETS = dict(zip(TaskType, (4, 12, 24, 24, 6, 8, 12), strict=True))
+from tests.conftest import EXAMPLES
 
 Pair = tuple[Predictor, Predictor]
 Ask = Callable[..., tuple[list[Answer], Counters]]
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes the checkpoint of a family, named as its model type, where it is not yet there."""
-
-    def write(name: str) -> Path:
-        shape = import_module(f"mevlip_training.shapes.{name}")
-        shared = tmp_path_factory.getbasetemp()
-        folder = shared / "families" / name
-        with FileLock(shared / f"{name}.lock"):
-            if not folder.is_dir():
-                tokenizer = shape.small_tokenizer(DEMO / "base")
-                write_checkpoint(
-                    folder, shape.tiny(tokenizer), DEMO / "router", BUDGETS, family=shape.family(tokenizer)
-                )
-        return folder
-
-    return write
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from mevlip.inference import families
 from mevlip.inference.attention import looked_at
 from mevlip.inference.families import find_family
 from mevlip.inference.memory import MOST_TILES, passes
-from mevlip.inference.packed import PromptPass, Row, StepPass
+from mevlip.inference.packed import PromptPass, Room, Row, StepPass
 
 CPU = torch.device("cpu")
 
@@ -59,14 +59,15 @@ def test_what_has_no_file_is_refused_with_the_types_that_have_one(name: str) -> 
 
 @pytest.mark.parametrize("window", [None, 1, 3, 100])
 def test_tokens_look_back_at_a_windows_width(window: int | None) -> None:
-    seen = looked_at(np.arange(6), 6, window)
+    seen = looked_at(torch.arange(6), 6, window).numpy()
     for asking in range(6):
         first = 0 if window is None else max(0, asking - window + 1)
         assert np.flatnonzero(seen[asking]).tolist() == list(range(first, asking + 1))
 
 
+@pytest.mark.parametrize("length", [None, 16])
 @pytest.mark.parametrize("window", [None, 2, 5])
-def test_a_line_attends_as_each_of_its_rows_alone_does(window: int | None) -> None:
+def test_a_line_attends_as_each_of_its_rows_alone_does(window: int | None, length: int | None) -> None:
     """Shared beginnings, pictures that look both ways, windows, and the steps after the prompts."""
     picture, heads, few, width = 7, 4, 2, 8
     beginning = (1, 7, 7, 7, 2, 7, 7)
@@ -76,7 +77,7 @@ def test_a_line_attends_as_each_of_its_rows_alone_does(window: int | None) -> No
         Row("b", (*beginning, 3, 4, 5, 6), 7, 2),
         Row(None, (1, 2, 3), 0, 3),
     ]
-    line = PromptPass.lay_out(rows, CPU, 16, picture)
+    line = PromptPass.lay_out(rows, CPU, Room(16, (1, few, width), torch.float32), picture)
     generator = torch.Generator().manual_seed(0)
     table = [torch.randn(10, count, width, generator=generator) for count in (heads, few, few)]
 
@@ -103,9 +104,10 @@ def test_a_line_attends_as_each_of_its_rows_alone_does(window: int | None) -> No
     cache, grown = line.cache, [tuple(row.tokens) for row in rows]
     assert cache is not None
     for token in (7, 3, 8):
-        step = StepPass(cache, 4, CPU)
-        assert step.positions.tolist() == [len(one) for one in grown]
-        made = step.attend(0, *states(np.array([token] * 4), step.positions), 0.3, window)
+        places, positions = cache.advance(4)
+        assert positions.tolist() == [len(one) for one in grown]
+        step = StepPass(cache, torch.from_numpy(places), length or int(places.max()) + 1)
+        made = step.attend(0, *states(np.array([token] * 4), positions), 0.3, window)
         grown = [(*one, token) for one in grown]
         for own, tokens, row in zip(made, grown, rows, strict=True):
             torch.testing.assert_close(own, alone(tokens, len(row.tokens))[-1])

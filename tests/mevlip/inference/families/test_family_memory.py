@@ -12,8 +12,8 @@ from transformers import AutoModel, AutoModelForImageTextToText
 
 from mevlip.inference.attention import install
 from mevlip.inference.families import Family, find_family
-from mevlip.inference.memory import cached_bytes, computed_bytes, tile_bytes
-from mevlip.inference.packed import PromptPass, Row
+from mevlip.inference.memory import cached_bytes, cached_shape, computed_bytes, tile_bytes
+from mevlip.inference.packed import PromptPass, Room, Row
 from mevlip.inference.vision import Features
 from mevlip_training.shapes.gemma3 import medgemma_4b
 from mevlip_training.shapes.qwen2_5_vl import qwen2_5_vl_7b
@@ -38,8 +38,9 @@ def test_a_pass_through_the_language_model(config: Any, new: int) -> None:
     install(model.config)
     axes = np.tile(np.arange(320), (3, 1)) if config.model_type.startswith("qwen") else None
     rows = [Row(number, (9,) * 250 + (0,) * 70, 270, number if new else None, axes) for number in range(12)]
-    line = PromptPass.lay_out(rows, META, 320 + new, 9 if find_family(config.model_type).mutual else None)
+    room, mutual = Room(320 + new, cached_shape(text), torch.bfloat16), find_family(config.model_type).mutual
     with torch.inference_mode(), Alive() as alive:
+        line = PromptPass.lay_out(rows, META, room, 9 if mutual else None)
         states = torch.empty(1, len(line.tokens), text.hidden_size, dtype=torch.bfloat16, device=META)
         positions = torch.from_numpy(line.positions).to(META).unsqueeze(-2)
         model(inputs_embeds=states, position_ids=positions, attention_mask=None, use_cache=False, packed=line)
