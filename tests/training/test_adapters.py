@@ -163,6 +163,7 @@ def test_a_second_stage_from_weights_trained_anew_is_not_taken_for_the_same_run(
 def test_a_place_of_the_users_own_to_start_from_is_handed_on(data: Path) -> None:
     run = planned(data, {"adapter_name_or_path": "elsewhere/adapter"})
     assert (run.start, run.settings["adapter_name_or_path"]) == (None, "elsewhere/adapter")
+    assert (run.start_name, planned(data).start_name) == ("elsewhere/adapter", "fresh")
 
 
 @pytest.mark.slow

@@ -64,6 +64,11 @@ class AdapterRun:
         return count_steps(self.settings, self.rows)
 
     @property
+    def start_name(self) -> str:
+        """What it starts from, for people: an adapter's name, a place of the user's own, or fresh weights."""
+        return self.start or self.settings.get("adapter_name_or_path") or "fresh"
+
+    @property
     def results(self) -> dict[str, Any]:
         """What LLaMA-Factory wrote at the end of a finished run."""
         content: dict[str, Any] = json.loads((self.output / RESULTS_NAME).read_bytes())
