@@ -38,6 +38,10 @@ PLACES = {
     "outputs/predictions.json": "build/demo/predictions.json",
     "examples/training": ROOT / "examples/training",
     "checkpoints/demo": DEMO,
+    "build/recipes/skewed": EXAMPLES,
+    "build/recipes/even": EXAMPLES,
+    "balanced.yaml": ROOT / "training/mevlip_training/recipes/hexapus-2026.yaml",
+    "second-stage.yaml": ROOT / "training/mevlip_training/recipes/list-seu-2026.yaml",
     "ours.yaml": ROOT / "training/mevlip_training/recipes/list-seu-2026.yaml",
 }
 """What stands for the names that the examples use."""

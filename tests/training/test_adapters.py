@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_a_run_that_starts_from_another_gets_its_folder_and_comes_after_it(data:
 
 def test_a_start_that_is_not_trained_yet_is_named_with_the_command(data: Path) -> None:
     recipe_says(data, adapter_name_or_path="generalist")
-    with pytest.raises(InputError, match="'counting' starts from 'generalist'.*--task generalist --task counting"):
+    with pytest.raises(InputError, match="'generalist'.*--task generalist --task counting.*packed.*--overlay"):
         in_order([planned(data)])
     finished = data.parent / "runs" / "generalist"
     finished.mkdir(parents=True)
@@ -162,6 +163,23 @@ def test_a_second_stage_from_weights_trained_anew_is_not_taken_for_the_same_run(
 def test_a_place_of_the_users_own_to_start_from_is_handed_on(data: Path) -> None:
     run = planned(data, {"adapter_name_or_path": "elsewhere/adapter"})
     assert (run.start, run.settings["adapter_name_or_path"]) == (None, "elsewhere/adapter")
+    assert (run.start_name, planned(data).start_name) == ("elsewhere/adapter", "fresh")
+
+
+@pytest.mark.slow
+def test_a_packed_adapter_can_be_started_from_in_place_of_a_run(data: Path, tmp_path: Path, fake_cli: Path) -> None:
+    recipe_says(data, adapter_name_or_path="generalist")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    (packed / module.WEIGHTS_NAME).write_text("first")
+    overlay = {"adapter_name_or_path": str(packed)}
+    run = planned(data, overlay)
+    assert in_order([run]) == [run]
+    train(run, quiet=True)
+    assert hashlib.sha256(b"first").hexdigest() in (run.output / module.RESOLVED_NAME).read_text()
+    (packed / module.WEIGHTS_NAME).write_text("second")
+    with pytest.raises(InputError, match="from another start"):
+        train(planned(data, overlay), quiet=True)
 
 
 def test_missing_rows_are_named_with_the_remedy(data: Path) -> None:

@@ -14,8 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME as WEIGHTS
 from mevlip.checkpoints.checkpoint import open_checkpoint
+from mevlip.checkpoints.routes import Mix
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip_training.assembly import assemble
+from mevlip_training.recipes.reading import parse_recipe
+from mevlip_training.recipes.recipe import Recipe
 from tests.altered_checkpoints import seal
 from tests.conftest import DEMO, EXAMPLES, answer_folder, call_mevlip, first_of_each, run_mevlip
 
@@ -25,9 +28,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARTS = ("--base", DEMO / "base", "--adapters", DEMO / "adapters", "--router", DEMO / "router")
 
 
-def put_together(out: Path, quantize: bool = False, probe: bool = False, **parts: Path) -> None:
+def put_together(
+    out: Path, quantize: bool = False, probe: bool = False, recipe: Recipe | None = None, **parts: Path
+) -> None:
     folders = {"base": DEMO / "base", "adapters": DEMO / "adapters", "router": DEMO / "router", **parts}
-    assemble(out, **folders, name="x", kind="demo", notice="", quantize=quantize, probe=probe)
+    assemble(out, **folders, name="x", kind="demo", notice="", quantize=quantize, probe=probe, recipe=recipe)
 
 
 @pytest.mark.model
@@ -49,6 +54,22 @@ def test_files_that_could_run_code_stay_behind(tmp_path: Path) -> None:
         (tmp_path / "base" / name).write_text("x")
     put_together(tmp_path / "made", base=tmp_path / "base")
     assert {path.name for path in (tmp_path / "made/base").iterdir()} == {p.name for p in (DEMO / "base").iterdir()}
+
+
+def test_a_recipe_changes_which_adapters_answer_together_and_nothing_else(tmp_path: Path) -> None:
+    text = b"""
+default: {box_space: pixel, compose: [generalist]}
+adapters: {counting: {compose: [regression]}, detection: {compose: [], mix: {most: 0.5}}}
+"""
+    put_together(tmp_path / "made", recipe=parse_recipe(text, "r.yaml"))
+    made, before = (open_checkpoint(one).routes for one in (tmp_path / "made", DEMO))
+    composed = dict.fromkeys(before, ("generalist",)) | {"generalist": (), "counting": ("regression",), "detection": ()}
+    assert {name: route.compose for name, route in made.items()} == composed
+    assert {name: route.mix for name, route in made.items() if route.mix} == {"detection": Mix(most=0.5)}
+    alone = {"compose": (), "mix": None}
+    assert {name: route.model_copy(update=alone) for name, route in made.items()} == before
+    put_together(tmp_path / "again", adapters=tmp_path / "made/adapters", recipe=Recipe())
+    assert open_checkpoint(tmp_path / "again").routes == before
 
 
 @pytest.mark.model

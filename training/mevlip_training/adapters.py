@@ -64,6 +64,11 @@ class AdapterRun:
         return count_steps(self.settings, self.rows)
 
     @property
+    def start_name(self) -> str:
+        """What it starts from, for people: an adapter's name, a place of the user's own, or fresh weights."""
+        return self.start or self.settings.get("adapter_name_or_path") or "fresh"
+
+    @property
     def results(self) -> dict[str, Any]:
         """What LLaMA-Factory wrote at the end of a finished run."""
         content: dict[str, Any] = json.loads((self.output / RESULTS_NAME).read_bytes())
@@ -209,9 +214,10 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
     import yaml
 
     config = run.output / RESOLVED_NAME
-    header = f"# {run.source.name} with paths and overlay put in{_start_of(run)}\n"
+    start = _start_of(run)
+    header = f"# {run.source.name} with paths and overlay put in{start}\n"
     earlier = config.is_file() and config.read_text("utf-8")
-    if earlier and (read_yaml(config) != run.settings or (run.start and not earlier.startswith(header))):
+    if earlier and (read_yaml(config) != run.settings or (start and not earlier.startswith(header))):
         raise InputError(
             f"{run.output} holds a run with other settings or from another start",
             "Name another --out, or remove that folder first.",
@@ -234,15 +240,17 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
 
 def _start_of(run: AdapterRun) -> str:
     """Which weights a run starts from, so that a run from weights trained anew since is not taken for the same."""
-    if run.start is None:
+    if not (named := run.settings.get("adapter_name_or_path")):
         return ""
-    place = Path(run.settings["adapter_name_or_path"])
-    if not is_finished(place):
+    place = Path(named)
+    if run.start and not is_finished(place):
         raise InputError(
             f"{run.adapter!r} starts from {run.start!r}, whose run in {place} is not finished",
-            f"Train both: --task {run.start} --task {run.adapter}.",
+            f"Train both: --task {run.start} --task {run.adapter}. Or name the folder of an adapter that is packed "
+            "already, as adapter_name_or_path in an --overlay.",
         )
-    return f"; it starts from weights with sha256 {file_sha256(place / WEIGHTS_NAME)}"
+    weights = place / WEIGHTS_NAME
+    return f"; it starts from weights with sha256 {file_sha256(weights)}" if weights.is_file() else ""
 
 
 def identify_base(name: str, revision: str) -> BaseFingerprint | None:

@@ -34,6 +34,7 @@ from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_rout
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip.core.files import draft_folder, link_or_copy, writing
 from mevlip.tasks import adapter_names
+from mevlip_training.recipes.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def assemble(
     notice: str,
     quantize: bool = False,
     probe: bool = True,
+    recipe: Recipe | None = None,
 ) -> Checkpoint:
     """Copies the parts of a checkpoint into one folder, writes its manifest and checks that they belong together.
 
@@ -70,6 +72,8 @@ def assemble(
         notice: One line shown at every run; may be empty.
         quantize: Whether to store the base as its routes quantize it, instead of doing so at every start.
         probe: Whether to load the model and record each adapter's known answer.
+        recipe: Says which adapters answer together, in place of the routes; nothing else is taken from it, because
+            the rest is what adapters were trained with.
 
     Raises:
         CheckpointError: A part is missing, the parts do not fit together, or an adapter takes no effect. `out` is then
@@ -93,7 +97,10 @@ def assemble(
         identity = base_fingerprint(draft / "base", hashed)
         for adapter in adapter_names():
             _copy(adapters / adapter, adapter_folder(draft, adapter), (*_UNSAFE, ROUTE_NAME, PROBE_NAME))
-            write_route(adapter_folder(draft, adapter), _complete(adapters / adapter, identity))
+            own = recipe.of(adapter) if recipe else None
+            together = {"compose": own.compose, "mix": own.mix} if own else {}
+            completed = _complete(adapters / adapter, identity).model_copy(update=together)
+            write_route(adapter_folder(draft, adapter), completed)
         described: dict[str, Any] = {
             "name": name,
             "kind": kind,

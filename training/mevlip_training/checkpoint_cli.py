@@ -38,6 +38,12 @@ def checkpoint() -> None:
     show_default=True,
     help="Load the model and record a known answer of each adapter, which every later run is compared with.",
 )
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help="Let adapters answer together as compose and mix say in this recipe, in place of their routes; nothing else "
+    "is taken from it.",
+)
 def assemble(
     base: Path,
     adapters: Path,
@@ -47,6 +53,7 @@ def assemble(
     notice: str,
     quantize: str | None,
     probe: bool,
+    recipe: str | None,
 ) -> None:
     """Assemble base model, adapters and router.
 
@@ -56,6 +63,7 @@ def assemble(
     Example: mevlip checkpoint assemble --base bases/internvl3-8b --adapters runs/adapters --router runs/router
     """
     from mevlip_training.assembly import assemble as put_together
+    from mevlip_training.recipes.reading import read_recipe
 
     made = put_together(
         out,
@@ -67,6 +75,7 @@ def assemble(
         notice=notice,
         quantize=quantize is not None,
         probe=probe,
+        recipe=read_recipe(recipe).recipe if recipe else None,
     )
     _show(made, "assembled")
 

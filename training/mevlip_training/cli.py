@@ -73,7 +73,7 @@ def adapters(
     runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in adapters or adapter_names())
     if dry_run:
         rows = [
-            (run.adapter, run.rows, run.steps, run.start or "fresh", "yes" if run.finished else "no", run.source)
+            (run.adapter, run.rows, run.steps, run.start_name, "yes" if run.finished else "no", run.source)
             for run in runs
         ]
         click.echo(table(("adapter", "rows", "steps", "start", "finished", "config"), rows))
