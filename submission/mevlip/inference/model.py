@@ -83,7 +83,7 @@ class VisionLanguageModel:
         self._features = Features(base, encoder.family, encoder.processor, device, tower_room(room))
         self._generator: Generator | Reference
         tools = (encoder.tokenizer, self.grammars, self._features, encoder.family, device)
-        if reference:
+        if reference or encoder.family.stateful:
             self._generator = Reference(model, *tools)
             self._budget = Budget(1, 1)
         else:
@@ -105,7 +105,8 @@ class VisionLanguageModel:
             checkpoint: The checkpoint.
             device: Where to.
             max_memory: Most bytes to take there; None for `GPU_MEMORY` of a GPU, or for what is free without one.
-            reference: Whether to answer each question alone, through transformers' and peft's own code.
+            reference: Whether to answer each question alone, through transformers' and peft's own code, as a family
+                whose layers carry a state is asked anyway.
             dtype: In what to compute, bfloat16 or float32; None for what the device is fast with.
 
         Raises:
@@ -163,7 +164,7 @@ class VisionLanguageModel:
 
     @property
     def budget(self) -> Budget:
-        """How many tokens memory has room for; one question at a time for reference."""
+        """How many tokens memory has room for; one question at a time where each is asked alone."""
         return self._budget
 
     @property
