@@ -5,6 +5,7 @@ Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from mevlip.inference.loading import (
     naming_failures,
     no_room,
 )
-from mevlip.inference.memory import budget, cached_bytes, computed_bytes, row_bytes, tower_room
+from mevlip.inference.memory import budget, cached_bytes, computed_bytes, row_bytes, state_bytes, tower_room
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.inference.reference import Reference
 from mevlip.inference.vision import Features
@@ -47,6 +48,8 @@ from mevlip.tasks import NO_ADAPTER
 
 if TYPE_CHECKING:
     from PIL import Image
+
+logger = logging.getLogger(__name__)
 
 _WORKERS = 8
 """Most threads that prepare images."""
@@ -79,11 +82,12 @@ class VisionLanguageModel:
         base = model.get_base_model()
         ends = self._pin_decoding(base.generation_config.eos_token_id)
         self.grammars = Grammars(encoder.tokenizer, base.get_output_embeddings().weight.shape[0], ends)
-        room, item = limit_memory(base, device, max_memory), model.dtype.itemsize
+        alone = reference or encoder.family.stateful
+        room, item = limit_memory(base, device, max_memory, movable=not alone), model.dtype.itemsize
         self._features = Features(base, encoder.family, encoder.processor, device, tower_room(room))
         self._generator: Generator | Reference
         tools = (encoder.tokenizer, self.grammars, self._features, encoder.family, device)
-        if reference or encoder.family.stateful:
+        if alone:
             self._generator = Reference(model, *tools)
             self._budget = Budget(1, 1)
         else:
@@ -119,6 +123,8 @@ class VisionLanguageModel:
         model = load_base(checkpoint.base, checkpoint.quantization, device)
         with naming_failures(f"The tokenizer or image processor in {checkpoint.base}", REFETCH):
             encoder = PromptEncoder(model.config.model_type, checkpoint.base)
+        if encoder.family.stateful:
+            logger.info("layers of this base carry a state from token to token: each question is asked alone, slowly")
         model = load_adapters(model, checkpoint)
         if (dtype or compute_dtype(device)) == torch.float32:
             model = compute_in_float32(model)
@@ -238,7 +244,7 @@ class VisionLanguageModel:
         lengths = [len(request.prompt.tokens) for request in requests]
         cached = [length + one.max_new_tokens for length, one in zip(lengths, requests, strict=True)]
         needed = sum(lengths) * computed_bytes(config, item) + sum(cached) * cached_bytes(config, item)
-        needed += len(requests) * row_bytes(config)
+        needed += len(requests) * (row_bytes(config) + state_bytes(config, item))
         free = memory.available()
         if needed > free:
             raise OutOfMemory(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")

@@ -22,8 +22,8 @@ _CHAT_TEMPLATE = (
     "{%- if message.content is string %}{{- message.content|trim }}{%- else %}"
     "{%- set parts %}{%- for content in message.content %}"
     "{%- if content.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{%- elif 'text' in content %}{{- content.text }}{%- endif %}{%- endfor %}{%- endset %}{{- parts|trim }}{%- endif %}"
-    "{{- '<|im_end|>\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n<think>\n' }}"
+    "{%- elif 'text' in content %}{{- content.text }}{%- endif %}{%- endfor %}{%- endset %}{{- parts|trim }}"
+    "{%- endif %}{{- '<|im_end|>\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n<think>\n' }}"
     "{%- if enable_thinking is defined and not enable_thinking %}{{- '\n</think>\n\n' }}{%- endif %}{%- endif %}"
 )
 

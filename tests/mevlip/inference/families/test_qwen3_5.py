@@ -96,7 +96,9 @@ def test_a_letter_is_the_likeliest_of_the_options(model: VisionLanguageModel) ->
 
 def test_no_state_is_left_for_the_next_question(model: VisionLanguageModel) -> None:
     first = [ask_ours(model, "counting", f"How many? {number}", number % 3).probability for number in range(6)]
-    again = [ask_ours(model, "counting", f"How many? {number}", number % 3).probability for number in (3, 1, 4, 0, 2, 5)]
+    again = [
+        ask_ours(model, "counting", f"How many? {number}", number % 3).probability for number in (3, 1, 4, 0, 2, 5)
+    ]
     assert again == [first[number] for number in (3, 1, 4, 0, 2, 5)]
     assert len(set(first)) == 6
 
