@@ -23,7 +23,8 @@ _CHAT_TEMPLATE = (
     "{%- set parts %}{%- for content in message.content %}"
     "{%- if content.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
     "{%- elif 'text' in content %}{{- content.text }}{%- endif %}{%- endfor %}{%- endset %}{{- parts|trim }}"
-    "{%- endif %}{{- '<|im_end|>\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n<think>\n' }}"
+    "{%- endif %}{{- '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n<think>\n' }}"
     "{%- if enable_thinking is defined and not enable_thinking %}{{- '\n</think>\n\n' }}{%- endif %}{%- endif %}"
 )
 
