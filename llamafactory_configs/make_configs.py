@@ -54,6 +54,22 @@ BASES = {
             "crop_to_patches": "",
         },
     ),
+    "qwen3_5_9b": Base(
+        "Qwen3.5-9B",
+        "--max-pixels 262144 --tokenizer BASE --base-model Qwen/Qwen3.5-9B --base-revision REVISION",
+        {
+            "model_name_or_path": "model_name_or_path: Qwen/Qwen3.5-9B",
+            "model_revision": "model_revision: c202236235762e1c871ad0ccb60c8ee5ba337b9a",
+            "template": "template: qwen3_5_nothink",
+            # The paper's seven would leave 24 of 32 layers with their feed-forward part alone.
+            "lora_target": "lora_target: q_proj,k_proj,v_proj,o_proj,up_proj,gate_proj,down_proj,"
+            "in_proj_qkv,in_proj_z,in_proj_b,in_proj_a,out_proj "
+            "# the last five are of the layers without attention, three of four",
+            "image_max_pixels": "image_max_pixels: 262144 # 512 x 512, 256 tokens as with InternVL's one tile; "
+            "at 589824 four overflow cutoff_len",
+            "crop_to_patches": "",
+        },
+    ),
     "medgemma_4b": Base(
         "MedGemma-4B",
         "--tokenizer BASE --base-model google/medgemma-4b-it --base-revision REVISION",

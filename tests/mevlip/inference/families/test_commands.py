@@ -12,7 +12,7 @@ from tests.conftest import call_mevlip, first_of_each, run_mevlip
 
 pytestmark = pytest.mark.model
 
-OTHERS = ["qwen2_5_vl", "qwen3_vl", "gemma3"]
+OTHERS = ["qwen2_5_vl", "qwen3_vl", "qwen3_5", "gemma3"]
 
 
 @pytest.mark.parametrize("name", OTHERS)
