@@ -74,7 +74,8 @@ def test_two_gigabytes_of_memory_are_enough_for_the_demo(client: Any, image: str
     assert result.passed and result.questions == 54, result
 
 
-@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "gemma3"])
+@pytest.mark.model
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "qwen3_5", "gemma3"])
 def test_an_image_around_another_familys_base_answers(
     engine: PrivateEngine, client: Any, image: str, name: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
