@@ -10,8 +10,8 @@ from PIL import Image
 
 from mevlip.core.errors import InputError
 from mevlip_validation.perturbations.geometry import STILL, BoxMap
-from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation, Pixels, perturbations
-from mevlip_validation.perturbations.severity import TARGETS, Calibrations, Level, content_hash, search, ssim
+from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation, Pixels, find
+from mevlip_validation.perturbations.severity import Calibrations, Level, content_hash, search, ssim
 
 LEAST_SIDE = 16
 """Pixels; the shapes of smaller pictures would be smaller than a pixel."""
@@ -60,7 +60,8 @@ def perturb(
         calibrations: Where parameters are kept that were searched for; None to search each time.
 
     Raises:
-        InputError: There is no such perturbation, or the picture is too small.
+        InputError: The picture is too small.
+        LookupError: There is no such perturbation.
         ValueError: There is no such level.
     """
     if not 0 <= level <= LEVELS:
@@ -96,22 +97,6 @@ def perturb(
     to = one.move(picture.size, parameter, np.random.default_rng(seeds)) if one.move else STILL
     moved = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
     return Perturbed(moved, BoxMap(to, picture.size), parameter, similarity, reached)
-
-
-def find(name: str) -> Perturbation:
-    """The perturbation of a name.
-
-    Raises:
-        InputError: There is none.
-    """
-    if name not in perturbations():
-        raise InputError(f"{name!r} is not a perturbation", f"Name one of {', '.join(perturbations())}.")
-    return perturbations()[name]
-
-
-def target_of(level: int) -> tuple[float, float]:
-    """The SSIM that a level from 1 on should have in mode `ssim`: least and most."""
-    return TARGETS[level - 1]
 
 
 def _values(picture: Image.Image, color: bool) -> NDArray[np.uint8]:

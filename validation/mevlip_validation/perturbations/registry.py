@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -179,4 +180,28 @@ def perturbations_of(modality: str) -> tuple[Perturbation, ...]:
     for one in Modality:
         if one.lower() == wanted:
             return tuple(found for found in perturbations().values() if one in found.modalities)
-    raise LookupError(f"{modality!r} is not a modality: {', '.join(Modality)}")
+    raise LookupError(f"{modality!r} is not a modality. Name one of {', '.join(Modality)}.")
+
+
+def find(name: str) -> Perturbation:
+    """The perturbation of a name.
+
+    Raises:
+        LookupError: There is none.
+    """
+    if name not in perturbations():
+        raise LookupError(f"{name!r} is not a perturbation. Name one of {', '.join(perturbations())}.")
+    return perturbations()[name]
+
+
+def choose(wanted: str) -> tuple[Perturbation, ...]:
+    """The perturbations that `all`, the name of a modality or of one perturbation stands for.
+
+    Raises:
+        LookupError: It stands for none.
+    """
+    if wanted == "all":
+        return tuple(perturbations().values())
+    with suppress(LookupError):
+        return perturbations_of(wanted)
+    return (find(wanted),)

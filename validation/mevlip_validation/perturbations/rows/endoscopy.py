@@ -31,28 +31,30 @@ def specular_reflection(pixels: Pixels, parameter: float, random: Random) -> Pix
 )
 def bubbles(pixels: Pixels, parameter: float, random: Random) -> Pixels:
     """Row 17: at least 3, else 80 · parameter discs that magnify twice, with a dark rim and a highlight."""
-    height, width, channels = pixels.shape
+    height, width, _ = pixels.shape
     places = random.uniform(0, 1, (16, 2)) * (height, width)
     radii = random.uniform(0.04, 0.09, 16) * min(height, width)
-    rows, columns = grid(pixels.shape)
+    changed = pixels.copy()
     for (row, column), radius, there in zip(places, radii, shares(max(3, 80 * parameter), 16), strict=True):
-        if there == 0:
-            continue
-        distance = np.hypot(rows - row, columns - column) / radius
-        inside = np.clip((1 - distance) * radius, 0, 1)  # a pixel's soft edge
-        pull = 0.5 + 0.5 * np.minimum(distance, 1) ** 2
-        from_rows, from_columns = row + (rows - row) * pull, column + (columns - column) * pull
-        lens = np.stack(
-            [
-                map_coordinates(pixels[..., one], (from_rows[..., 0], from_columns[..., 0]), order=1, mode="nearest")
-                for one in range(channels)
-            ],
-            axis=2,
-        )
-        lens = lens * (1 - 0.4 * np.clip((distance - 0.8) / 0.2, 0, 1))
-        lens = lens + 200 * spot(pixels.shape, row - 0.4 * radius, column - 0.4 * radius, 0.15 * radius)
-        pixels = pixels + there * inside * (np.minimum(lens, 255) - pixels)
-    return pixels
+        top, left = (max(0, int(one - radius - 1)) for one in (row, column))
+        window = changed[top : int(row + radius + 2), left : int(column + radius + 2)]
+        window += there * _bubble(window, row - top, column - left, radius)
+    return changed
+
+
+def _bubble(pixels: Pixels, row: float, column: float, radius: float) -> Pixels:
+    """What a bubble adds to pixels."""
+    rows, columns = grid(pixels.shape)
+    distance = np.hypot(rows - row, columns - column) / radius
+    inside = np.clip((1 - distance) * radius, 0, 1)  # its edge is a pixel wide
+    pull = 0.5 + 0.5 * np.minimum(distance, 1) ** 2
+    places = ((row + (rows - row) * pull)[..., 0], (column + (columns - column) * pull)[..., 0])
+    seen = np.stack(
+        [map_coordinates(one, places, order=1, mode="nearest") for one in np.moveaxis(pixels, 2, 0)], axis=2
+    )
+    seen = seen * (1 - 0.4 * np.clip((distance - 0.8) / 0.2, 0, 1))
+    seen = seen + 200 * spot(pixels.shape, row - 0.4 * radius, column - 0.4 * radius, 0.15 * radius)
+    return inside * (np.minimum(seen, 255) - pixels)
 
 
 @perturbation(
