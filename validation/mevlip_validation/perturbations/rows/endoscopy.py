@@ -27,7 +27,13 @@ def specular_reflection(pixels: Pixels, parameter: float, random: Random) -> Pix
 
 
 @perturbation(
-    17, "bubbles", "endoscopy", "density", Bounds((0.02, 0.04, 0.07, 0.1, 0.15), 0.01, 0.2), modalities=_ENDOSCOPY
+    17,
+    "bubbles",
+    "endoscopy",
+    "density",
+    Bounds((0.02, 0.04, 0.07, 0.1, 0.15), 0.01, 0.2),
+    modalities=_ENDOSCOPY,
+    identity=None,
 )
 def bubbles(pixels: Pixels, parameter: float, random: Random) -> Pixels:
     """Row 17: at least 3, else 80 · parameter discs that magnify twice, with a dark rim and a highlight."""

@@ -43,6 +43,6 @@ def slide_bubbles(pixels: Pixels, parameter: float, random: Random) -> Pixels:
         pixels = pixels * (1 - 0.6 * (outer - inner).clip(0)) + 0.8 * inner * (background - pixels)
     cracks = Image.new("L", (width, height))
     pen = ImageDraw.Draw(cracks)
-    for start, end in ends[: 2 * (count - 1)]:
+    for start, end in ends[: max(0, 2 * (count - 1))]:
         pen.line((*start, *end), fill=255)
     return pixels * (1 - 0.6 * np.asarray(cracks, np.float32)[..., None] / 255)

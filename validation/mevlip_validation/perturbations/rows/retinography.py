@@ -23,7 +23,7 @@ def band_shadow(pixels: Pixels, parameter: float, random: Random) -> Pixels:
     places, count = random.uniform(0.1, 0.9, 3) * width, random.integers(1, 3, endpoint=True)
     mask = np.zeros((1, width, 1), np.float32)
     for place in places[:count]:
-        distance = abs(columns - place) / (parameter * width / 2)
+        distance = abs(columns - place) / max(parameter * width / 2, 1e-6)
         mask = np.maximum(mask, np.clip(1.5 - distance, 0, 1))
     return pixels * (1 - 0.8 * mask)
 
