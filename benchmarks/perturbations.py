@@ -34,14 +34,14 @@ PICTURES = (
     ("693_UNCI.dcm", "CT"),
     ("MR2_UNCI.dcm", "MRI"),
 )
-STRIP = ("gaussian_noise", "jpeg", "rotation", "stain_variation", "slide_bubbles")
+STRIP = ("gaussian_noise", "jpeg", "rotation", "stain_variation")
 """Perturbations on the page's picture."""
 
 
 def read_picture(name: str) -> Image.Image:
     """A picture of scikit-image or pydicom, fitted as for a model."""
     if name.endswith(".dcm"):
-        path = get_testdata_file(name)
+        path = get_testdata_file(name, download=False)
         if not isinstance(path, str):
             sys.exit(f"{name} is not installed: pip install pydicom-data")
         values = dcmread(path).pixel_array.astype(np.float64)
@@ -71,7 +71,8 @@ def write_strip(path: Path) -> None:
     page = Image.new("RGB", (strips[0].width, sum(one.height for one in strips)))
     for place, strip in enumerate(strips):
         page.paste(strip, (0, place * strips[0].height))
-    page.save(path, quality=60)
+    page.thumbnail((1000, 1000))
+    page.save(path, quality=50)
 
 
 def main(arguments: list[str]) -> None:

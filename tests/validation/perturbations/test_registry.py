@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -18,7 +19,7 @@ from mevlip_validation.perturbations.registry import (
     perturbations,
     perturbations_of,
 )
-from tests.conftest import EXAMPLES
+from tests.conftest import EXAMPLES, ROOT
 from tests.validation.perturbations.pictures import synthetic
 
 ALL = tuple(perturbations().values())
@@ -105,3 +106,21 @@ def test_a_new_perturbation_is_one_function(monkeypatch: pytest.MonkeyPatch) -> 
             perturbation(41, "fog", "angiography", "share", find("haze").bounds)(haze)
     finally:
         perturbations.cache_clear()
+
+
+def test_the_page_lists_every_perturbation_with_its_parameters() -> None:
+    rows = re.findall(
+        r"^\| (\d+) \| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \| [^|]+ \| (\w+) \|$",
+        (ROOT / "docs/robustness.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert rows == [
+        (
+            str(one.number),
+            one.name,
+            "all" if one.modalities == registry.ALL else ", ".join(sorted(one.modalities)),
+            " ".join(f"{level:g}" for level in one.bounds.levels),
+            one.mode,
+        )
+        for one in ALL
+    ]
