@@ -31,9 +31,19 @@ def test_what_is_flagged_as_reached_is_and_similarity_never_rises(
         low <= one.ssim <= high for one, (low, high) in zip(found, TARGETS, strict=True)
     ]
     assert [one.ssim for one in found] == sorted((one.ssim for one in found), reverse=True)
+    assert [one.parameter for one in found] == sorted((one.parameter for one in found), reverse=falling)
     assert all(ends[0] <= one.parameter <= ends[1] for one in found)
     if whole:
         assert all(one.parameter == round(one.parameter) for one in found)
+
+
+@given(st.lists(st.floats(0, 1), min_size=20, max_size=20))
+def test_levels_stay_in_order_where_similarity_does_not(similarities: list[float]) -> None:
+    found = search(lambda one: similarities[int(one) - 1], Bounds(LEVELS, 20, 1), whole=True)
+    assert [one.parameter for one in found] == sorted((one.parameter for one in found), reverse=True)
+    assert [one.ssim for one in found] == sorted((one.ssim for one in found), reverse=True)
+    for one, (low, high) in zip(found, TARGETS, strict=True):
+        assert one.ssim == similarities[int(one.parameter) - 1] and one.reached == (low <= one.ssim <= high)
 
 
 @given(st.floats(0.5, 2), st.floats(1e-4, 0.01))

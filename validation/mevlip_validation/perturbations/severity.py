@@ -52,8 +52,9 @@ def ssim(clean: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 def search(measure: Callable[[float], float], bounds: Bounds, *, whole: bool) -> tuple[Level, ...]:
     """Finds a parameter for each level.
 
-    A level takes the parameter nearest to its target's middle of all that were tried for any of them, so the SSIM never
-    rises from one level to the next, even where the perturbation has no parameter that reaches a level.
+    A level takes the parameter nearest to its target's middle, of those tried that are no weaker than the level before and
+    have no higher SSIM. So neither order is broken where no parameter reaches a level, or where the SSIM falls and rises
+    again, as JPEG's does on a black background.
 
     Args:
         measure: The SSIM that a parameter has.
@@ -67,21 +68,22 @@ def search(measure: Callable[[float], float], bounds: Bounds, *, whole: bool) ->
             tried[parameter] = measure(parameter)
         return tried[parameter]
 
-    ends = at(bounds.weakest), at(bounds.strongest)
+    falling = bounds.weakest > bounds.strongest
+    previous, lowest = bounds.weakest, at(bounds.strongest)
+    found = []
     for low, high in TARGETS:
-        weak, strong = bounds.weakest, bounds.strongest
-        if ends[0] < low or ends[1] > high:
-            continue
-        for _ in range(_MOST_STEPS):
+        weak, strong = previous, bounds.strongest
+        for _ in range(_MOST_STEPS if at(previous) > high and lowest < low else 0):
             middle = math.sqrt(weak * strong)
             middle = float(round(middle)) if whole else middle
             if low <= at(middle) <= high or middle in (weak, strong):
                 break
             weak, strong = (middle, strong) if tried[middle] > high else (weak, middle)
-    found = []
-    for low, high in TARGETS:
-        parameter = min(tried, key=lambda one: (abs(tried[one] - (low + high) / 2), abs(one - bounds.weakest)))
-        found.append(Level(parameter, tried[parameter], low <= tried[parameter] <= high))
+        following = [
+            one for one in tried if (one <= previous if falling else one >= previous) and tried[one] <= tried[previous]
+        ]
+        previous = min(following, key=lambda one: (abs(tried[one] - (low + high) / 2), abs(one - bounds.weakest)))
+        found.append(Level(previous, tried[previous], low <= tried[previous] <= high))
     return tuple(found)
 
 
