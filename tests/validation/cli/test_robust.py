@@ -52,10 +52,13 @@ def test_a_second_run_takes_the_parameters_of_the_first(picture: Path, tmp_path:
     assert show(picture, *options, "--mode", "table") != first
 
 
-def test_an_unknown_perturbation_and_a_file_that_is_no_picture_are_named(picture: Path, tmp_path: Path) -> None:
+def test_an_unknown_perturbation_and_a_file_that_cannot_be_used_are_named(picture: Path, tmp_path: Path) -> None:
     arguments = ["show", str(picture), "--perturbation", "fog", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(robust, arguments)
     assert done.exit_code == 2 and "'fog' is not a perturbation. Name one of gaussian_noise" in done.output
+    synthetic(400, 5).save(picture)
+    with pytest.raises(InputError, match=r"scan\.png has 400 x 5 pixels\. Enlarge it to 16 x 16"):
+        show(picture, "--out", str(tmp_path / "out"))
     picture.write_text("no picture")
     with pytest.raises(InputError, match=r"scan\.png: the file is not a readable image\. Name a picture"):
         show(picture, "--out", str(tmp_path / "out"))

@@ -56,6 +56,7 @@ def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, qu
 
     with robust_packages():
         from mevlip_validation.perturbations import showing
+        from mevlip_validation.perturbations.perturbed import check_size
         from mevlip_validation.perturbations.registry import choose
         from mevlip_validation.perturbations.severity import Calibrations
 
@@ -68,6 +69,7 @@ def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, qu
         clean = fit_pixel_budget(load_image(picture), settings.min_pixels, settings.max_pixels)
     except ImageError as error:
         raise InputError(f"{picture}: {error}", "Name a picture that can be read.") from error
+    check_size(clean, str(picture))
     calibrations = Calibrations(out / "calibrations.json")
     found = []
     with Progress("perturbing", len(chosen), "perturbations", quiet) as progress:

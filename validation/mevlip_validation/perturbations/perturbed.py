@@ -66,10 +66,7 @@ def perturb(
     """
     if not 0 <= level <= LEVELS:
         raise ValueError(f"level {level} is not 0 to {LEVELS}")
-    if min(picture.size) < LEAST_SIDE:
-        raise InputError(
-            f"The picture has {picture.width} x {picture.height} pixels", f"Enlarge it to {LEAST_SIDE} x {LEAST_SIDE}."
-        )
+    check_size(picture)
     one = find(perturbation) if isinstance(perturbation, str) else perturbation
     picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     if level == 0:
@@ -97,6 +94,18 @@ def perturb(
     to = one.move(picture.size, parameter, np.random.default_rng(seeds)) if one.move else STILL
     moved = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
     return Perturbed(moved, BoxMap(to, picture.size), parameter, similarity, reached)
+
+
+def check_size(picture: Image.Image, name: str = "The picture") -> None:
+    """Refuses a picture that is too small.
+
+    Raises:
+        InputError: It is.
+    """
+    if min(picture.size) < LEAST_SIDE:
+        raise InputError(
+            f"{name} has {picture.width} x {picture.height} pixels", f"Enlarge it to {LEAST_SIDE} x {LEAST_SIDE}."
+        )
 
 
 def _values(picture: Image.Image, color: bool) -> NDArray[np.uint8]:

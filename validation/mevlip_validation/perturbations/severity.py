@@ -52,9 +52,9 @@ def ssim(clean: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 def search(measure: Callable[[float], float], bounds: Bounds, *, whole: bool) -> tuple[Level, ...]:
     """Finds a parameter for each level.
 
-    A level takes the parameter nearest to its target's middle, of those tried that are no weaker than the level before and
-    have no higher SSIM. So neither order is broken where no parameter reaches a level, or where the SSIM falls and rises
-    again, as JPEG's does on a black background.
+    A level takes the parameter nearest to its target's middle, of those tried that are no weaker than the level before
+    and have no higher SSIM. So neither order is broken where no parameter reaches a level, or where the SSIM falls and
+    rises again, as JPEG's does on a black background.
 
     Args:
         measure: The SSIM that a parameter has.
