@@ -78,6 +78,21 @@ def test_a_box_beyond_the_image_is_told_but_trained_on(flare: Flare) -> None:
     assert found(root) == [(IssueCode.OUTSIDE, 0, False), (IssueCode.OUTSIDE, 1, False)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "fields"),
+    [
+        ([[1, 2, 3, 4], [5, 5, 5, 5]], {}),
+        ([[1, 2, 3, 4], [50, 5, 60, 9]], {}),
+        ({"1": [[1, 2, 3, 4]], "X": [[5, 5, 5, 9]]}, {"TaskType": "instance_detection", "question": "JSON, please."}),
+    ],
+    ids=["no width or height", "outside the image", "an identity's only one"],
+)
+def test_a_degenerate_box_among_others_is_told_but_its_row_trained_on(
+    flare: Flare, answer: Any, fields: dict[str, Any]
+) -> None:
+    assert found(flare(boxes(answer, **fields))) == [(IssueCode.ZERO_AREA, 0, False)]
+
+
 def test_an_empty_answer_is_a_fault_only_among_answers(flare: Flare) -> None:
     root = flare(row("A"), row("", image="imagesTr/2.png"))
     flare(row("", image="imagesVal/3.png"), split="validation-hidden", place="Xray/other", suffix="val")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -13,6 +13,7 @@ from pathlib import Path
 from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.numbers import Measurement
+from mevlip.core.errors import InputError
 from mevlip.core.progress import Progress
 from mevlip.flare.ground_truth import has_answer, read_answered
 from mevlip.flare.images import ImageError
@@ -22,7 +23,7 @@ from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TASKS
 from mevlip_training.data.records import TRAINING, Example, Examples, examples_of
-from mevlip_training.data.targets import TargetError, flat_boxes, read_boxes, read_number, write_target
+from mevlip_training.data.targets import TargetError, flat_boxes, has_area, read_boxes, read_number, write_target
 
 _FAR = 10
 """A measurement so many interquartile ranges beyond the quartiles is a typo, not a rare case."""
@@ -118,6 +119,29 @@ def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -
     return _in_order(found, [row.question for row in examples.rows])
 
 
+def reasons_to_leave_out(issues: Iterable[Issue]) -> dict[str, IssueCode]:
+    """The first reason why each record that nothing can be learned from is left out, by its place."""
+    reasons: dict[str, IssueCode] = {}
+    for one in issues:
+        if one.left_out:
+            reasons.setdefault(one.where, one.code)
+    return reasons
+
+
+def nothing_left(root: Path, causes: Counter[str], otherwise: str) -> InputError:
+    """The error where every record is left out.
+
+    Args:
+        root: The folder.
+        causes: Number of records left out, by reason.
+        otherwise: What is wrong where there is no reason.
+    """
+    named = ", ".join(f"{count} x {reason}" for reason, count in causes.most_common())
+    return InputError(
+        f"No row below {root} can be trained on ({named or otherwise})", "Run `mevlip data check` for the causes."
+    )
+
+
 def _in_order(issues: Iterable[Issue], questions: Iterable[Question]) -> tuple[Issue, ...]:
     """Issues in the order of the questions, of one question in that of `IssueCode`."""
     order = {code: rank for rank, code in enumerate(IssueCode)}
@@ -144,7 +168,7 @@ def _examine(example: Example, store: ImageStore, inspector: Inspector, judged: 
     if judged:
         try:
             target = write_target(example.task, example.answer, spec)
-            issues.extend(_outside(example, size))
+            issues.extend(_odd_boxes(example, size))
         except TargetError as error:
             issues.append(_issue(error.code, example, str(error)))
     return _Row(example, tuple(digests), size, target, tuple(issues))
@@ -160,13 +184,16 @@ def _left_out(issue: Issue) -> Issue:
     return replace(issue, severity="error", left_out=True)
 
 
-def _outside(example: Example, size: tuple[int, int] | None) -> Iterator[Issue]:
-    """Boxes that stick out; they are clamped in training, as they are in prediction."""
+def _odd_boxes(example: Example, size: tuple[int, int] | None) -> Iterator[Issue]:
+    """Boxes among others that nothing can match, which are dropped, and boxes that stick out, which are clamped."""
     if size is None or TASKS[example.task].answer not in (Boxes, InstanceBoxes):
         return
     width, height = size
     for box in flat_boxes(read_boxes(example.answer)):
-        if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
+        if not has_area(box, size):
+            detail = f"{box} has no area in an image of {width} x {height} pixels; it is dropped, not its row"
+            yield _issue(IssueCode.ZERO_AREA, example, detail, left_out=False)
+        elif box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
             detail = f"{box} in an image of {width} x {height} pixels; it will be clamped"
             yield _issue(IssueCode.OUTSIDE, example, detail, left_out=False)
 
