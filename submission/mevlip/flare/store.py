@@ -189,13 +189,30 @@ class ImageStore:
         location = self._locate(question, name)
         if location.key not in self._facts:
             try:
-                self._facts[location.key] = self._examine(location)
+                content = _content(location)
+                self._facts[location.key] = describe(content, load_image(content))
             except ImageError as error:
                 self._facts[location.key] = error
         facts = self._facts[location.key]
         if isinstance(facts, ImageError):
             raise ImageError(str(facts))
         return facts
+
+    def content(self, question: Question, name: str) -> Path | bytes:
+        """The file of an image, or the bytes of an archived one: what `load_image` and `describe` take.
+
+        Raises:
+            ImageError: There is no such image, or it cannot be unpacked.
+        """
+        return _content(self._locate(question, name))
+
+    def learn(self, question: Question, name: str, facts: ImageFacts | ImageError) -> None:
+        """Takes over what is known of an image, or why it cannot be read, so that it is not decoded again.
+
+        Raises:
+            ImageError: There is no such image.
+        """
+        self._facts[self._locate(question, name).key] = facts
 
     @contextmanager
     def file(self, question: Question, name: str) -> Iterator[Path]:
@@ -263,22 +280,23 @@ class ImageStore:
                     members.setdefault(inside, _Location(path, archive, info))
         return members
 
-    def _examine(self, location: _Location) -> ImageFacts:
-        content = _content(location)
-        image = load_image(content)
-        digest = self._sha256(location, content)
-        return ImageFacts(digest, image.size, is_plain(content), measure_appearance(image))
-
-    def _sha256(self, location: _Location, content: Path | bytes | None = None) -> str:
+    def _sha256(self, location: _Location) -> str:
         if location.key not in self._digests:
-            content = _content(location) if content is None else content
-            try:
-                with BytesIO(content) if isinstance(content, bytes) else open_regular(content, MAX_BYTES) as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise ImageError(f"cannot be read ({error.strerror})") from error
-            self._digests[location.key] = digest
+            self._digests[location.key] = _digest(_content(location))
         return self._digests[location.key]
+
+
+def describe(content: Path | bytes, image: Image.Image) -> ImageFacts:
+    """Describes a readable image.
+
+    Args:
+        content: The image's file, or its bytes.
+        image: What `load_image` made of it.
+
+    Raises:
+        ImageError: The file cannot be read any more.
+    """
+    return ImageFacts(_digest(content), image.size, is_plain(content), measure_appearance(image))
 
 
 def is_plain(content: Path | bytes) -> bool:
@@ -327,6 +345,15 @@ def measure_appearance(image: Image.Image) -> Appearance:
 def _content(location: _Location) -> Path | bytes:
     """The file of an image, or the bytes of an archived one."""
     return location.path if location.member is None else _unpack(location)
+
+
+def _digest(content: Path | bytes) -> str:
+    """The sha256 of a file's bytes."""
+    try:
+        with BytesIO(content) if isinstance(content, bytes) else open_regular(content, MAX_BYTES) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error.strerror})") from error
 
 
 def _unpack(location: _Location) -> bytes:

@@ -67,6 +67,18 @@ def test_the_plausible_range_is_that_of_the_training_answers(
     assert read_route(tmp_path / "out" / "routes" / GENERALIST).value_range == expected
 
 
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [(["3", "1664"], (0, 3328)), (["0"], (0, 1)), (["700000"], (0, 999_999)), ([], (0, 999_999))],
+)
+def test_plausible_counts_reach_to_twice_the_greatest_of_training(
+    flare: Flare, tmp_path: Path, answers: list[str], expected: tuple[int, int]
+) -> None:
+    asked = {"TaskType": "counting", "question": "How many cells?"}
+    run(flare(*(row(answer, VIEWS[index + 1], **asked) for index, answer in enumerate(answers)), row("B")), tmp_path / "out")
+    assert read_route(tmp_path / "out" / "routes" / GENERALIST).count_range == expected
+
+
 def test_the_task_files_part_the_whole(tmp_path: Path) -> None:
     write_inputs(tmp_path / "flare")
     prepared = prepare(tmp_path / "flare", tmp_path / "out", Choices(), quiet=True)
