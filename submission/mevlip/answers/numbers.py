@@ -35,7 +35,7 @@ class Count(TypedAnswer):
 
     @classmethod
     def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
-        """Accepts a number in a sentence, with separators, as a decimal, with an exponent, as a range or a word; clamps it."""
+        """Accepts a number in a sentence, as a decimal, with an exponent, a range or a word; clamps it."""
         value = find_number(text, spec)
         if value < 0:
             raise Unparsable("is a negative count")

@@ -17,7 +17,7 @@ from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
 from mevlip_training.data.records import read_examples
 from mevlip_training.data.split import hold_out, split
-from tests.training.data.conftest import boxes, measure, row
+from tests.training.data.conftest import boxes, copy_smaller, measure, row, scene
 
 Flare = Callable[..., Path]
 TASK = TaskType.CLASSIFICATION
@@ -75,7 +75,7 @@ def tree(flare: Flare) -> Path:
 def hashes(root: Path) -> set[str]:
     examples = read_examples(root)
     with ImageStore(examples.root) as store:
-        return {store.sha256(one.question, name) for one in examples.rows for name in one.question.image_names}
+        return {store.facts(one.question, name).sha256 for one in examples.rows for name in one.question.image_names}
 
 
 def test_the_parts_are_whole_trees_without_a_common_image(flare: Flare, tmp_path: Path) -> None:
@@ -100,6 +100,19 @@ def test_the_same_seed_gives_the_same_parts_and_another_one_others(flare: Flare,
         split(root, tmp_path / name, share=0.2, seed=seed, quiet=True)
     a, b, c = (hashes(tmp_path / name / "validation") for name in "abc")
     assert a == b != c
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_picture_and_its_smaller_copy_are_never_parted(flare: Flare, tmp_path: Path, seed: int) -> None:
+    root = flare(*(row("AB"[n % 2], image=f"imagesTr/{n}.png") for n in range(8)))
+    images = root / "training/Xray/dental/imagesTr"
+    for n in range(4):
+        scene(images / f"{n}.png", n)
+        copy_smaller(images / f"{n}.png", images / f"{n + 4}.png")
+    split(root, tmp_path / "out", share=0.5, seed=seed, quiet=True)
+    parts = [{path.stem for path in (tmp_path / "out" / one).rglob("*.png")} for one in ("training", "validation")]
+    assert [len(part) for part in parts] == [4, 4]
+    assert all({str(n), str(n + 4)} <= parts[0] or {str(n), str(n + 4)} <= parts[1] for n in range(4))
 
 
 def test_archived_images_are_taken_out(flare: Flare, tmp_path: Path) -> None:

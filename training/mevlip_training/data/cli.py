@@ -161,9 +161,9 @@ def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
 
     OUT/training and OUT/validation are FLARE trees themselves.
 
-    Rows with an image in common stay together; every data set and task gives its share. What `mevlip data check` marks
-    as left out is in neither part; split.json names it. `mevlip predict` runs on OUT/validation as it is; its answers
-    are in *_withGT.json beside the questions.
+    Rows with an image in common, or with two that look the same, stay together; every data set and task gives its
+    share. What `mevlip data check` marks as left out is in neither part; split.json names it. `mevlip predict` runs on
+    OUT/validation as it is; its answers are in *_withGT.json beside the questions.
 
     \b
     Example: mevlip data split FLARE --out build/split --share 0.1

@@ -18,6 +18,7 @@ from mevlip.flare.store import ImageStore
 from mevlip.tasks import GENERALIST, adapter_names
 from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_leave_out
 from mevlip_training.data.mixing import balanced, given, gives, is_left_out
+from mevlip_training.data.pictures import survey
 from mevlip_training.data.records import Example, Examples, rows_to_refit, rows_to_train
 from mevlip_training.data.targets import TargetError, write_target
 from mevlip_training.recipes.reading import RecipeFile
@@ -122,7 +123,10 @@ def select(
     Raises:
         InputError: No record can be trained on, or an adapter starts from another that has no rows.
     """
-    reasons = {} if choices.keep_flagged else reasons_to_leave_out(audit_examples(examples, store, quiet))
+    reasons = {}
+    if not choices.keep_flagged:
+        survey(examples.root, store, (row.question for row in examples.rows), quiet)
+        reasons = reasons_to_leave_out(audit_examples(examples, store, quiet))
     builder = _Builder(store, reasons)
     for unknown in sorted(_unknown_names(examples, recipe)) if recipe else ():
         logger.warning("the recipe's leave_out names %s, which no row has", unknown)

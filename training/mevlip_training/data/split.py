@@ -17,6 +17,7 @@ from mevlip.flare.issues import IssueCode
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
 from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_leave_out
+from mevlip_training.data.pictures import near_pairs, survey
 from mevlip_training.data.records import TRAINING, Example, read_examples, rows_to_train
 
 SPLIT_NAME = "split.json"
@@ -44,9 +45,9 @@ class SplitReport:
 def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: bool = False) -> SplitReport:
     """Writes OUT/training and OUT/validation as FLARE trees.
 
-    Rows that share an image stay together, so that no image is learned and tested; each data set and task gives its
-    share as nearly as that allows. The result depends on the seed and on the images' content, not on names or order.
-    Records that the audit leaves out of training are in neither part.
+    Rows that share an image, or have images that look the same, stay together, so that none is learned and tested; each
+    data set and task gives its share as nearly as that allows. The result depends on the seed and on the images'
+    content, not on names or order. Records that the audit leaves out of training are in neither part.
 
     Args:
         source: A FLARE tree with a training split, or a tree that is but one split.
@@ -58,19 +59,20 @@ def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: 
     Raises:
         InputError: There is no question, no training split, no row that can be learned from, or a data set of one name
             in two places.
-        EnvironmentProblem: `out` is not empty and not of this command's making.
+        EnvironmentProblem: `out` is not empty and not of this command's making, or imagehash is not installed.
     """
     examples = read_examples(source)
     candidates = rows_to_train(examples)
     _refuse_namesakes(candidates)
     with ImageStore(examples.root) as store, whole_folder(out, SPLIT_NAME, examples.root) as folder:
+        looks = survey(examples.root, store, (row.question for row in examples.rows), quiet, compare=True)
         reasons = reasons_to_leave_out(audit_examples(examples, store, quiet))
         left_out = _left_out(candidates, reasons)
         rows = [row for row in candidates if row.question.where not in reasons]
         if not rows:
             causes = Counter({reason: len(places) for reason, places in left_out.items()})
             raise nothing_left(examples.root, causes, "it has none")
-        keys = [_image_keys(row, store) for row in rows]
+        keys = _image_keys(rows, store, looks)
         held_out = hold_out([(row.dataset, row.task) for row in rows], keys, share, seed)
         parts = (
             (TRAINING, [row for index, row in enumerate(rows) if index not in held_out]),
@@ -150,9 +152,14 @@ def _left_out(rows: Iterable[Example], reasons: Mapping[str, IssueCode]) -> dict
     return dict(sorted(places.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def _image_keys(row: Example, store: ImageStore) -> frozenset[str]:
-    """Hashes of a row's images, all of which the audit has read."""
-    return frozenset(store.facts(row.question, name).sha256 for name in row.question.image_names)
+def _image_keys(rows: Sequence[Example], store: ImageStore, looks: Mapping[str, str]) -> list[frozenset[str]]:
+    """Hashes of each row's images, all of which the audit has read, and a key for each pair that looks alike."""
+    shown = [{store.facts(row.question, name).sha256 for name in row.question.image_names} for row in rows]
+    pairs: dict[str, set[str]] = defaultdict(set)
+    for pair in near_pairs({digest: looks[digest] for digest in set().union(*shown) if digest in looks}):
+        for digest in pair:
+            pairs[digest].add(" ".join(pair))
+    return [frozenset(digests.union(*(pairs.get(one, ()) for one in digests))) for digests in shown]
 
 
 def _place_images(root: Path, rows: Iterable[Example], store: ImageStore) -> None:
