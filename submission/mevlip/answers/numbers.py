@@ -15,29 +15,32 @@ from mevlip.answers.question_spec import GREATEST, QuestionSpec
 
 _COUNT = rf"(?:0|[1-9][0-9]{{0,{len(str(GREATEST)) - 1}}})"
 _MEASUREMENT = rf"{_COUNT}(?:\.[0-9]{{1,15}})?"
-_COUNT_GRAMMAR = Lark(f"start: /{_COUNT}/")
 
 
 @dataclass(frozen=True)
 class Count(TypedAnswer):
-    """A number of things, below a million."""
+    """A number of things, within the question's plausible range."""
 
     value: int
 
     @classmethod
     def parse(cls, text: str, spec: QuestionSpec) -> Self:
-        """Accepts bare digits."""
+        """Accepts bare digits of a number in the plausible range."""
         if not re.fullmatch(_COUNT, text.strip(), re.ASCII):
             raise Unparsable("is not a bare whole number below a million")
-        return cls(int(text))
+        value = int(text)
+        if not spec.count_range[0] <= value <= spec.count_range[1]:
+            raise Unparsable("is a count outside the plausible range")
+        return cls(value)
 
     @classmethod
     def parse_tolerantly(cls, text: str, spec: QuestionSpec) -> Self:
-        """Accepts a number in a sentence, with separators, as a decimal, with an exponent, as a range or a word."""
+        """Accepts a number in a sentence, as a decimal, with an exponent, a range or a word; clamps it."""
         value = find_number(text, spec)
         if value < 0:
             raise Unparsable("is a negative count")
-        return cls(round(value))
+        low, high = spec.count_range
+        return cls(min(max(round(value), low), high))
 
     @classmethod
     def fallback(cls, spec: QuestionSpec) -> Self | None:
@@ -46,8 +49,8 @@ class Count(TypedAnswer):
 
     @classmethod
     def grammar(cls, spec: QuestionSpec) -> Grammar | None:
-        """Digits."""
-        return _COUNT_GRAMMAR
+        """A whole number up to the greatest plausible one."""
+        return Lark(f"start: /{up_to(spec.count_range[1])}/")
 
     def format(self) -> str:
         """Bare digits."""

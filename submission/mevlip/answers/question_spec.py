@@ -55,12 +55,14 @@ class QuestionSpec:
         image_size: Width and height of the first image, in pixels of the original file; None where there is no image.
         box_space: What box numbers in the model's text mean.
         value_range: Least and greatest plausible measurement.
+        count_range: Least and greatest plausible count.
     """
 
     question: str
     image_size: tuple[int, int] | None = None
     box_space: BoxSpace = "pixel"
     value_range: tuple[float, float] = (-GREATEST, GREATEST)
+    count_range: tuple[int, int] = (0, GREATEST)
 
     @cached_property
     def line(self) -> str:

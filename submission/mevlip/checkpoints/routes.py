@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mevlip.answers.question_spec import BoxSpace
+from mevlip.answers.question_spec import GREATEST, BoxSpace, QuestionSpec
 from mevlip.checkpoints.fingerprints import AdapterFingerprint, BaseFingerprint
 from mevlip.checkpoints.records import LINE_LIMIT, FrozenModel, Line, read_record
 from mevlip.core.errors import CheckpointError
@@ -125,6 +125,8 @@ class Route(FrozenModel):
     box_space: BoxSpace = "norm1000"
     value_range: tuple[float, float] = DEFAULT_RANGE
     """Least and greatest plausible measurement; others are clamped."""
+    count_range: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=GREATEST)]] = (0, GREATEST)
+    """Least and greatest plausible count; others are clamped. Routes of before have none: then any count is."""
     max_new_tokens: dict[TaskType, Annotated[int, Field(ge=1, le=8192)]]
     """Token budget of each task that the adapter may be asked."""
     quantization: Quantization = Quantization()
@@ -142,12 +144,23 @@ class Route(FrozenModel):
             raise ValueError("an adapter is composed with others or mixed with one, not both")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range goes from a lower to a higher number")
+        if self.count_range[0] >= self.count_range[1]:
+            raise ValueError("count_range goes from a lower to a higher number")
         return self
 
     @property
     def others(self) -> tuple[str, ...]:
         """Adapters that are active together with this one."""
         return (self.mix.adapter,) if self.mix else self.compose
+
+    def spec(self, question: str, image_size: tuple[int, int] | None) -> QuestionSpec:
+        """What a question asks for, as this adapter answers it.
+
+        Args:
+            question: The question's text.
+            image_size: Width and height of its first image in pixels; None where there is none.
+        """
+        return QuestionSpec(question, image_size, self.box_space, self.value_range, self.count_range)
 
 
 def read_route(adapter_folder: Path) -> Route:

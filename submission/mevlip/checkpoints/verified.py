@@ -25,7 +25,7 @@ from typing import Literal
 from mevlip.checkpoints.records import MANIFEST_LIMIT, Digest, FrozenModel
 from mevlip.checkpoints.verification import Stamp
 from mevlip.core.errors import EnvironmentProblem
-from mevlip.core.files import atomic_file, open_regular
+from mevlip.core.files import atomic_file, open_regular, user_cache
 
 logger = logging.getLogger(__name__)
 
@@ -90,10 +90,8 @@ def _path(folder: Path, digest: str) -> Path:
     Raises:
         RuntimeError: This user has no home.
     """
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    cache = given if given.is_absolute() else Path.home() / ".cache"
     key = hashlib.sha256(f"{digest}\0{folder}".encode("utf-8", "surrogateescape")).hexdigest()
-    return cache / "mevlip" / f"verified-{key[:32]}.json"
+    return user_cache() / f"verified-{key[:32]}.json"
 
 
 def _check_owner(found: os.stat_result) -> None:

@@ -212,6 +212,16 @@ def draft_folder(out: Path, *, replace: bool) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def user_cache() -> Path:
+    """This package's folder in the user's cache; it need not exist.
+
+    Raises:
+        RuntimeError: This user has no home.
+    """
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "mevlip"
+
+
 def real_path(path: Path) -> Path:
     """A path without links; what does not exist, or is a link to itself, is taken as it is named.
 

@@ -47,6 +47,7 @@ class IssueCode(StrEnum):
     CONFLICT = "conflicting answers"
     REPEATED_ROW = "repeated row"
     SHARED_IMAGE = "image shared by splits"
+    NEAR_IMAGE = "image nearly that of another split"
 
     INVALID_JSON = "invalid JSON"
     BROKEN_SCHEMA = "broken schema"

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from mevlip.core.archives import BadMember, open_archive, read_member
 from mevlip.core.files import NotReadable, open_regular
 from mevlip.core.text import visible
+from mevlip.flare.archived import find_archives, names_beside
 from mevlip.flare.images import (
     FORMATS,
     IMAGE_FOLDERS,
@@ -114,7 +115,7 @@ class ImageStore:
         self._resources = ExitStack()  # archives stay open: reading a large one's directory takes long
         self._numbers = itertools.count()
         self._members: dict[Path, dict[PurePosixPath, _Location]] = {}
-        self._digests: dict[str, str] = {}
+        self._places: dict[tuple[Path, str], str] = {}
         self._facts: dict[str, ImageFacts | ImageError] = {}
 
     def __enter__(self) -> Self:
@@ -150,12 +151,15 @@ class ImageStore:
         return load_image(_content(self._locate(question, name)))
 
     def place(self, question: Question, name: str) -> str:
-        """Where an image lies, as text; equal for two names of one file.
+        """Where an image lies, as text; equal for two names of one file. Found once, it is not looked for again.
 
         Raises:
             ImageError: There is no such image.
         """
-        return self._locate(question, name).key
+        asked = question.folder, name
+        if asked not in self._places:
+            self._places[asked] = self._locate(question, name).key
+        return self._places[asked]
 
     def state(self, question: Question, name: str) -> str:
         """A text that changes when an image's file does, without reading the image: size and time, or size and CRC.
@@ -172,30 +176,39 @@ class ImageStore:
         member = location.member
         return f"{state}:{member.filename}:{member.file_size}:{member.CRC}" if member else state
 
-    def sha256(self, question: Question, name: str) -> str:
-        """Hash of the bytes of an image's file.
-
-        Raises:
-            ImageError: There is no such image, or it cannot be read.
-        """
-        return self._sha256(self._locate(question, name))
-
     def facts(self, question: Question, name: str) -> ImageFacts:
         """Decodes an image and describes it; each file is decoded once, whatever names it has.
 
         Raises:
             ImageError: It is missing or cannot be decoded.
         """
-        location = self._locate(question, name)
-        if location.key not in self._facts:
+        place = self.place(question, name)
+        if place not in self._facts:
             try:
-                self._facts[location.key] = self._examine(location)
+                content = self.content(question, name)
+                self._facts[place] = describe(content, load_image(content))
             except ImageError as error:
-                self._facts[location.key] = error
-        facts = self._facts[location.key]
+                self._facts[place] = error
+        facts = self._facts[place]
         if isinstance(facts, ImageError):
             raise ImageError(str(facts))
         return facts
+
+    def content(self, question: Question, name: str) -> Path | bytes:
+        """The file of an image, or the bytes of an archived one: what `load_image` and `describe` take.
+
+        Raises:
+            ImageError: There is no such image, or it cannot be unpacked.
+        """
+        return _content(self._locate(question, name))
+
+    def learn(self, question: Question, name: str, facts: ImageFacts | ImageError) -> None:
+        """Takes over what is known of an image, or why it cannot be read, so that it is not decoded again.
+
+        Raises:
+            ImageError: There is no such image.
+        """
+        self._facts[self.place(question, name)] = facts
 
     @contextmanager
     def file(self, question: Question, name: str) -> Iterator[Path]:
@@ -237,13 +250,12 @@ class ImageStore:
         return next((members[candidate] for candidate in candidates if candidate in members), None)
 
     def _list_members(self, folder: Path) -> dict[PurePosixPath, _Location]:
-        """Names every file in the archives beside a question file by its path, an image folder's name in front.
+        """Every file in a question file's archives, by the paths that may name it; of several the first found.
 
-        Members may lack that folder, as in an archive made inside it; then the archive's own name stands for it. Names
-        that climb or are absolute are passed over, and no name is ever used to write a file.
+        Names that climb or are absolute are passed over, and no name is ever used to write a file.
         """
         members: dict[PurePosixPath, _Location] = {}
-        for path in sorted(folder.glob("*.zip")):
+        for path in find_archives(folder, self._root):
             try:
                 file = self._resources.enter_context(open_regular(path, sys.maxsize, self._root))
                 archive = self._resources.enter_context(open_archive(file))
@@ -253,32 +265,27 @@ class ImageStore:
             except Exception as error:  # noqa: BLE001 - zipfile raises many kinds on damaged directories
                 logger.warning("%s: is not a readable archive (%s)", path, error)
                 continue
+            files: dict[PurePosixPath, zipfile.ZipInfo] = {}
             for info in archive.infolist():
-                try:
-                    name = image_path(info.filename)
-                except ImageError:
-                    continue
-                inside = name if name.parts[0] in IMAGE_FOLDERS else PurePosixPath(path.stem, name)
-                if not info.is_dir():
-                    members.setdefault(inside, _Location(path, archive, info))
+                with suppress(ImageError):
+                    if not info.is_dir():
+                        files.setdefault(image_path(info.filename), info)
+            for name, member in names_beside(folder, path, [*files]):
+                members.setdefault(name, _Location(path, archive, files[member]))
         return members
 
-    def _examine(self, location: _Location) -> ImageFacts:
-        content = _content(location)
-        image = load_image(content)
-        digest = self._sha256(location, content)
-        return ImageFacts(digest, image.size, is_plain(content), measure_appearance(image))
 
-    def _sha256(self, location: _Location, content: Path | bytes | None = None) -> str:
-        if location.key not in self._digests:
-            content = _content(location) if content is None else content
-            try:
-                with BytesIO(content) if isinstance(content, bytes) else open_regular(content, MAX_BYTES) as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise ImageError(f"cannot be read ({error.strerror})") from error
-            self._digests[location.key] = digest
-        return self._digests[location.key]
+def describe(content: Path | bytes, image: Image.Image) -> ImageFacts:
+    """Describes a readable image.
+
+    Args:
+        content: The image's file, or its bytes.
+        image: What `load_image` made of it.
+
+    Raises:
+        ImageError: The file cannot be read any more.
+    """
+    return ImageFacts(_digest(content), image.size, is_plain(content), measure_appearance(image))
 
 
 def is_plain(content: Path | bytes) -> bool:
@@ -327,6 +334,15 @@ def measure_appearance(image: Image.Image) -> Appearance:
 def _content(location: _Location) -> Path | bytes:
     """The file of an image, or the bytes of an archived one."""
     return location.path if location.member is None else _unpack(location)
+
+
+def _digest(content: Path | bytes) -> str:
+    """The sha256 of a file's bytes."""
+    try:
+        with BytesIO(content) if isinstance(content, bytes) else open_regular(content, MAX_BYTES) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error.strerror})") from error
 
 
 def _unpack(location: _Location) -> bytes:

@@ -227,8 +227,7 @@ class Engine:
         shared = count * self._model.image_tokens(route.images)
         prompt = len(route.prompt.template) + count * len(route.prompt.image_mark)
         own = _FRAME_TOKENS + (len(item.question.text) + prompt) // _CHARACTERS_PER_TOKEN
-        spec = QuestionSpec(item.question.text, None, route.box_space, route.value_range)
-        new = self._new_tokens(item, route, self._grammar(item, spec))
+        new = self._new_tokens(item, route, self._grammar(item, route.spec(item.question.text, None)))
         return Size(item if route.mix else item.question.pictures, shared, own, new)
 
     def _grammar(self, item: RoutedQuestion, spec: QuestionSpec) -> Grammar | None:
@@ -336,7 +335,7 @@ class Engine:
 
         image = Image.new("RGB", (64, 64), (128, 128, 128))
         prompt = build_prompt(_PROBE, 1, route.prompt, self._model.reserved)
-        grammar = self._grammar(item, QuestionSpec(_PROBE, image.size, route.box_space, route.value_range))
+        grammar = self._grammar(item, route.spec(_PROBE, image.size))
         try:
             picture = self._model.picture(image, route.images)
             budget = min(route.max_new_tokens[item.task], _PROBE_TOKENS)
@@ -369,7 +368,7 @@ def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
 
 def _spec(item: RoutedQuestion, shown: Shown, route: Route) -> QuestionSpec:
     size = shown.sizes[0] if shown.sizes else None
-    return QuestionSpec(item.question.text, size, route.box_space, route.value_range)
+    return route.spec(item.question.text, size)
 
 
 def _failure(item: RoutedQuestion, shown: Shown, route: Route, cause: str, *, asked: bool = True) -> Answer:

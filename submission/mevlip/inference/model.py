@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.checkpoints.probes import QUESTION, Probe, distance
@@ -319,7 +318,7 @@ class VisionLanguageModel:
             for count in range(route.images.max_count + 1):
                 self.encoder.render(build_prompt("?", count, route.prompt, self.reserved))
             for task in route.max_new_tokens:
-                grammar = grammar_of(task, QuestionSpec("?", None, route.box_space, route.value_range))
+                grammar = grammar_of(task, route.spec("?", None))
                 if grammar is not None:
                     self.grammars.prove(grammar)
 

@@ -16,7 +16,7 @@ from mevlip.answers.base import Unparsable
 from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
 from mevlip.answers.choice import Choice
 from mevlip.answers.clean import is_wrapped
-from mevlip.answers.grammar import up_to
+from mevlip.answers.grammar import Lark, up_to
 from mevlip.answers.labels import LabelSet
 from mevlip.answers.numbers import Count, Measurement
 from mevlip.answers.report import Report
@@ -165,6 +165,23 @@ def test_boxes_read_alike_as_json_and_as_python() -> None:
 def test_what_is_no_bare_count_is_refused(text: str) -> None:
     with pytest.raises(Unparsable):
         Count.parse(text, pixel_form)
+
+
+@given(st.integers(0, 999_999), st.integers(0, 50), st.integers(51, 999_999))
+def test_a_count_beyond_the_plausible_range_is_clamped_and_one_within_is_kept(value: int, low: int, high: int) -> None:
+    spec = replace(pixel_form, count_range=(low, high))
+    read = read_answer(TaskType.COUNTING, str(value), spec)
+    assert read.text == str(min(max(value, low), high))
+    assert read.stage == ("strict" if low <= value <= high else "tolerant")
+
+
+@given(st.integers(1, 999_999), st.integers(0, 999_999))
+def test_the_grammar_of_counts_writes_what_is_plausible_and_nothing_greater(high: int, value: int) -> None:
+    grammar = Count.grammar(replace(pixel_form, count_range=(0, high)))
+    assert isinstance(grammar, Lark)
+    written = grammar.source.removeprefix("start: /").removesuffix("/")
+    assert bool(re.fullmatch(written, str(value))) == (value <= high)
+    assert re.fullmatch(written, str(high)) and not re.fullmatch(written, str(high + 1))
 
 
 @pytest.mark.parametrize("text", ["12%", "1e3", "nan", "inf", "1,5", ".5", "5.", "2.47e253", "", "9" * 8])

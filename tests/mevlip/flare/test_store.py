@@ -17,6 +17,7 @@ from PIL import Image
 
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core import archives
+from mevlip.core.files import file_sha256
 from mevlip.flare import store as store_module
 from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.questions import Question
@@ -102,7 +103,7 @@ def test_a_file_in_a_folder_is_given_as_it_is(folder: Path, store: ImageStore) -
         assert given.samefile(path)
     facts = store.facts(asked(folder), "imagesTr/1.png")
     assert (facts.size, facts.plain) == ((40, 30), True)
-    assert facts.sha256 == store.sha256(asked(folder), "imagesTr/1.png")
+    assert facts.sha256 == file_sha256(path)
 
 
 @pytest.mark.parametrize("member", ["imagesTr/1.png", "1.png", "./imagesTr/1.png"])
@@ -117,6 +118,60 @@ def test_an_archived_file_is_found_with_and_without_its_folder(
     assert not given.exists(), "what was unpacked is gone after use"
     assert store.facts(asked(folder), "imagesTr/1.png").size == (40, 30)
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "member"),
+    [
+        ("imagesTr.zip", "scans/imagesTr/1.png"),
+        ("imagesTr.zip", "scans/1.png"),
+        ("imagesTr/part1.zip", "1.png"),
+        ("imagesTr/part1.zip", "imagesTr/1.png"),
+        ("packed/imagesTr.zip", "1.png"),
+        ("packed/imagesTr.zip", "scans/imagesTr/1.png"),
+        ("../set.zip", "imagesTr/1.png"),
+        ("../set.zip", "set/imagesTr/1.png"),
+        ("../set.zip", "set/1.png"),
+        ("../set.zip", "1.png"),
+        ("../all.zip", "set/imagesTr/1.png"),
+    ],
+)
+def test_an_archive_one_level_off_is_opened(
+    folder: Path, store: ImageStore, picture: bytes, place: str, member: str
+) -> None:
+    (folder / place).parent.mkdir(exist_ok=True)
+    archive((folder / place).parent, Path(place).name, {member: picture, f"__MACOSX/._{member}": b"notes"})
+    for name in ("imagesTr/1.png", "imagesVal/1.png"):
+        assert store.facts(asked(folder), name).size == (40, 30)
+
+
+@pytest.mark.parametrize(
+    ("place", "members"),
+    [
+        ("imagesTr.zip", ["one/imagesTr/1.png", "two/imagesTr/1.png"]),
+        ("imagesTr.zip", ["one/1.png", "2.png"]),
+        ("../all.zip", ["imagesTr/1.png"]),
+        ("../all.zip", ["other/imagesTr/1.png", "set"]),
+        ("other/imagesTr.zip", ["1.png"]),
+        ("../../set.zip", ["imagesTr/1.png"]),
+    ],
+    ids=["several folders", "one folder of several", "no name", "another's", "another's folder", "two levels up"],
+)
+def test_images_that_may_be_another_data_sets_are_not_taken(
+    folder: Path, store: ImageStore, picture: bytes, place: str, members: list[str]
+) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "other_questions_train.json").write_text("[]")
+    archive((folder / place).parent, Path(place).name, dict.fromkeys(members, picture))
+    with pytest.raises(ImageError, match="not found beside its question file"):
+        store.facts(asked(folder), "imagesTr/1.png")
+
+
+def test_nothing_beside_the_input_folder_is_opened(tmp_path: Path, picture: bytes) -> None:
+    (tmp_path / "in").mkdir()
+    archive(tmp_path, "in.zip", {"imagesTr/1.png": picture})
+    with ImageStore(tmp_path.resolve() / "in") as opened, pytest.raises(ImageError, match="not found"):
+        opened.facts(asked(tmp_path.resolve() / "in"), "imagesTr/1.png")
 
 
 def test_the_archive_that_a_name_asks_for_wins(folder: Path, store: ImageStore) -> None:
@@ -166,7 +221,7 @@ def test_an_unreadable_file_is_an_image_error(folder: Path, store: ImageStore, m
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ImageError, match="Permission denied"):
-        store.sha256(asked(folder), "imagesTr/1.png")
+        store.facts(asked(folder), "imagesTr/1.png")
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path | bytes]:
@@ -316,7 +371,7 @@ def test_an_archive_that_is_a_pipe_is_named(folder: Path, store: ImageStore, cap
 def test_an_image_file_larger_than_allowed_is_not_opened(folder: Path, store: ImageStore) -> None:
     paint(folder / "1.png")
     os.truncate(folder / "1.png", 1 << 30)
-    for read in (store.facts, store.sha256, store.image):
+    for read in (store.facts, store.image):
         with pytest.raises(ImageError, match="is larger than the allowed 512 MiB"):
             read(asked(folder), "1.png")
 

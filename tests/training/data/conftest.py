@@ -31,6 +31,20 @@ def weave(path: Path, number: int) -> None:
     Image.fromarray(gray).convert("RGB").save(path)
 
 
+def copy_smaller(path: Path, target: Path) -> None:
+    """Writes a picture at half the size and as a JPEG file, another file of the same picture."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(path) as image:
+        image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS).save(target, "JPEG", quality=85)
+
+
+def scene(path: Path, number: int) -> None:
+    """Writes a smooth picture, as photographs are; other numbers look different."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(number).integers(0, 256, (20, 20), dtype=np.uint8)
+    Image.fromarray(coarse).resize((200, 200), Image.Resampling.BICUBIC).convert("RGB").save(path)
+
+
 @pytest.fixture
 def flare(tmp_path: Path) -> Callable[..., Path]:
     """Writes `<split>/<place>/<dataset>_questions_<suffix>.json`, and a picture for each image named.

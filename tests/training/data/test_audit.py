@@ -14,7 +14,7 @@ from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip_training.data.audit import check_folder
 from mevlip_training.demo.inputs import write_inputs
-from tests.training.data.conftest import boxes, measure, row
+from tests.training.data.conftest import boxes, copy_smaller, measure, row, scene
 
 Flare = Callable[..., Path]
 
@@ -78,6 +78,21 @@ def test_a_box_beyond_the_image_is_told_but_trained_on(flare: Flare) -> None:
     assert found(root) == [(IssueCode.OUTSIDE, 0, False), (IssueCode.OUTSIDE, 1, False)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "fields"),
+    [
+        ([[1, 2, 3, 4], [5, 5, 5, 5]], {}),
+        ([[1, 2, 3, 4], [50, 5, 60, 9]], {}),
+        ({"1": [[1, 2, 3, 4]], "X": [[5, 5, 5, 9]]}, {"TaskType": "instance_detection", "question": "JSON, please."}),
+    ],
+    ids=["no width or height", "outside the image", "an identity's only one"],
+)
+def test_a_degenerate_box_among_others_is_told_but_its_row_trained_on(
+    flare: Flare, answer: Any, fields: dict[str, Any]
+) -> None:
+    assert found(flare(boxes(answer, **fields))) == [(IssueCode.ZERO_AREA, 0, False)]
+
+
 def test_an_empty_answer_is_a_fault_only_among_answers(flare: Flare) -> None:
     root = flare(row("A"), row("", image="imagesTr/2.png"))
     flare(row("", image="imagesVal/3.png"), split="validation-hidden", place="Xray/other", suffix="val")
@@ -121,6 +136,30 @@ def test_images_of_questions_yet_unanswered_are_kept_out_of_training_too(flare: 
     root = flare(row("A"), row("A", image="imagesTr/2.png"))
     flare(row("", image="imagesTs/1.png"), split="testing", suffix="test")
     assert found(root) == [(IssueCode.SHARED_IMAGE, 0, False), (IssueCode.SHARED_IMAGE, 0, True)]
+
+
+def test_a_picture_that_nearly_equals_one_of_another_split_is_told_and_kept(flare: Flare) -> None:
+    root = flare(row("A"), row("A", image="imagesTr/2.png"), row("B", image="imagesTr/3.png"))
+    flare(row("", image="imagesTs/9.png"), split="testing", suffix="test")
+    images = root / "training/Xray/dental/imagesTr"
+    for number in (1, 2, 3):
+        scene(images / f"{number}.png", number)
+    for copy in (images / "1.png", root / "testing/Xray/dental/imagesTs/9.png"):  # within a split, and across
+        copy_smaller(images / "2.png", copy)
+    issues = check_folder(root, quiet=True).issues
+    assert [(one.code, one.where, one.left_out) for one in issues if one.code is not IssueCode.SHARED_IMAGE] == [
+        (IssueCode.NEAR_IMAGE, "testing/Xray/dental/dental_questions_test.json[0]", False),
+        (IssueCode.NEAR_IMAGE, "training/Xray/dental/dental_questions_train.json[1]", False),
+    ]
+    assert "testing/Xray/dental/dental_questions_test.json[0], in testing" in issues[-1].message
+
+
+def test_without_the_library_it_is_said_that_nothing_was_compared(
+    flare: Flare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mevlip_training.data.audit.can_compare", lambda: False)
+    (problem,) = check_folder(flare(row("A")), quiet=True).problems
+    assert "imagehash" in problem
 
 
 def test_measurements_that_are_mostly_equal_tell_nothing(flare: Flare) -> None:

@@ -18,6 +18,7 @@ from mevlip.flare import store
 from mevlip.flare.images import load_image
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.adapters import disagreements, read_yaml
+from mevlip_training.data import pictures
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_inputs
 from tests.conftest import DEMO, ROOT
@@ -65,6 +66,19 @@ def test_the_plausible_range_is_that_of_the_training_answers(
     measured = [measure(answer, VIEWS[index + 1]) for index, answer in enumerate(answers)]
     run(flare(*measured, row("B")), tmp_path / "out")
     assert read_route(tmp_path / "out" / "routes" / GENERALIST).value_range == expected
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [(["3", "1664"], (0, 3328)), (["0"], (0, 1)), (["700000"], (0, 999_999)), ([], (0, 999_999))],
+)
+def test_plausible_counts_reach_to_twice_the_greatest_of_training(
+    flare: Flare, tmp_path: Path, answers: list[str], expected: tuple[int, int]
+) -> None:
+    asked = {"TaskType": "counting", "question": "How many cells?"}
+    counted = [row(answer, VIEWS[index + 1], **asked) for index, answer in enumerate(answers)]
+    run(flare(*counted, row("B")), tmp_path / "out")
+    assert read_route(tmp_path / "out" / "routes" / GENERALIST).count_range == expected
 
 
 def test_the_task_files_part_the_whole(tmp_path: Path) -> None:
@@ -157,6 +171,7 @@ def test_each_image_is_decoded_once_but_for_its_conversion(
         return load_image(content)
 
     monkeypatch.setattr(store, "load_image", decode)
+    monkeypatch.setattr(pictures, "load_image", decode)
     run(root, tmp_path / "out", keep_flagged=keep_flagged)
     views = {Path(name).name for name in VIEWS} - {"2.png"}
     seen = views if not keep_flagged else {"1.png", "3.png", "4.png", "6.png"}

@@ -17,7 +17,7 @@ from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
 from mevlip_training.data.records import read_examples
 from mevlip_training.data.split import hold_out, split
-from tests.training.data.conftest import boxes, measure, row
+from tests.training.data.conftest import boxes, copy_smaller, measure, row, scene
 
 Flare = Callable[..., Path]
 TASK = TaskType.CLASSIFICATION
@@ -75,7 +75,7 @@ def tree(flare: Flare) -> Path:
 def hashes(root: Path) -> set[str]:
     examples = read_examples(root)
     with ImageStore(examples.root) as store:
-        return {store.sha256(one.question, name) for one in examples.rows for name in one.question.image_names}
+        return {store.facts(one.question, name).sha256 for one in examples.rows for name in one.question.image_names}
 
 
 def test_the_parts_are_whole_trees_without_a_common_image(flare: Flare, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_parts_are_whole_trees_without_a_common_image(flare: Flare, tmp_path
     training, validation = tmp_path / "out" / "training", tmp_path / "out" / "validation"
     assert not hashes(training) & hashes(validation)
     assert len(hashes(training)) + len(hashes(validation)) == 50
-    assert sum(report.validation.values()) == 10 and report.missing == 0
+    assert sum(report.validation.values()) == 10 and report.left_out == {}
     assert {one.split for one in read_examples(tmp_path / "out").rows} == {"training", "validation"}
     assert (training / "Xray/dental/dental_questions_train.json").is_file()
     asked = read_input_folder(validation).questions
@@ -102,6 +102,19 @@ def test_the_same_seed_gives_the_same_parts_and_another_one_others(flare: Flare,
     assert a == b != c
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_picture_and_its_smaller_copy_are_never_parted(flare: Flare, tmp_path: Path, seed: int) -> None:
+    root = flare(*(row("AB"[n % 2], image=f"imagesTr/{n}.png") for n in range(8)))
+    images = root / "training/Xray/dental/imagesTr"
+    for n in range(4):
+        scene(images / f"{n}.png", n)
+        copy_smaller(images / f"{n}.png", images / f"{n + 4}.png")
+    split(root, tmp_path / "out", share=0.5, seed=seed, quiet=True)
+    parts = [{path.stem for path in (tmp_path / "out" / one).rglob("*.png")} for one in ("training", "validation")]
+    assert [len(part) for part in parts] == [4, 4]
+    assert all({str(n), str(n + 4)} <= parts[0] or {str(n), str(n + 4)} <= parts[1] for n in range(4))
+
+
 def test_archived_images_are_taken_out(flare: Flare, tmp_path: Path) -> None:
     root = flare(*(measure("1.0", image=f"imagesTr/{n}.png") for n in range(10)))
     folder = root / "training/Xray/dental"
@@ -116,14 +129,41 @@ def test_archived_images_are_taken_out(flare: Flare, tmp_path: Path) -> None:
     assert {path.stat().st_mode for path in images} == {(tmp_path / "own").stat().st_mode}, "as open as any new file"
 
 
-def test_a_missing_image_is_counted_and_its_row_kept(flare: Flare, tmp_path: Path) -> None:
-    root = flare(row("A", image="imagesTr/1.png"), row("A", image="imagesTr/2.png"), row("A", image="imagesTr/3.png"))
-    (root / "training/Xray/dental/imagesTr/2.png").unlink()
+def test_what_the_audit_condemns_is_in_neither_part_and_named(flare: Flare, tmp_path: Path) -> None:
+    sound = [measure(f"{80 + n}.5", image=f"imagesTr/{n}.png", question="What is the ABR%?") for n in range(10)]
+    root = flare(
+        *sound,
+        measure("2085.53", image="imagesTr/20.png", question="What is the ABR%?"),
+        measure("12.0", image="imagesTr/21.png", question="What is the ABR%?"),
+        row("T", image="imagesTr/22.png"),
+        row("T", image="imagesTr/23.png"),
+    )
+    (root / "training/Xray/dental/imagesTr/21.png").unlink()
     report = split(root, tmp_path / "out", share=0.5, quiet=True)
-    assert report.missing == 1
-    assert report.training.total() + report.validation.total() == 3
+    file = "training/Xray/dental/dental_questions_train.json"
+    condemned = {
+        "answer that is not an option": [f"{file}[12]", f"{file}[13]"],
+        "measurement out of range": [f"{file}[10]"],
+        "missing or unreadable image": [f"{file}[11]"],
+    }
+    assert report.left_out == condemned
     summary = json.loads((tmp_path / "out" / "split.json").read_text())
-    assert summary == {"share": 0.5, "seed": 2025, "training": 2, "validation": 1}
+    assert summary == {"share": 0.5, "seed": 2025, "training": 5, "validation": 5, "left_out": condemned}
+    kept = read_examples(tmp_path / "out").rows
+    assert sorted(one.answer for one in kept) == sorted(one["Answer"] for one in sound)
+
+
+def test_a_row_with_a_degenerate_box_among_others_is_kept_as_found(flare: Flare, tmp_path: Path) -> None:
+    answer = [[1, 2, 3, 4], [5, 5, 5, 5]]
+    report = split(flare(boxes(answer), boxes([[7, 7, 7, 7]], "imagesTr/2.png")), tmp_path / "out", 0.1, quiet=True)
+    assert [one.answer for one in read_examples(tmp_path / "out").rows] == [answer]
+    assert list(report.left_out) == ["box without area"]
+
+
+def test_nothing_to_split_is_an_error_with_its_causes(flare: Flare, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 x answer that is not an option"):
+        split(flare(row("T")), tmp_path / "out", quiet=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_data_sets_of_one_name_are_refused(flare: Flare, tmp_path: Path) -> None:

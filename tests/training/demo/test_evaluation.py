@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mevlip.checkpoints.routes import read_route
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.evaluation import evaluate
 from mevlip_validation.ablation import SYSTEMS, Ablation
@@ -72,3 +73,9 @@ def test_the_answers_come_from_the_pictures(ablation: Ablation) -> None:
     assert all(gain.low > 0 for gain in found.values()), found
     won = [one for one in ablation.comparisons["blank images", "TS by router"] if one.verdict == "win"]
     assert len([one for one in won if one.scoring.protocol == "macro"]) >= 4, "corrected for all tasks and pairs"
+
+
+def test_counts_on_blank_pictures_stay_within_the_plausible_range(ablation: Ablation) -> None:
+    least, most = read_route(DEMO / "adapters" / "counting").count_range
+    assert (least, most) == (0, 600), "twice the greatest count of training"
+    assert main_scores(ablation, "blank images")[TaskType.COUNTING] <= most, "it was 129,023"

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mevlip.answers import QuestionSpec
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip.inference.model import VisionLanguageModel
@@ -237,10 +236,7 @@ def _generate(
         generated_tokens=sum(map(len, rows)),
     )
     texts = processor.tokenizer.batch_decode(rows, skip_special_tokens=True)
-    specs = [
-        QuestionSpec(item.question.text, size, settings.box_space, settings.value_range)
-        for item, (_, size) in zip(items, loaded, strict=True)
-    ]
+    specs = [settings.spec(item.question.text, size) for item, (_, size) in zip(items, loaded, strict=True)]
     return [read_answer(item.task, text, spec).text for item, text, spec in zip(items, texts, specs, strict=True)]
 
 

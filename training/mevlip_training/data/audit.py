@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 from mevlip.answers import QuestionSpec
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.numbers import Measurement
+from mevlip.core.errors import InputError
 from mevlip.core.progress import Progress
 from mevlip.flare.ground_truth import has_answer, read_answered
 from mevlip.flare.images import ImageError
@@ -21,8 +23,9 @@ from mevlip.flare.issues import Issue, IssueCode, Severity
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TASKS
+from mevlip_training.data.pictures import can_compare, near_pairs, survey
 from mevlip_training.data.records import TRAINING, Example, Examples, examples_of
-from mevlip_training.data.targets import TargetError, flat_boxes, read_boxes, read_number, write_target
+from mevlip_training.data.targets import TargetError, flat_boxes, has_area, read_boxes, read_number, write_target
 
 _FAR = 10
 """A measurement so many interquartile ranges beyond the quartiles is a typo, not a rare case."""
@@ -82,25 +85,34 @@ def check_folder(root: Path, quiet: bool = False) -> Checked:
     questions = [row.question for row in folder.rows]
     to_answer = {row.question.where for row in folder.rows if row.task is None or not has_answer(row.answer)}
     with ImageStore(folder.root) as store:
-        issues = audit_examples(examples, store, quiet)
+        problems = list(examples.problems)
+        looks = survey(folder.root, store, questions, quiet, compare=can_compare())
+        if not can_compare():
+            problems.append(
+                "nearly equal pictures were not looked for; that needs imagehash: pip install 'me-vlip[data]'"
+            )
+        issues = audit_examples(examples, store, quiet, looks)
         known = {(one.where, one.code, one.image) for one in issues}
         others = [
             one
             for one in inspect_questions(questions, store, quiet)
             if one.where in to_answer and (one.where, one.code, one.image) not in known
         ]
-    return Checked(len(questions), examples.problems, _in_order((*issues, *others), questions))
+    return Checked(len(questions), tuple(problems), _in_order((*issues, *others), questions))
 
 
-def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -> tuple[Issue, ...]:
+def audit_examples(
+    examples: Examples, store: ImageStore, quiet: bool = False, looks: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Issue, ...]:
     """Checks the answers of a FLARE tree's records, and their images.
 
     Free text may be taught, so that a question without options is not an issue here.
 
     Args:
         examples: The records.
-        store: The store of their images, which then knows their facts.
+        store: The store of their images, which then knows their facts; `pictures.survey` tells it faster.
         quiet: Whether to show no progress.
+        looks: Perceptual hashes of images by sha256; those without one are not compared.
 
     Returns:
         Issues in the order of files and records, of one record in the order of `IssueCode`.
@@ -112,10 +124,32 @@ def audit_examples(examples: Examples, store: ImageStore, quiet: bool = False) -
         for example in examples.rows:
             rows.append(_examine(example, store, inspector, judged=example.question.file in answered))
             progress.advance()
-    found = chain(
-        chain.from_iterable(row.issues for row in rows), _far_measurements(rows), _duplicates(rows), _shared(rows)
-    )
+    alone = chain.from_iterable(row.issues for row in rows)
+    found = chain(alone, _far_measurements(rows), _duplicates(rows), _shared(rows), _near(rows, looks))
     return _in_order(found, [row.question for row in examples.rows])
+
+
+def reasons_to_leave_out(issues: Iterable[Issue]) -> dict[str, IssueCode]:
+    """The first reason why each record that nothing can be learned from is left out, by its place."""
+    reasons: dict[str, IssueCode] = {}
+    for one in issues:
+        if one.left_out:
+            reasons.setdefault(one.where, one.code)
+    return reasons
+
+
+def nothing_left(root: Path, causes: Counter[str], otherwise: str) -> InputError:
+    """The error where every record is left out.
+
+    Args:
+        root: The folder.
+        causes: Number of records left out, by reason.
+        otherwise: What is wrong where there is no reason.
+    """
+    named = ", ".join(f"{count} x {reason}" for reason, count in causes.most_common())
+    return InputError(
+        f"No row below {root} can be trained on ({named or otherwise})", "Run `mevlip data check` for the causes."
+    )
 
 
 def _in_order(issues: Iterable[Issue], questions: Iterable[Question]) -> tuple[Issue, ...]:
@@ -144,7 +178,7 @@ def _examine(example: Example, store: ImageStore, inspector: Inspector, judged: 
     if judged:
         try:
             target = write_target(example.task, example.answer, spec)
-            issues.extend(_outside(example, size))
+            issues.extend(_odd_boxes(example, size))
         except TargetError as error:
             issues.append(_issue(error.code, example, str(error)))
     return _Row(example, tuple(digests), size, target, tuple(issues))
@@ -160,13 +194,16 @@ def _left_out(issue: Issue) -> Issue:
     return replace(issue, severity="error", left_out=True)
 
 
-def _outside(example: Example, size: tuple[int, int] | None) -> Iterator[Issue]:
-    """Boxes that stick out; they are clamped in training, as they are in prediction."""
+def _odd_boxes(example: Example, size: tuple[int, int] | None) -> Iterator[Issue]:
+    """Boxes among others that nothing can match, which are dropped, and boxes that stick out, which are clamped."""
     if size is None or TASKS[example.task].answer not in (Boxes, InstanceBoxes):
         return
     width, height = size
     for box in flat_boxes(read_boxes(example.answer)):
-        if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
+        if not has_area(box, size):
+            detail = f"{box} has no area in an image of {width} x {height} pixels; it is dropped, not its row"
+            yield _issue(IssueCode.ZERO_AREA, example, detail, left_out=False)
+        elif box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
             detail = f"{box} in an image of {width} x {height} pixels; it will be clamped"
             yield _issue(IssueCode.OUTSIDE, example, detail, left_out=False)
 
@@ -232,3 +269,22 @@ def _shared(rows: Sequence[_Row]) -> Iterator[Issue]:
             detail = f"an image of this row is in {', '.join(sorted(others))} too"
             left_out = row.example.split == TRAINING
             yield _issue(IssueCode.SHARED_IMAGE, row.example, detail, left_out)
+
+
+def _near(rows: Sequence[_Row], looks: Mapping[str, str]) -> Iterator[Issue]:
+    """Rows with an image that looks like one of another split; told only, because different images may look alike."""
+    named: dict[str, dict[str, Example]] = defaultdict(dict)  # the first row of each split that has an image
+    for row in rows:
+        for digest in row.images:
+            named[digest].setdefault(row.example.split, row.example)
+    near: dict[str, set[str]] = defaultdict(set)
+    for one, other in near_pairs({digest: look for digest, look in looks.items() if digest in named}):
+        near[one].add(other)
+        near[other].add(one)
+    for row in rows:
+        split = row.example.split
+        others = [named[other] for digest in row.images for other in sorted(near.get(digest, ()))]
+        first = next((by[name] for by in others for name in sorted(by) if name != split), None)
+        if first:
+            message = f"an image of this row looks like one of {first.question.where}, in {first.split}"
+            yield issue_of(row.example.question, IssueCode.NEAR_IMAGE, message, field="ImageName")

@@ -161,7 +161,8 @@ def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
 
     OUT/training and OUT/validation are FLARE trees themselves.
 
-    Rows with an image in common stay together; every data set and task gives its share. `mevlip predict` runs on
+    Rows with an image in common, or with two that look the same, stay together; every data set and task gives its
+    share. What `mevlip data check` marks as left out is in neither part; split.json names it. `mevlip predict` runs on
     OUT/validation as it is; its answers are in *_withGT.json beside the questions.
 
     \b
@@ -174,8 +175,10 @@ def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
     strata = sorted(report.training | report.validation)
     rows = [(*stratum, report.training[stratum], report.validation[stratum]) for stratum in strata]
     click.echo(table(("dataset", "task", "training", "validation"), rows))
-    missing = f"; {report.missing} images were not found" if report.missing else ""
-    click.echo(f"\nwrote {report.training.total()} + {report.validation.total()} rows to {out}{missing}")
+    if report.left_out:
+        counts = [(reason, len(places), places[0]) for reason, places in report.left_out.items()]
+        click.echo("\n" + table(("left out because of", "records", "first"), counts))
+    click.echo(f"\nwrote {report.training.total()} + {report.validation.total()} rows to {out}")
 
 
 @data.command()

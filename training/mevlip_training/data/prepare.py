@@ -19,7 +19,8 @@ from math import ceil, floor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mevlip.answers.numbers import Measurement
+from mevlip.answers.numbers import Count, Measurement
+from mevlip.answers.question_spec import GREATEST
 from mevlip.checkpoints.records import FrozenModel
 from mevlip.checkpoints.routes import DEFAULT_RANGE, PromptSettings, Route, write_route
 from mevlip.core.files import file_sha256, link_or_copy, whole_folder
@@ -37,6 +38,11 @@ from mevlip_training.recipes.overlays import PREPARED_NAME, provenance, write_ov
 from mevlip_training.recipes.reading import RecipeFile
 
 __all__ = ["Choices", "Prepared", "prepare"]
+
+_MARGIN = 2
+"""How far plausible counts reach beyond the greatest of training. Counts have a long tail, so that a true one may well
+be greater than all before; one twice as great is rare, and no model counts what it never saw the like of. What this is
+for is wrong by factors of a thousand."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,12 @@ def _value_range(rows: Iterable[Row]) -> tuple[float, float]:
     return (min(0.0, floor(min(values))), max(float(ceil(max(values))), 1.0)) if values else DEFAULT_RANGE
 
 
+def _count_range(rows: Iterable[Row]) -> tuple[int, int]:
+    """Zero, for an image without anything to count, and `_MARGIN` times the greatest count that was trained on."""
+    values = [int(row.target) for row in rows if TASKS[row.example.task].answer is Count]
+    return (0, min(max(_MARGIN * max(values), 1), GREATEST)) if values else (0, GREATEST)
+
+
 def answer_budgets(adapter: str, rows: AdapterRows, tokens: Tokens | None) -> dict[TaskType, int]:
     """Token budget of each task that an adapter may be asked: the recipe's, or that of its own rows."""
     budgets = token_budgets(((row.example.task, row.target) for row in rows.own), tokens)
@@ -164,7 +176,8 @@ def answer_budgets(adapter: str, rows: AdapterRows, tokens: Tokens | None) -> di
 
 
 def _write_routes(folder: Path, adapters: Mapping[str, AdapterRows], tokens: Tokens | None) -> None:
-    value_range = _value_range(row for rows in adapters.values() for row in rows.own)
+    own = [row for rows in adapters.values() for row in rows.own]
+    value_range, count_range = _value_range(own), _count_range(own)
     for adapter, rows in adapters.items():
         choices = rows.choices
         route = Route(
@@ -177,6 +190,7 @@ def _write_routes(folder: Path, adapters: Mapping[str, AdapterRows], tokens: Tok
             images=choices.route_images,
             box_space=choices.box_space,
             value_range=value_range,
+            count_range=count_range,
             max_new_tokens=answer_budgets(adapter, rows, tokens),
             quantization=choices.quantization,
         )

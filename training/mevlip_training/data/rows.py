@@ -16,8 +16,9 @@ from mevlip.flare.images import ImageError, spaced_indices
 from mevlip.flare.issues import IssueCode
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import GENERALIST, adapter_names
-from mevlip_training.data.audit import audit_examples
+from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_leave_out
 from mevlip_training.data.mixing import balanced, given, gives, is_left_out
+from mevlip_training.data.pictures import survey
 from mevlip_training.data.records import Example, Examples, rows_to_refit, rows_to_train
 from mevlip_training.data.targets import TargetError, write_target
 from mevlip_training.recipes.reading import RecipeFile
@@ -122,10 +123,10 @@ def select(
     Raises:
         InputError: No record can be trained on, or an adapter starts from another that has no rows.
     """
-    reasons: dict[str, IssueCode] = {}
-    for found in () if choices.keep_flagged else audit_examples(examples, store, quiet):
-        if found.left_out:
-            reasons.setdefault(found.where, found.code)
+    reasons = {}
+    if not choices.keep_flagged:
+        survey(examples.root, store, (row.question for row in examples.rows), quiet)
+        reasons = reasons_to_leave_out(audit_examples(examples, store, quiet))
     builder = _Builder(store, reasons)
     for unknown in sorted(_unknown_names(examples, recipe)) if recipe else ():
         logger.warning("the recipe's leave_out names %s, which no row has", unknown)
@@ -138,11 +139,7 @@ def select(
         if rows.own:
             adapters[name] = rows
     if not adapters:
-        causes = ", ".join(f"{count} x {reason}" for reason, count in builder.left_out.most_common())
-        raise InputError(
-            f"No row below {examples.root} can be trained on ({causes or 'the recipe leaves all of them out'})",
-            "Run `mevlip data check` for the causes.",
-        )
+        raise nothing_left(examples.root, builder.left_out, "the recipe leaves all of them out")
     for name, rows in adapters.items():
         if rows.recipe.start_from and rows.recipe.start_from not in adapters:
             raise InputError(

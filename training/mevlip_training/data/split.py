@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mevlip.core.errors import InputError
 from mevlip.core.files import link_or_copy, whole_folder
-from mevlip.core.progress import Progress
-from mevlip.flare.images import ImageError, image_path
+from mevlip.flare.images import image_path
+from mevlip.flare.issues import IssueCode
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
+from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_leave_out
+from mevlip_training.data.pictures import near_pairs, survey
 from mevlip_training.data.records import TRAINING, Example, read_examples, rows_to_train
 
 SPLIT_NAME = "split.json"
@@ -32,19 +34,20 @@ class SplitReport:
     Attributes:
         training: Number of training rows by data set and task.
         validation: The same for the rows held out.
-        missing: Number of images that were named but not there.
+        left_out: Places of the records in neither part, by what the audit condemns them for.
     """
 
     training: Counter[Stratum]
     validation: Counter[Stratum]
-    missing: int
+    left_out: dict[str, list[str]]
 
 
 def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: bool = False) -> SplitReport:
     """Writes OUT/training and OUT/validation as FLARE trees.
 
-    Rows that share an image stay together, so that no image is learned and tested; each data set and task gives its
-    share as nearly as that allows. The result depends on the seed and on the images' content, not on names or order.
+    Rows that share an image, or have images that look the same, stay together, so that none is learned and tested; each
+    data set and task gives its share as nearly as that allows. The result depends on the seed and on the images'
+    content, not on names or order. Records that the audit leaves out of training are in neither part.
 
     Args:
         source: A FLARE tree with a training split, or a tree that is but one split.
@@ -54,31 +57,35 @@ def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: 
         quiet: Whether to show no progress.
 
     Raises:
-        InputError: There is no question, no training split, or a data set of one name in two places.
-        EnvironmentProblem: `out` is not empty and not of this command's making.
+        InputError: There is no question, no training split, no row that can be learned from, or a data set of one name
+            in two places.
+        EnvironmentProblem: `out` is not empty and not of this command's making, or imagehash is not installed.
     """
     examples = read_examples(source)
-    rows = rows_to_train(examples)
-    _refuse_namesakes(rows)
+    candidates = rows_to_train(examples)
+    _refuse_namesakes(candidates)
     with ImageStore(examples.root) as store, whole_folder(out, SPLIT_NAME, examples.root) as folder:
-        with Progress("reading", len(rows), "rows", quiet) as progress:
-            keys = []
-            for row in rows:
-                keys.append(_image_keys(row, store))
-                progress.advance()
+        looks = survey(examples.root, store, (row.question for row in examples.rows), quiet, compare=True)
+        reasons = reasons_to_leave_out(audit_examples(examples, store, quiet))
+        left_out = _left_out(candidates, reasons)
+        rows = [row for row in candidates if row.question.where not in reasons]
+        if not rows:
+            causes = Counter({reason: len(places) for reason, places in left_out.items()})
+            raise nothing_left(examples.root, causes, "it has none")
+        keys = _image_keys(rows, store, looks)
         held_out = hold_out([(row.dataset, row.task) for row in rows], keys, share, seed)
         parts = (
             (TRAINING, [row for index, row in enumerate(rows) if index not in held_out]),
             (VALIDATION, [row for index, row in enumerate(rows) if index in held_out]),
         )
-        missing = 0
         for name, part in parts:
-            missing += _place_images(folder / name, part, store)
+            _place_images(folder / name, part, store)
             _write_questions(folder / name, part, truth_apart=name == VALIDATION)
         training, validation = (Counter((row.dataset, row.task) for row in part) for _, part in parts)
-        summary = {"share": share, "seed": seed, "training": len(parts[0][1]), "validation": len(parts[1][1])}
+        sizes = {name: len(part) for name, part in parts}
+        summary = {"share": share, "seed": seed, **sizes, "left_out": left_out}
         (folder / SPLIT_NAME).write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
-    return SplitReport(training, validation, missing)
+    return SplitReport(training, validation, left_out)
 
 
 def hold_out(strata: Sequence[Stratum], keys: Sequence[frozenset[str]], share: float, seed: int) -> frozenset[int]:
@@ -136,30 +143,33 @@ def _refuse_namesakes(rows: Iterable[Example]) -> None:
             )
 
 
-def _image_keys(row: Example, store: ImageStore) -> frozenset[str]:
-    """Hashes of a row's images; a missing image is known by its place, a row without any by its own."""
-    keys = set()
-    for name in row.question.image_names:
-        try:
-            keys.add(store.sha256(row.question, name))
-        except ImageError:
-            keys.add(f"{row.place}/{name}")
-    return frozenset(keys or {row.id})
+def _left_out(rows: Iterable[Example], reasons: Mapping[str, IssueCode]) -> dict[str, list[str]]:
+    """Places of the rows that are left out, by reason, the commonest reason first."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if reason := reasons.get(row.question.where):
+            places[reason.value].append(row.question.where)
+    return dict(sorted(places.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def _place_images(root: Path, rows: Iterable[Example], store: ImageStore) -> int:
-    """Links or copies the rows' images to where their records name them; counts those that are not there."""
-    missing = set()
+def _image_keys(rows: Sequence[Example], store: ImageStore, looks: Mapping[str, str]) -> list[frozenset[str]]:
+    """Hashes of each row's images, all of which the audit has read, and a key for each pair that looks alike."""
+    shown = [{store.facts(row.question, name).sha256 for name in row.question.image_names} for row in rows]
+    pairs: dict[str, set[str]] = defaultdict(set)
+    for pair in near_pairs({digest: looks[digest] for digest in set().union(*shown) if digest in looks}):
+        for digest in pair:
+            pairs[digest].add(" ".join(pair))
+    return [frozenset(digests.union(*(pairs.get(one, ()) for one in digests))) for digests in shown]
+
+
+def _place_images(root: Path, rows: Iterable[Example], store: ImageStore) -> None:
+    """Links or copies the rows' images to where their records name them."""
     for row in rows:
         for name in row.question.image_names:
-            try:
-                target = root / row.place / image_path(name)
-                if not target.exists():
-                    with store.file(row.question, name) as file:
-                        link_or_copy(file, target)
-            except ImageError:
-                missing.add((row.place, name))
-    return len(missing)
+            target = root / row.place / image_path(name)
+            if not target.exists():
+                with store.file(row.question, name) as file:
+                    link_or_copy(file, target)
 
 
 def _write_questions(root: Path, rows: Iterable[Example], truth_apart: bool) -> None:

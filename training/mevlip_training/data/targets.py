@@ -86,6 +86,15 @@ def read_boxes(answer: Any) -> list[Any] | dict[str, list[Any]]:
     return _nested(content)
 
 
+def has_area(box: Any, size: tuple[int, int] | None) -> bool:
+    """Whether something of a box is left in whole pixels within the image; without any, no prediction can match it."""
+    try:
+        Boxes.parse(json.dumps([box]), QuestionSpec("", size, "pixel"))
+    except Unparsable:
+        return False
+    return True
+
+
 def read_number(answer: Any, code: IssueCode) -> Decimal:
     """A number as found, in digits or as a JSON value.
 
@@ -171,9 +180,13 @@ def _parse(answer_class: type[_Answer], text: str, spec: QuestionSpec, code: Iss
 
 
 def _parse_boxes(answer_class: type[_Answer], found: list[Any] | dict[str, list[Any]], spec: QuestionSpec) -> _Answer:
-    """Boxes in whole pixels, clamped to the image."""
+    """Boxes in whole pixels, clamped to the image; those that have no area there are dropped, but not all of them."""
     right_shape = isinstance(found, dict) == (answer_class is InstanceBoxes)
-    well_formed = right_shape and all(map(_is_box, flat_boxes(found)))  # then only the area can be wrong
+    well_formed = right_shape and all(map(_is_box, flat_boxes(found)))
+    if well_formed:
+        kept = _with_area(found, spec.image_size)
+        found = kept if flat_boxes(kept) else found
+    # Of well-formed boxes only the area, or their being repeated, can be wrong.
     code = IssueCode.ZERO_AREA if well_formed else IssueCode.UNPARSABLE_BOXES
     return _parse(answer_class, json.dumps(found), replace(spec, box_space="pixel"), code)
 
@@ -181,6 +194,14 @@ def _parse_boxes(answer_class: type[_Answer], found: list[Any] | dict[str, list[
 def flat_boxes(found: list[Any] | dict[str, list[Any]]) -> list[Any]:
     """All boxes that `read_boxes` gave, without their identities."""
     return [box for boxes in found.values() for box in boxes] if isinstance(found, dict) else found
+
+
+def _with_area(found: list[Any] | dict[str, list[Any]], size: tuple[int, int] | None) -> Any:
+    """The boxes that have an area, and the identities that have such a box, or that had none."""
+    if not isinstance(found, dict):
+        return [box for box in found if has_area(box, size)]
+    kept = {identity: _with_area(boxes, size) for identity, boxes in found.items()}
+    return {identity: boxes for identity, boxes in kept.items() if boxes or not found[identity]}
 
 
 def _nested(content: Any) -> list[Any]:
