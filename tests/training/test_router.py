@@ -45,7 +45,7 @@ ASKED = {
 }
 STARTS = ("Which", "Say which", "Tell me, which", "In your view, which", "Now, which", "Please say which")
 PAIRS: list[Pair] = [(text.format(start), task) for task, text in ASKED.items() for start in STARTS]
-TINY = RouterTraining(epochs=1, batch_size=16, learning_rate=3e-3, head_learning_rate=None, shuffle_labels=False)
+TINY = RouterTraining(steps=16, batch_size=16, learning_rate=3e-3, head_learning_rate=None, shuffle_labels=False)
 
 
 @pytest.fixture(scope="module")
