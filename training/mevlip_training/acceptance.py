@@ -43,7 +43,7 @@ def check_recall(calibration: Calibration, answers: Collection[TaskType], asked:
         remedy = "With --focal-alpha 1 no label is ever pushed down: leave it at -1."
     else:
         remedy = (
-            "Train for more --steps, with a higher --learning-rate and --head-learning-rate where the encoder is small, or "
-            "on more wordings of these tasks."
+            "Train for more --steps, with a higher --learning-rate and --head-learning-rate for a small encoder, "
+            "or on more wordings of these tasks."
         )
     raise TrainingFailed(f"{cause}; it was not written", remedy)

@@ -16,8 +16,6 @@ from mevlip_training.off_topic import OFF_TOPIC_SHARE
 Pair = tuple[str, TaskType | None]
 """A question and its task; None marks an off-topic text, whose target is 0 for all seven labels."""
 
-_POOL = 8  # batches whose pairs are sorted by length together
-
 
 @dataclass(frozen=True)
 class QuestionPairs:
@@ -107,8 +105,8 @@ def balanced_batches(pairs: Sequence[Pair], steps: int, size: int, rng: random.R
     """Draws batches in which every task comes up equally often, however many questions it has.
 
     A task's questions are gone through again and again, each time in a new order; off-topic texts, if there are any,
-    make up `OFF_TOPIC_SHARE`. Neighbors of like length share a batch, which halves the time: attention costs length
-    squared.
+    make up `OFF_TOPIC_SHARE`. Batches of questions of like length would take half the time where lengths differ much,
+    but such a batch is of few tasks, and several times as many steps are needed.
 
     Args:
         pairs: Questions and their tasks.
@@ -121,19 +119,14 @@ def balanced_batches(pairs: Sequence[Pair], steps: int, size: int, rng: random.R
         by_task[pair[1]].append(pair)
     drawn = {task: _again_and_again(members, rng) for task, members in by_task.items()}
     tasks = [task for task in by_task if task is not None]
+    # In one turn, each task as often as makes the off-topic texts beside them their share.
+    order = [*tasks * (round(1 / OFF_TOPIC_SHARE) - 1), *([None] * len(tasks) if None in by_task else [])]
     turn: list[Pair] = []
-    for left in range(steps, 0, -_POOL):
-        pool: list[Pair] = []
-        while len(pool) < size * min(left, _POOL):
-            if not turn:
-                order = [*tasks * (round(1 / OFF_TOPIC_SHARE) - 1), *([None] * len(tasks) if None in by_task else [])]
-                turn = [next(drawn[task]) for task in order]
-                rng.shuffle(turn)
-            pool.append(turn.pop())
-        pool.sort(key=lambda pair: len(pair[0]))
-        batches = [pool[first : first + size] for first in range(0, len(pool), size)]
-        rng.shuffle(batches)
-        yield from batches
+    for _ in range(steps):
+        while len(turn) < size:
+            turn += rng.sample([next(drawn[task]) for task in order], len(order))
+        yield turn[:size]
+        del turn[:size]
 
 
 def _again_and_again(members: Sequence[Pair], rng: random.Random) -> Iterator[Pair]:
