@@ -50,7 +50,7 @@ ASKED = {
 }
 STARTS = ("Which", "Say which", "Tell me, which", "In your view, which", "Now, which", "Please say which")
 PAIRS: list[Pair] = [(text.format(start), task) for task, text in ASKED.items() for start in STARTS]
-TINY = RouterTraining(steps=16, batch_size=16, learning_rate=3e-3, head_learning_rate=None, shuffle_labels=False)
+TINY = RouterTraining(steps=16, batch_size=16, learning_rate=3e-3, head_learning_rate=None)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_a_loss_that_does_not_fall_is_an_error(encoder_folder: Path, rate: float
     if rate != rate:
         with torch.no_grad():
             model.model.text_projector.linear_1.weight.fill_(rate)
-    plan = replace(TINY, learning_rate=1e-12, shuffle_labels=False)
+    plan = replace(TINY, learning_rate=1e-12)
     model.model.text_projector.dropout.p = model.model.classes_projector.dropout.p = model.model.dropout.p = 0.0
     with pytest.raises(TrainingFailed, match=cause):
         train_router(model, tokenizer, pairs, default_settings(), plan)
