@@ -20,6 +20,7 @@ from mevlip.routing.bi_encoder import LABEL_TOKENIZER_NAME
 from mevlip.routing.router import Router, score_texts
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.acceptance import LEAST_RECALL, check_recall
+from mevlip_training.assembly import assemble
 from mevlip_training.calibration import CALIBRATION_NAME, calibrate, router_logits
 from mevlip_training.encoders import open_encoder
 from mevlip_training.off_topic import OFF_TOPIC_SHARE, held_out_off_topic, off_topic_for, training_off_topic
@@ -37,7 +38,7 @@ from mevlip_training.router import (
 )
 from mevlip_training.router_cli import router as command
 from mevlip_training.router_data import Pair, balanced_batches, distinct_pairs, question_stem, split_by_wording
-from tests.conftest import record
+from tests.conftest import DEMO, record
 
 ASKED = {
     TaskType.CLASSIFICATION: "{0} class is it? A: Round, B: Flat",
@@ -133,7 +134,7 @@ def test_the_papers_alpha_gives_wrong_labels_no_gradient(encoder_folder: Path) -
 def test_the_papers_alpha_collapses_and_the_default_learns(encoder_folder: Path) -> None:
     shares = {}
     for alpha in (1.0, -1.0):
-        model, tokenizer, _ = trained(encoder_folder, replace(TINY, steps=150, focal_alpha=alpha))
+        model, tokenizer, _ = trained(encoder_folder, replace(TINY, steps=230, focal_alpha=alpha))
         logits = router_logits(model, tokenizer, default_settings(), [text for text, _ in PAIRS])
         right = logits.argmax(1) == [list(TASKS).index(task) for _, task in PAIRS if task]
         shares[alpha] = (right.mean(), (logits > 0).sum(1).mean())
@@ -210,15 +211,17 @@ def test_calibration_sees_the_scores_that_the_predictor_sees(encoder_folder: Pat
         assert verdicts[text].confidence == pytest.approx(float(confidence), abs=1e-5)
 
 
-def test_a_bi_encoder_learns_and_is_loaded_by_the_predictor(
+def test_a_bi_encoder_learns_and_is_assembled_and_loaded_by_the_predictor(
     question_tree: Path, encoder_folder: Path, wide_label_encoder: Path, tmp_path: Path
 ) -> None:
     rates = ("--batch-size", 16, "--learning-rate", 2e-3, "--head-learning-rate", 2e-3)
     encoders = ("--preset", "bi-encoder", "--encoder", encoder_folder, "--label-encoder", wide_label_encoder)
-    result = run(question_tree, "--out", tmp_path / "router", *encoders, "--steps", 160, *rates, *CPU)
+    result = run(question_tree, "--out", tmp_path / "router", *encoders, "--steps", 300, *rates, *CPU)
     assert result.exit_code == 0, (result.output, result.exception)
     shutil.rmtree(wide_label_encoder)  # nothing of it may be needed any more
-    router = Router.load(tmp_path / "router")
+    parts = {"base": DEMO / "base", "adapters": DEMO / "adapters", "router": tmp_path / "router"}
+    made = assemble(tmp_path / "made", **parts, name="x", kind="demo", notice="", probe=False)
+    router = Router.load(made.router)
     texts = [text for text, _ in PAIRS]
     alone, together = router.classify(texts, batch_size=1), router.classify(texts)
     assert sum(together[text].task is task for text, task in PAIRS) >= 0.9 * len(PAIRS)
@@ -354,7 +357,7 @@ def run(*arguments: object) -> Any:
 
 
 def test_the_command_writes_a_router_that_loads(question_tree: Path, encoder_folder: Path, tmp_path: Path) -> None:
-    options = ("--steps", 200, "--batch-size", 16, "--learning-rate", 2e-3, "--head-learning-rate", 2e-3)
+    options = ("--steps", 360, "--batch-size", 16, "--learning-rate", 2e-3, "--head-learning-rate", 2e-3)
     result = run(question_tree, "--out", tmp_path / "router", "--encoder", encoder_folder, "--device", "cpu", *options)
     assert result.exit_code == 0, (result.output, result.exception)
     assert "off-topic below" in result.output
