@@ -98,11 +98,17 @@ class Calibration:
         return next(row for row in self.sweep if row.threshold == self.threshold)
 
     @property
+    def macro_recall(self) -> float:
+        """The mean of the measured tasks' recalls."""
+        return sum(right / total for right, total in self.by_task.values()) / len(self.by_task)
+
+    @property
     def summary(self) -> str:
         """The figures in one line."""
         low, high = self.interval
         return (
-            f"accuracy {self.accuracy:.3f} ({low:.3f} to {high:.3f}) on {self.questions} questions, temperature "
+            f"accuracy {self.accuracy:.3f} ({low:.3f} to {high:.3f}), macro recall {self.macro_recall:.3f} "
+            f"on {self.questions} questions, temperature "
             f"{self.temperature:g}, threshold {self.threshold:g}: {self.chosen.coverage:.3f} of them kept, "
             f"{self.chosen.off_topic_below:.3f} of {self.off_topic} off-topic texts below it, "
             f"calibration error {self.error:.3f}"

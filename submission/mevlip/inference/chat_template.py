@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mevlip.checkpoints.records import LINE_LIMIT
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError
+from mevlip.core.limits import limit, limit_memory
 from mevlip.core.text import visible
 from mevlip.inference.prompts import Prompt
 
@@ -134,9 +135,9 @@ def _answer(function: Callable[[], str], pipe: int) -> None:
     """The copy's whole life: no destructor, exit handler or flushing of the original's runs in it."""
     try:
         gc.disable()
-        _limit(resource.RLIMIT_CORE, 0)
-        _limit(resource.RLIMIT_CPU, _CPU_SECONDS)
-        _limit(resource.RLIMIT_AS, _mapped() + _MEMORY)
+        limit(resource.RLIMIT_CORE, 0)
+        limit(resource.RLIMIT_CPU, _CPU_SECONDS)
+        limit_memory(_MEMORY)
         answer = "=" + function()
     except MemoryError:
         answer = f"!needs more than {_MEMORY >> 30} GiB of memory"
@@ -149,15 +150,3 @@ def _answer(function: Callable[[], str], pipe: int) -> None:
             content = content[os.write(pipe, content) :]
     finally:
         os._exit(0)
-
-
-def _limit(what: int, wanted: int) -> None:
-    _, hard = resource.getrlimit(what)
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(what, (limit, limit))
-
-
-def _mapped() -> int:
-    """Bytes of address space that this process has."""
-    pages = int(Path("/proc/self/statm").read_bytes().split()[0])
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from mevlip.checkpoints.records import FrozenModel, read_record
 from mevlip.core.errors import CheckpointError, ModelFailure
 from mevlip.core.lean_imports import import_gliclass
+from mevlip.routing.bi_encoder import BiEncoderPipeline, TwoTokenizers
 from mevlip.tasks import TASKS, TaskType
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Router:
         try:
             model = GLiClassModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            if model.config.architecture_type == "bi-encoder":
+                tokenizer = TwoTokenizers.load(folder, tokenizer)
         except Exception as error:  # each library has errors of its own for a damaged file
             raise CheckpointError(
                 f"The router in {folder} cannot be loaded ({type(error).__name__})", "Fetch or train the router again."
@@ -186,7 +189,12 @@ def score_texts(pipeline: Any, settings: RouterSettings, batch: Sequence[str]) -
 
 
 def input_pipeline(model: Any, tokenizer: Any, settings: RouterSettings, device: str) -> Any:
-    """GLiClass's own pipeline, whose `prepare_inputs` writes the labels and the question in training and prediction."""
+    """What writes labels and questions for a model in training and prediction alike, by its `prepare_inputs`.
+
+    That is GLiClass's own pipeline, except for bi-encoders: their `tokenizer` is a `TwoTokenizers`.
+    """
+    if isinstance(tokenizer, TwoTokenizers):
+        return BiEncoderPipeline(model, tokenizer, settings.max_length, device)
     from gliclass import ZeroShotClassificationPipeline
 
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints its choice of pipeline

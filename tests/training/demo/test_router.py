@@ -12,10 +12,12 @@ import pytest
 import mevlip_training.demo.router as demo
 from mevlip.core.errors import TrainingFailed
 from mevlip.flare.questions import read_input_folder
+from mevlip.routing.consistency import decide_task
 from mevlip.routing.router import Router
 from mevlip.tasks import TaskType, parse_task_type
 from mevlip_training.calibration import CALIBRATION_NAME
 from mevlip_training.demo.pairs import held_out_pairs
+from mevlip_training.demo.wordings import OptionStyle, ask
 from mevlip_training.off_topic import held_out_off_topic
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
 
@@ -66,8 +68,41 @@ def test_the_challenges_questions_are_recognized_and_mostly_kept(router: Router)
     questions += [(q.text, q.declared) for q in read_input_folder(FLARE_DATA / "flare_inputs").questions]
     for part in (questions, sorted(set(questions), key=str)):
         right, kept = measured(router, part)
-        assert right >= 0.97
+        assert right >= 0.99
         assert kept >= 0.90  # the rest is put to the generalist: the demo never saw a real question
+
+
+ARCHES = (
+    "Which Kennedy class describes this partially edentulous {arch}? {options}",
+    "Classify the missing teeth of the {arch} in this panoramic film by Kennedy. {options}",
+    "How would Kennedy have classified the edentulous spaces of the {arch}? {options}",
+    "The {arch} has lost several teeth. Assign its Kennedy class. {options}",
+    "Looking at the saddles of the {arch}, what is the Kennedy classification? {options}",
+    "Several teeth are missing in the {arch}; choose the Kennedy class that applies. {options}",
+    "Question: Which of the four Kennedy classes fits the {arch}? Options: {options}",
+)
+"""They name several teeth and spaces, as multi-label questions do, and numbers, as counting and regression do."""
+CLASSES = ("Class I", "Class II", "Class III", "Class IV")
+EXPLAINED = (
+    "Kennedy I (bilateral free end)", "Kennedy II (unilateral free end)", "Kennedy III (bounded saddle)",
+    "Kennedy IV (anterior, across the midline)",
+)  # fmt: skip
+STYLES: tuple[tuple[OptionStyle, str], ...] = (("A:", ", "), ("A)", " "), ("A.", "; "))
+KENNEDY = [
+    ask(text.format(arch=arch, options="").strip(), options, style, separator)
+    for text in ARCHES
+    for arch in ("upper jaw", "lower jaw", "maxilla", "mandible")
+    for options in (CLASSES, EXPLAINED, (*CLASSES, "Class I modification 2"), ("1", "2", "3", "4"))
+    for style, separator in STYLES
+]
+
+
+def test_lettered_kennedy_classes_are_one_choice(router: Router) -> None:
+    verdicts = router.classify(KENNEDY)
+    right = sum(decide_task(verdicts[text].task, text) is TaskType.CLASSIFICATION for text in KENNEDY)
+    assert right == len(KENNEDY) == 336, "the predictor's answer: a question's form comes before the router"
+    alone = sum(verdicts[text].task is TaskType.CLASSIFICATION for text in KENNEDY)
+    assert alone / len(KENNEDY) >= 0.8, "0.81 without the form: the demo's router never saw such options"
 
 
 @pytest.mark.model
@@ -75,7 +110,7 @@ def test_a_router_that_did_not_learn_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(demo, "PAIRS", 256)
-    monkeypatch.setattr(demo, "TRAINING", replace(demo.TRAINING, epochs=1))
+    monkeypatch.setattr(demo, "TRAINING", replace(demo.TRAINING, steps=10))
     with caplog.at_level(logging.INFO), pytest.raises(TrainingFailed, match="reached only"):
         demo.build_router(tmp_path / "router")
     assert "off-topic" in caplog.text
