@@ -20,10 +20,10 @@ from mevlip.flare.store import ImageStore
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST
-from mevlip_training.adapters import read_yaml
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS
+from mevlip_training.runs import read_yaml
 from tests.conftest import HANG, ROOT, TRAIN_PYTHON, record
 
 

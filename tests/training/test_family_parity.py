@@ -16,8 +16,8 @@ from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import find_family
 from mevlip.inference.prompts import IMAGE_PLACE
 from mevlip.tasks import TaskType
-from mevlip_training.adapters import read_yaml
 from mevlip_training.families import misfits
+from mevlip_training.runs import read_yaml
 from mevlip_training.shapes import gemma3, qwen2_5_vl, qwen3_vl
 from tests.conftest import DEMO, ROOT, needs_training_environment
 from tests.training.parity import Rows, differences, train

@@ -10,7 +10,7 @@ import pytest
 from mevlip.checkpoints.routes import PromptSettings
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.tasks import TaskType
-from mevlip_training.adapters import disagreements
+from mevlip_training.runs import disagreements
 from tests.conftest import DEMO, needs_training_environment
 from tests.training.parity import Rows, differences, train
 

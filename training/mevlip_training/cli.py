@@ -67,7 +67,8 @@ def adapters(
     Example: mevlip train adapters data/flare --task counting
     """
     from mevlip.core.tables import table
-    from mevlip_training.adapters import in_order, plan_run, read_yaml, train_adapters
+    from mevlip_training.adapters import train_adapters
+    from mevlip_training.runs import in_order, plan_run, read_yaml
 
     changes = read_yaml(overlay) if overlay else {}
     runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in adapters or adapter_names())

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from mevlip.core.errors import InputError
-from mevlip_training.adapters import read_yaml
 from mevlip_training.data.planning import HEADER, plan
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS
 from mevlip_training.recipes.reading import read_recipe, shipped_recipes
+from mevlip_training.runs import read_yaml
 from tests.conftest import DEMO, ROOT
 
 CONFIGS = ROOT / "llamafactory_configs"

@@ -8,12 +8,12 @@ from typing import Any
 
 from mevlip.flare.store import ImageStore
 from mevlip.inference.prompts import build_prompt
-from mevlip_training.adapters import count_steps, read_yaml
 from mevlip_training.data.prepare import answer_budgets
 from mevlip_training.data.records import read_examples
 from mevlip_training.data.rows import AdapterRows, Choices, select
 from mevlip_training.data.tokens import Tokens, read_tokens
 from mevlip_training.recipes.reading import RecipeFile
+from mevlip_training.runs import count_steps, read_yaml
 
 HEADER = (
     "adapter", "rows", "balanced", "donors", "steps", "answer tokens", "longest text", "rank", "alpha", "images",
