@@ -74,9 +74,20 @@ def adapters(
     runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in adapters or adapter_names())
     if dry_run:
         rows = [
-            (run.adapter, run.rows, run.steps, run.start_name, "yes" if run.finished else "no", run.source)
+            (
+                run.adapter,
+                run.rows,
+                run.steps,
+                run.lengths.longest if run.lengths else "-",
+                run.settings.get("cutoff_len", "-"),
+                run.start_name,
+                "yes" if run.finished else "no",
+                run.source,
+            )
             for run in runs
         ]
-        click.echo(table(("adapter", "rows", "steps", "start", "finished", "config"), rows))
+        click.echo(
+            table(("adapter", "rows", "steps", "longest row", "cutoff_len", "start", "finished", "config"), rows)
+        )
         return
     click.echo(table(("adapter", "rows", "steps", "loss", "time"), train_adapters(runs, out / "adapters", quiet)))

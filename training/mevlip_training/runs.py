@@ -16,8 +16,12 @@ from mevlip.tasks import adapter_names
 from mevlip_training.bases import find_cached
 from mevlip_training.families import base_family, misfits
 from mevlip_training.history import History, read_history, read_results
+from mevlip_training.lengths import Lengths, find_meter, measure_file
 from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.recipe import TRAINED_PATCHES
+
+CUTOFF = 2048
+"""LLaMA-Factory's own `cutoff_len`, where a config names none."""
 
 Yaml = dict[str, Any]
 
@@ -33,6 +37,7 @@ class AdapterRun:
         route: The route that was written with the data.
         rows: Training rows.
         start: The run whose adapter this one goes on from; None for fresh weights.
+        lengths: Its rows in tokens; None where the base's tokenizer is not on this machine.
     """
 
     adapter: str
@@ -41,6 +46,7 @@ class AdapterRun:
     route: Route
     rows: int
     start: str | None = None
+    lengths: Lengths | None = None
 
     @property
     def output(self) -> Path:
@@ -93,7 +99,7 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         base: Folder or name of the base model, in place of the file's.
 
     Raises:
-        InputError: A file is missing, or config and route disagree.
+        InputError: A file is missing, config and route disagree, or a row is longer than the cut-off.
     """
     source = config_dir / f"{adapter}.yaml"
     recipe = read_yaml(path) if (path := overlay_path(data, adapter)).is_file() else {}
@@ -114,7 +120,8 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
     except CheckpointError as error:
         raise InputError(error.cause, "Write the training data again with `mevlip data prepare`.") from error
     name, revision = str(settings["model_name_or_path"]), str(settings.get("model_revision", "main"))
-    family = base_family(Path(name) if Path(name).is_dir() else find_cached(name, revision))
+    base_folder = Path(name) if Path(name).is_dir() else find_cached(name, revision)
+    family = base_family(base_folder)
     if family is not None:
         with rows_file.open("rb") as lines:
             differences = list(misfits(family, settings, lines))
@@ -130,7 +137,17 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
             "The predictor would not see what the model was trained on. Change the YAML, or prepare the data anew.",
         )
     with rows_file.open("rb") as lines:
-        return AdapterRun(adapter, source, settings, route, sum(1 for _ in lines), start)
+        rows = sum(1 for _ in lines)
+    meter = find_meter(base_folder)
+    lengths = measure_file(rows_file, route, meter, int(settings.get("cutoff_len", CUTOFF))) if meter else None
+    if lengths and lengths.beyond:
+        raise InputError(
+            f"{rows_file} has {len(lengths.beyond)} of {rows} rows that are longer than cutoff_len, "
+            f"{settings.get('cutoff_len', CUTOFF)}: {lengths.describe()}",
+            f"LLaMA-Factory would cut them, which stops the training where it cuts an image. Set cutoff_len to "
+            f"{lengths.longest} in an --overlay or in the recipe, or prepare rows with fewer images, tiles or pixels.",
+        )
+    return AdapterRun(adapter, source, settings, route, rows, start, lengths)
 
 
 def in_order(runs: Iterable[AdapterRun]) -> list[AdapterRun]:
