@@ -18,7 +18,7 @@ from mevlip_training import adapters as module
 from mevlip_training.adapters import pack, train, train_adapters
 from mevlip_training.history import RESULTS_NAME, History
 from mevlip_training.llamafactory import find_command, run_training
-from mevlip_training.runs import AdapterRun, disagreements, in_order, plan_run
+from mevlip_training.runs import AdapterRun, disagreements, in_order, plan_run, with_rows
 from tests.conftest import DEMO, ROOT, run_mevlip
 from tests.training.conftest import COUNTING, route
 
@@ -164,6 +164,16 @@ def test_missing_rows_are_named_with_the_remedy(data: Path) -> None:
     (data / "counting.jsonl").unlink()
     with pytest.raises(InputError, match=r"counting\.jsonl does not exist.*mevlip data prepare"):
         planned(data)
+
+
+def test_without_a_choice_the_adapters_that_have_rows_are_trained_and_the_others_named(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (data / "detection.jsonl").touch()
+    assert with_rows(data) == ["counting"]
+    assert "no rows for generalist, classification, multi_label_classification, detection" in caplog.text
+    with pytest.raises(InputError, match="has no training data"):
+        with_rows(tmp_path)
 
 
 @pytest.mark.slow

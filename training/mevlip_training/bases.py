@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, base_files, base_fingerprint
 from mevlip.core.errors import CheckpointError
 
@@ -50,3 +51,40 @@ def find_cached(name: str, revision: str) -> Path | None:
     except HFValidationError:
         return None
     return Path(found).parent if isinstance(found, str) else None
+
+
+def shape_misfit(adapter: Path, base: Path) -> str | None:
+    """In what an adapter cannot have been trained on a base, as far as names and shapes of its matrices tell.
+
+    Args:
+        adapter: The adapter's folder.
+        base: The base's folder, of which only config.json is read.
+
+    Returns:
+        The first matrix that does not fit; None where all do.
+
+    Raises:
+        CheckpointError: A file cannot be read.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
+        linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
+        with safe_open(adapter / WEIGHTS_NAME, framework="pt") as file:
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{adapter} cannot be compared with {base} ({type(error).__name__})", "Fetch or train both again."
+        ) from error
+    for key, shape in sorted(shapes.items()):
+        name, _, part = key.removeprefix("base_model.model.").partition(".lora_")
+        side = {"A.weight": 1, "B.weight": 0}.get(part)
+        if name not in linear:
+            return f"{name} is no linear layer of this base"
+        if side is not None and shape[side] != (there := linear[name].weight.shape[side]):
+            return f"{name} is {shape[side]} {'wide' if side else 'high'} there and {there} in this base"
+    return None

@@ -29,7 +29,7 @@ train.add_command(router)
     "adapters",
     multiple=True,
     type=click.Choice(adapter_names()),
-    help="Train only this adapter; can be given again. Default: all eight.",
+    help="Train only this adapter; can be given again. Default: all that DATA has rows for.",
 )
 @click.option(
     "--config-dir",
@@ -68,10 +68,11 @@ def adapters(
     """
     from mevlip.core.tables import table
     from mevlip_training.adapters import train_adapters
-    from mevlip_training.runs import in_order, plan_run, read_yaml
+    from mevlip_training.runs import in_order, plan_run, read_yaml, with_rows
 
     changes = read_yaml(overlay) if overlay else {}
-    runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in adapters or adapter_names())
+    chosen = adapters or with_rows(data)
+    runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in chosen)
     if dry_run:
         rows = [
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -19,6 +20,8 @@ from mevlip_training.history import History, read_history, read_results
 from mevlip_training.lengths import Lengths, find_meter, measure_file
 from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.recipe import TRAINED_PATCHES
+
+logger = logging.getLogger(__name__)
 
 CUTOFF = 2048
 """LLaMA-Factory's own `cutoff_len`, where a config names none."""
@@ -85,6 +88,20 @@ def count_steps(settings: Mapping[str, Any], rows: int) -> int:
     batches = -(-rows // int(settings["per_device_train_batch_size"]))
     per_epoch = -(-batches // int(settings["gradient_accumulation_steps"]))
     return int(settings.get("max_steps", 0)) or int(per_epoch * float(settings["num_train_epochs"]))
+
+
+def with_rows(data: Path) -> list[str]:
+    """The adapters that a prepared folder has rows for; the others are named in the log.
+
+    Raises:
+        InputError: It has none.
+    """
+    found = [name for name in adapter_names() if (file := data / f"{name}.jsonl").is_file() and file.stat().st_size]
+    if not found:
+        raise InputError(f"{data} has no training data", "Write it with `mevlip data prepare`.")
+    if left_out := [name for name in adapter_names() if name not in found]:
+        logger.warning("%s has no rows for %s: not trained", data, ", ".join(left_out))
+    return found
 
 
 def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Yaml, base: str | None) -> AdapterRun:

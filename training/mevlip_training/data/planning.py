@@ -21,8 +21,8 @@ from mevlip_training.recipes.reading import RecipeFile
 from mevlip_training.runs import CUTOFF, count_steps, read_yaml
 
 HEADER = (
-    "adapter", "rows", "balanced", "donors", "steps", "answer tokens", "longest row", "cutoff", "beyond", "rank", "alpha",
-    "images", "pixels", "start",
+    "adapter", "rows", "balanced", "donors", "steps", "answer tokens", "longest row", "cutoff", "beyond", "rank",
+    "alpha", "images", "pixels", "start",
 )  # fmt: skip
 """Its columns; the longest row is prompt, images and answer in tokens; `beyond` counts rows longer than the cut-off."""
 
