@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, base_files, base_fingerprint
@@ -51,6 +53,12 @@ def find_cached(name: str, revision: str) -> Path | None:
     except HFValidationError:
         return None
     return Path(found).parent if isinstance(found, str) else None
+
+
+def base_folder(settings: Mapping[str, Any]) -> Path | None:
+    """The folder of a config's base: its own, or in the hub's cache; None where it is not on this machine."""
+    name, revision = str(settings["model_name_or_path"]), str(settings.get("model_revision", "main"))
+    return Path(name) if Path(name).is_dir() else find_cached(name, revision)
 
 
 def shape_misfit(adapter: Path, base: Path) -> str | None:

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mevlip.core.errors import EnvironmentProblem, TrainingFailed
 from mevlip_training.history import note_start, read_log
@@ -41,6 +42,27 @@ def find_command() -> Path:
         f"{COMMAND} was not found",
         "Install LLaMA-Factory with `make train-env`, or pip install -c constraints/train.txt 'me-vlip[train]'.",
     )
+
+
+def missing_packages(settings: Mapping[str, Any]) -> list[str]:
+    """Packages that a config asks for and LLaMA-Factory's environment lacks; it would say so only after minutes.
+
+    Raises:
+        EnvironmentProblem: LLaMA-Factory is not installed.
+    """
+    reporters = settings.get("report_to") or []
+    wanted = [reporters] if isinstance(reporters, str) else list(reporters)
+    wanted = [name for name in wanted if name not in ("none", "all")]
+    wanted += ["deepspeed"] if settings.get("deepspeed") else []
+    wanted += ["ray"] if "ray_num_workers" in settings else []
+    if not wanted:
+        return []
+    python = find_command().with_name("python")
+    program = "import sys; from importlib.util import find_spec; print(*[n for n in sys.argv[1:] if not find_spec(n)])"
+    done = subprocess.run(  # noqa: S603 - no shell, our own arguments
+        [python, "-I", "-c", program, *wanted], capture_output=True, text=True, check=False
+    )
+    return done.stdout.split()
 
 
 def run_training(config: Path, output: Path, on_progress: Callable[[int, int], object]) -> None:

@@ -14,7 +14,7 @@ from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route
 from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.files import file_sha256
 from mevlip.tasks import adapter_names
-from mevlip_training.bases import find_cached
+from mevlip_training.bases import base_folder
 from mevlip_training.families import base_family, misfits
 from mevlip_training.history import History, read_history, read_results
 from mevlip_training.lengths import Lengths, find_meter, measure_file
@@ -136,15 +136,14 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         route = read_route(data / "routes" / adapter)
     except CheckpointError as error:
         raise InputError(error.cause, "Write the training data again with `mevlip data prepare`.") from error
-    name, revision = str(settings["model_name_or_path"]), str(settings.get("model_revision", "main"))
-    base_folder = Path(name) if Path(name).is_dir() else find_cached(name, revision)
-    family = base_family(base_folder)
+    folder = base_folder(settings)
+    family = base_family(folder)
     if family is not None:
         with rows_file.open("rb") as lines:
             differences = list(misfits(family, settings, lines))
         if differences:
             raise InputError(
-                f"{source} and {rows_file} are not for {name}: {'; '.join(differences)}",
+                f"{source} and {rows_file} are not for {settings['model_name_or_path']}: {'; '.join(differences)}",
                 "Name configs with this base's template by --config-dir (llamafactory_configs has some), and prepare "
                 "the data with `mevlip data prepare --tokenizer` and this base's folder.",
             )
@@ -155,7 +154,7 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         )
     with rows_file.open("rb") as lines:
         rows = sum(1 for _ in lines)
-    meter = find_meter(base_folder)
+    meter = find_meter(folder)
     lengths = measure_file(rows_file, route, meter, int(settings.get("cutoff_len", CUTOFF))) if meter else None
     if lengths and lengths.beyond:
         raise InputError(
