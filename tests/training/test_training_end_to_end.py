@@ -47,6 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_steps": 2,
+        "dataloader_num_workers": 1,
     }
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), "utf-8")
     command = (
