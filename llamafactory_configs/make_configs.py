@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+_PAPER = "Paper: one A100 with 40 GB and these hyper-parameters for all three bases; no log of it was published."
+_NOT_IN_PAPER = "Not in the paper: its hyper-parameters, on a base that it does not have."
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class Base:
         title: Its name in the headers.
         prepare: Options of `mevlip data prepare` for its rows.
         lines: What stands in place of the line of a key; empty for nothing.
+        in_paper: Whether it is one of the paper's three.
     """
 
     title: str
     prepare: str
     lines: Mapping[str, str]
+    in_paper: bool = True
 
 
 BASES = {
@@ -53,6 +57,24 @@ BASES = {
             "at 589824 four overflow cutoff_len",
             "crop_to_patches": "",
         },
+        in_paper=False,
+    ),
+    "qwen3_5_9b": Base(
+        "Qwen3.5-9B",
+        "--max-pixels 262144 --tokenizer BASE --base-model Qwen/Qwen3.5-9B --base-revision REVISION",
+        {
+            "model_name_or_path": "model_name_or_path: Qwen/Qwen3.5-9B",
+            "model_revision": "model_revision: c202236235762e1c871ad0ccb60c8ee5ba337b9a",
+            "template": "template: qwen3_5_nothink",
+            # The paper's seven would leave 24 of 32 layers with their feed-forward part alone.
+            "lora_target": "lora_target: q_proj,k_proj,v_proj,o_proj,up_proj,gate_proj,down_proj,"
+            "in_proj_qkv,in_proj_z,in_proj_b,in_proj_a,out_proj "
+            "# the last five are of the layers without attention, three of four",
+            "image_max_pixels": "image_max_pixels: 262144 # 512 x 512, 256 tokens as with InternVL's one tile; "
+            "at 589824 four overflow cutoff_len",
+            "crop_to_patches": "",
+        },
+        in_paper=False,
     ),
     "medgemma_4b": Base(
         "MedGemma-4B",
@@ -75,8 +97,7 @@ def render(name: str, adapter: str) -> str:
     lines = {**base.lines, "output_dir": f"output_dir: runs/{name}/{adapter}"}
     header = [
         f"{what} Base: {base.title}; written by make_configs.py.",
-        "# Paper: one A100 with 40 GB and these hyper-parameters for all three bases; no log of it was published. "
-        f"Rows: mevlip data prepare FLARE {base.prepare}",
+        f"# {_PAPER if base.in_paper else _NOT_IN_PAPER} Rows: mevlip data prepare FLARE {base.prepare}",
         f"# llamafactory-cli train llamafactory_configs/{name}/{adapter}.yaml",
     ]
     changed = [lines.get(line.partition(":")[0], line) for line in rest]

@@ -19,9 +19,10 @@ from llamafactory.hparams import get_ray_args, get_train_args, read_args
 from llamafactory.model.adapter import init_adapter
 from llamafactory.train.tuner import run_exp
 from torch.utils.data import DataLoader
-from transformers import AutoTokenizer, InternVLForConditionalGeneration, Trainer
+from transformers import AutoModelForImageTextToText, AutoTokenizer, Trainer
 
 from mevlip_training.shapes.internvl3 import internvl3_8b
+from mevlip_training.shapes.qwen3_5 import qwen3_5_9b
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER = ROOT / "checkpoints" / "demo" / "base"
@@ -51,11 +52,11 @@ def optimizer_steps(arguments: Any, rows: int) -> int:
     return int(Trainer.set_initial_training_values(stub, arguments, batches)[-1])
 
 
-def lora(settings: dict[str, Any]) -> dict[str, Any]:
-    """What LLaMA-Factory itself makes trainable in a model of the 8B shape that has no memory behind it."""
+def lora(settings: dict[str, Any], shape: Any = None) -> dict[str, Any]:
+    """What LLaMA-Factory itself makes trainable in a model of a true shape that has no memory behind it."""
     model_args, _, _, finetuning, _ = get_train_args(settings)
     with torch.device("meta"):
-        model = InternVLForConditionalGeneration(internvl3_8b())
+        model = AutoModelForImageTextToText.from_config(shape or internvl3_8b())
     base = model.num_parameters()
     adapted = init_adapter(model.config, model, model_args, finetuning, is_trainable=True)
     names = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
@@ -81,7 +82,7 @@ def parsed(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(configs: list[str]) -> None:
-    report: dict[str, Any] = {"parsed": {}, "needs_package": {}, "lora": {}}
+    report: dict[str, Any] = {"parsed": {}, "needs_package": {}, "lora": {}, "hybrid": {}}
     for config in configs:
         settings = command_line(config)
         if "deepspeed" in settings:
@@ -90,6 +91,9 @@ def main(configs: list[str]) -> None:
         report["parsed"][config] = parsed(settings)
         if settings["template"] == "intern_vl" and settings["lora_target"] not in report["lora"]:
             report["lora"][settings["lora_target"]] = lora(settings)
+        if settings["template"] == "qwen3_5_nothink":
+            for targets in (settings["lora_target"], "all"):
+                report["hybrid"][targets] = lora({**settings, "lora_target": targets}, qwen3_5_9b())
     report["misspelled"] = error_of(get_train_args, command_line(configs[0], "lora_rnak=8"))
     report["ray_switch"] = error_of(get_train_args, command_line(configs[0], "use_ray=true"))
 

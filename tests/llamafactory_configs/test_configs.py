@@ -77,8 +77,11 @@ DIFFERENCES: dict[str, set[str]] = {
 OF_A_BASE = {
     "qwen2_5_vl_7b": {"model_name_or_path", "model_revision", "template", "image_max_pixels", "crop_to_patches"},
     "qwen3_vl_8b": {"model_name_or_path", "model_revision", "template", "image_max_pixels", "crop_to_patches"},
+    "qwen3_5_9b": {
+        "model_name_or_path", "model_revision", "template", "lora_target", "image_max_pixels", "crop_to_patches",
+    },
     "medgemma_4b": {"model_name_or_path", "model_revision", "template", "image_do_pan_and_scan", "crop_to_patches"},
-}
+}  # fmt: skip
 """The same for all files of another base, besides what its adapter's own file differs in."""
 
 
@@ -268,6 +271,13 @@ def test_trainer_counts_the_steps_and_the_warm_up_as_computed_here(llamafactory_
     for name in ADAPTERS:
         read = llamafactory_report["parsed"][str(ADAPTERS[name])]
         assert (read["steps"], read["warmup"]) == (optimizer_steps(68_601, MULTI, count_incomplete=True), 772)
+
+
+def test_adapters_of_qwen3_5_change_every_linear_layer_of_its_language_model(
+    llamafactory_report: dict[str, Any],
+) -> None:
+    for of in llamafactory_report["hybrid"].values():
+        assert of == {"base": 9_409_813_744, "trainable": 21_639_168, "outside": []}
 
 
 @pytest.mark.parametrize("targets", [PROJECTIONS, "all"])

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,21 @@ def test_two_gigabytes_of_memory_are_enough_for_the_demo(client: Any, image: str
         client, image, EXAMPLES, PROFILE.replace(memory="2g"), [replace(HARDENED, options=small)]
     )
     print(f"peak {result.peak_mib} MiB")
+    assert result.passed and result.questions == 54, result
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "qwen3_5", "gemma3"])
+def test_an_image_around_another_familys_base_answers(
+    engine: PrivateEngine, client: Any, image: str, name: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Around a small untrained one, whose boxes need not have an area; all else is built already."""
+    tag = f"me-vlip-{name.replace('_', '-')}:latest"
+    checkpoint = Path(shutil.copytree(tiny_checkpoint(name), tmp_path / name))
+    built = run_mevlip("image", "build", "--tag", tag, "--checkpoint", checkpoint, *engine.build_options, cwd=ROOT)
+    assert built.returncode == 0, built.stderr[-3000:]
+    lenient = replace(HARDENED, options={**HARDENED.options, "environment": {"MEVLIP_MAX_FAILURES": "30%"}})
+    [result] = run_smoke_tests(client, tag, EXAMPLES, PROFILE, [lenient])
     assert result.passed and result.questions == 54, result
 
 

@@ -1,7 +1,7 @@
 """What LLaMA-Factory trains on is what the predictor asks, for bases of other families than InternVL.
 
 Qwen2.5-VL has its real vocabulary here, Gemma 3 a small one with its special tokens: its own is not to be had offline.
-Qwen3-VL, which has no configs, has the demo's.
+Qwen3-VL and Qwen3.5 have the demo's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mevlip.inference.prompts import IMAGE_PLACE
 from mevlip.tasks import TaskType
 from mevlip_training.families import misfits
 from mevlip_training.runs import read_yaml
-from mevlip_training.shapes import gemma3, qwen2_5_vl, qwen3_vl
+from mevlip_training.shapes import gemma3, qwen2_5_vl, qwen3_5, qwen3_vl
 from tests.conftest import DEMO, ROOT, needs_training_environment
 from tests.training.parity import Rows, differences, length_differences, train
 
 pytestmark = [needs_training_environment, pytest.mark.model]
-FAMILIES = ("qwen2_5_vl", "gemma3", "qwen3_vl")
+FAMILIES = ("qwen2_5_vl", "gemma3", "qwen3_vl", "qwen3_5")
 CONFIGS = ROOT / "llamafactory_configs"
 
 
@@ -42,6 +42,10 @@ class Case:
             qwen3_vl.family(tokenizer := qwen3_vl.small_tokenizer(DEMO / "base")).write_encoder(base)
             qwen3_vl.tiny(tokenizer).save_pretrained(base)
             config, self.end = "qwen3_vl_8b", "<|im_end|>"
+        elif name == "qwen3_5":
+            qwen3_5.family(tokenizer := qwen3_5.small_tokenizer(DEMO / "base")).write_encoder(base)
+            qwen3_5.tiny(tokenizer).save_pretrained(base)
+            config, self.end = "qwen3_5_9b", "<|im_end|>"
         else:
             qwen2_5_vl.family(tokenizer := qwen2_5_vl.true_tokenizer()).write_encoder(base)
             qwen2_5_vl.tiny(tokenizer).save_pretrained(base)

@@ -21,9 +21,9 @@ from mevlip_validation.comparison import Comparison, compare_systems
 from mevlip_validation.defaults import REFERENCE, RESAMPLES, SEED
 from mevlip_validation.matching import Row, Truth, match, read_truth, truths_of
 from mevlip_validation.output import NONE, number, show
-from mevlip_validation.perturbations import BLANK_IMAGES, QUESTION_ONLY
 from mevlip_validation.rewordings import REWORDINGS, Rewording
 from mevlip_validation.score import Score, score
+from mevlip_validation.withheld_images import BLANK_IMAGES, QUESTION_ONLY
 
 
 @dataclass(frozen=True)

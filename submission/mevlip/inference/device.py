@@ -79,7 +79,7 @@ def _why_not() -> str:
     return f"torch {torch.__version__}, built for CUDA {torch.version.cuda}, sees {torch.cuda.device_count()} GPUs"
 
 
-def limit_memory(model: Any, device: torch.device, most: int | None) -> int:
+def limit_memory(model: Any, device: torch.device, most: int | None, *, movable: bool = True) -> int:
     """Keeps the program within its memory, and says what of it is left for answering.
 
     On a GPU the allocator itself refuses more. In main memory the budget of tokens is made from what is left, and what
@@ -89,6 +89,8 @@ def limit_memory(model: Any, device: torch.device, most: int | None) -> int:
         model: The loaded transformers model.
         device: Where it is.
         most: Bytes; None for `GPU_MEMORY` of a GPU, or for what is free without one.
+        movable: Whether embeddings may stand in main memory where a GPU's is small; transformers' `generate` wants them
+            on the device.
 
     Returns:
         Bytes that are left beside the weights.
@@ -100,7 +102,7 @@ def limit_memory(model: Any, device: torch.device, most: int | None) -> int:
         most = GPU_MEMORY if most is None else most
         total = torch.cuda.mem_get_info(device)[1]
         torch.cuda.set_per_process_memory_fraction(min(1.0, max(most - _CONTEXT, 1) / total), device)
-        if most < SMALL_MEMORY and not getattr(model.config, "tie_word_embeddings", False):
+        if movable and most < SMALL_MEMORY and not getattr(model.config, "tie_word_embeddings", False):
             model.get_input_embeddings().to("cpu")
             torch.cuda.empty_cache()
         left = min(most, total) - _CONTEXT - torch.cuda.memory_allocated(device)

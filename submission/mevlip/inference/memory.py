@@ -41,23 +41,46 @@ def computed_bytes(config: Any, item: int) -> int:
     """Bytes that one token takes while it goes through a layer.
 
     Its state, normalized state, queries, keys, values and their sum (six times the hidden size at most), and the three
-    products of the feed-forward part.
+    products of the feed-forward part. A layer that carries a state keeps 32-bit copies of queries, keys and values, of
+    their products with each other and with gates: ten times the width of its heads.
 
     Args:
         config: The text model's configuration.
         item: Bytes per number.
     """
-    return item * (6 * int(config.hidden_size) + 3 * int(config.intermediate_size))
+    attending = item * (6 * int(config.hidden_size) + 3 * int(config.intermediate_size))
+    if not _stateful_layers(config):
+        return attending
+    width = config.linear_num_value_heads * max(config.linear_key_head_dim, config.linear_value_head_dim)
+    return max(attending, int(item * 8 * config.hidden_size + 4 * 10 * width))
 
 
 def cached_shape(config: Any) -> tuple[int, int, int]:
-    """Layers, heads and width of the keys of one token, as of its values."""
-    return config.num_hidden_layers, config.num_key_value_heads, _width(config)
+    """Layers that have keys, heads and width of the keys of one token, as of its values."""
+    return config.num_hidden_layers - _stateful_layers(config), config.num_key_value_heads, _width(config)
 
 
 def cached_bytes(config: Any, item: int) -> int:
-    """Bytes of the keys and values of one token, in all layers: 57,344 at InternVL3-8B."""
+    """Bytes of the keys and values of one token, in all layers that have them: 57,344 at InternVL3-8B."""
     return item * 2 * prod(cached_shape(config))
+
+
+def state_bytes(config: Any, item: int) -> int:
+    """Bytes of the state of one row, in all layers that carry one; it does not grow with the row.
+
+    A matrix of 32-bit numbers for each head, and what the convolution last saw: 52 MB at Qwen3.5-9B.
+    """
+    if not (layers := _stateful_layers(config)):
+        return 0
+    keys, values = config.linear_key_head_dim, config.linear_value_head_dim
+    seen = 2 * config.linear_num_key_heads * keys + config.linear_num_value_heads * values
+    matrices = config.linear_num_value_heads * keys * values
+    return int(layers * (4 * matrices + item * config.linear_conv_kernel_dim * seen))
+
+
+def _stateful_layers(config: Any) -> int:
+    """How many layers carry a state from token to token in place of keys and values."""
+    return list(getattr(config, "layer_types", None) or ()).count("linear_attention")
 
 
 def _width(config: Any) -> int:

@@ -5,6 +5,7 @@ Adapters stay unmerged: merging one back into NF4 weights rounds a rank-8 update
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from mevlip.inference.loading import (
     naming_failures,
     no_room,
 )
-from mevlip.inference.memory import budget, cached_bytes, computed_bytes, row_bytes, tower_room
+from mevlip.inference.memory import budget, cached_bytes, computed_bytes, row_bytes, state_bytes, tower_room
 from mevlip.inference.prompts import Prompt, build_prompt
 from mevlip.inference.reference import Reference
 from mevlip.inference.vision import Features
@@ -47,6 +48,8 @@ from mevlip.tasks import NO_ADAPTER
 
 if TYPE_CHECKING:
     from PIL import Image
+
+logger = logging.getLogger(__name__)
 
 _WORKERS = 8
 """Most threads that prepare images."""
@@ -79,11 +82,12 @@ class VisionLanguageModel:
         base = model.get_base_model()
         ends = self._pin_decoding(base.generation_config.eos_token_id)
         self.grammars = Grammars(encoder.tokenizer, base.get_output_embeddings().weight.shape[0], ends)
-        room, item = limit_memory(base, device, max_memory), model.dtype.itemsize
+        alone = reference or encoder.family.stateful
+        room, item = limit_memory(base, device, max_memory, movable=not alone), model.dtype.itemsize
         self._features = Features(base, encoder.family, encoder.processor, device, tower_room(room))
         self._generator: Generator | Reference
         tools = (encoder.tokenizer, self.grammars, self._features, encoder.family, device)
-        if reference:
+        if alone:
             self._generator = Reference(model, *tools)
             self._budget = Budget(1, 1)
         else:
@@ -105,7 +109,8 @@ class VisionLanguageModel:
             checkpoint: The checkpoint.
             device: Where to.
             max_memory: Most bytes to take there; None for `GPU_MEMORY` of a GPU, or for what is free without one.
-            reference: Whether to answer each question alone, through transformers' and peft's own code.
+            reference: Whether to answer each question alone, through transformers' and peft's own code, as a family
+                whose layers carry a state is asked anyway.
             dtype: In what to compute, bfloat16 or float32; None for what the device is fast with.
 
         Raises:
@@ -118,6 +123,8 @@ class VisionLanguageModel:
         model = load_base(checkpoint.base, checkpoint.quantization, device)
         with naming_failures(f"The tokenizer or image processor in {checkpoint.base}", REFETCH):
             encoder = PromptEncoder(model.config.model_type, checkpoint.base)
+        if encoder.family.stateful:
+            logger.info("layers of this base carry a state from token to token: each question is asked alone, slowly")
         model = load_adapters(model, checkpoint)
         if (dtype or compute_dtype(device)) == torch.float32:
             model = compute_in_float32(model)
@@ -162,7 +169,7 @@ class VisionLanguageModel:
 
     @property
     def budget(self) -> Budget:
-        """How many tokens memory has room for; one question at a time for reference."""
+        """How many tokens memory has room for; one question at a time where each is asked alone."""
         return self._budget
 
     @property
@@ -240,7 +247,7 @@ class VisionLanguageModel:
         lengths = [len(request.prompt.tokens) for request in requests]
         cached = [length + one.max_new_tokens for length, one in zip(lengths, requests, strict=True)]
         needed = sum(lengths) * computed_bytes(config, item) + sum(cached) * cached_bytes(config, item)
-        needed += len(requests) * row_bytes(config)
+        needed += len(requests) * (row_bytes(config) + state_bytes(config, item))
         free = memory.available()
         if needed > free:
             raise OutOfMemory(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")

@@ -212,6 +212,9 @@ def test_below_eight_gigabytes_the_input_embedding_stays_in_main_memory(gpu: dic
     tied.config.tie_word_embeddings = True
     device.limit_memory(tied, CUDA, 7_500_000_000)
     assert tied.embedding.place == "cuda", "the output layer needs it there"
+    alone = model()
+    device.limit_memory(alone, CUDA, 7_500_000_000, movable=False)
+    assert alone.embedding.place == "cuda", "transformers' generate needs it there"
 
 
 def test_memory_that_no_question_fits_into_is_named(gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,7 @@ from mevlip.answers.grammar import OneOf
 from mevlip.checkpoints.checkpoint import adapter_folder, open_checkpoint
 from mevlip.checkpoints.routes import ImageSettings, Mix, read_route, write_route
 from mevlip.core.errors import CheckpointError
-from mevlip.flare.questions import InputFolder, Question, read_input_folder
-from mevlip.flare.store import ImageStore
+from mevlip.flare.questions import InputFolder, read_input_folder
 from mevlip.inference import lora
 from mevlip.inference.completion import Completion, Request
 from mevlip.inference.engine import Answer, Counters
@@ -27,10 +26,11 @@ from mevlip.inference.prompts import Prompt
 from mevlip.inference.steps import Recorder
 from mevlip.predictor import Predictor
 from mevlip.runs.explanations import explain
-from mevlip.settings import AnswerSettings, PredictorSettings
+from mevlip.settings import PredictorSettings
 from mevlip.tasks import GENERALIST, TaskType
 from tests.altered_checkpoints import repack
 from tests.conftest import DEMO, EXAMPLES
+from tests.mevlip.inference.asking import ask
 from tests.mevlip.inference.tape import record_tape
 
 pytestmark = pytest.mark.model
@@ -81,21 +81,16 @@ def folder() -> InputFolder:
     return read_input_folder(EXAMPLES)
 
 
-def ask(
-    model: VisionLanguageModel, checkpoint: Path, folder: InputFolder, questions: Sequence[Question], **settings: object
-) -> tuple[list[Answer], Counters]:
-    predictor = Predictor.find(PredictorSettings(checkpoint=str(checkpoint)), load_model=lambda *_: model)
-    counters, chosen = Counters(), AnswerSettings(routing="declared", **settings)  # type: ignore[arg-type]
-    with ImageStore(folder.root) as store:
-        routed = predictor.route(questions, chosen, counters)
-        with predictor.engine(routed, chosen, store.load, counters) as engine:
-            found = {answer.position: answer for answers in engine.run() for answer in answers}
-    return [found[question.position] for question in questions], counters
+@pytest.fixture(scope="module")
+def predictors(pair: Pair, checkpoint: Path) -> tuple[Predictor, Predictor]:
+    settings = PredictorSettings(checkpoint=str(checkpoint))
+    ours, theirs = (Predictor.find(settings, load_model=lambda *_, model=model: model) for model in pair)
+    return ours, theirs
 
 
 @pytest.fixture(scope="module")
-def answered(pair: Pair, checkpoint: Path, folder: InputFolder) -> tuple[list[Answer], Counters]:
-    return ask(pair[0], checkpoint, folder, folder.questions)
+def answered(predictors: tuple[Predictor, Predictor], folder: InputFolder) -> tuple[list[Answer], Counters]:
+    return ask(predictors[0], folder, folder.questions)
 
 
 def share_of(answer: Answer) -> float:
@@ -112,9 +107,9 @@ def assert_alike(ours: Sequence[Answer], theirs: Sequence[Answer]) -> None:
 
 
 def test_answers_equal_those_of_peft_one_question_at_a_time(
-    pair: Pair, checkpoint: Path, folder: InputFolder, answered: tuple[list[Answer], Counters]
+    predictors: tuple[Predictor, Predictor], folder: InputFolder, answered: tuple[list[Answer], Counters]
 ) -> None:
-    theirs, plain = ask(pair[1], checkpoint, folder, folder.questions)
+    theirs, plain = ask(predictors[1], folder, folder.questions)
     assert_alike(answered[0], theirs)
     assert {one.task for one in theirs} == set(TaskType)
     shares = [share_of(one) for one in theirs if MIXES[one.task].gamma == 4]
@@ -124,28 +119,28 @@ def test_answers_equal_those_of_peft_one_question_at_a_time(
 
 def test_passes_recorded_for_a_gpu_know_each_rows_share(
     pair: Pair,
-    checkpoint: Path,
+    predictors: tuple[Predictor, Predictor],
     folder: InputFolder,
     answered: tuple[list[Answer], Counters],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pair[0]._generator, "_record", Recorder(record_tape))
-    again, cost = ask(pair[0], checkpoint, folder, folder.questions)
+    again, cost = ask(predictors[0], folder, folder.questions)
     assert cost.recorded_passes
     assert_alike(again, answered[0])
 
 
-def test_free_answers_do_too(pair: Pair, checkpoint: Path, folder: InputFolder) -> None:
-    ours, theirs = (ask(one, checkpoint, folder, folder.questions[::4], constrain=False)[0] for one in pair)
+def test_free_answers_do_too(predictors: tuple[Predictor, Predictor], folder: InputFolder) -> None:
+    ours, theirs = (ask(one, folder, folder.questions[::4], constrain=False)[0] for one in predictors)
     assert_alike(ours, theirs)
 
 
 def test_other_budgets_shards_and_orders_change_no_answer(
-    pair: Pair, checkpoint: Path, folder: InputFolder, answered: tuple[list[Answer], Counters]
+    predictors: tuple[Predictor, Predictor], folder: InputFolder, answered: tuple[list[Answer], Counters]
 ) -> None:
     known = {one.position: one for one in answered[0]}
     for part, budget in ((folder.questions[::-1], 700), (folder.questions[1::2], None), (folder.questions[::2], 1)):
-        again, _ = ask(pair[0], checkpoint, folder, part, batch_tokens=budget)
+        again, _ = ask(predictors[0], folder, part, batch_tokens=budget)
         assert_alike(again, [known[question.position] for question in part])
 
 

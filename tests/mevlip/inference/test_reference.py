@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,13 @@ import torch
 
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
-from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
 from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip.tasks import NO_ADAPTER, adapter_names
 from tests.conftest import DEMO, EXAMPLES
+from tests.mevlip.inference.asking import ask
 
 CPU = torch.device("cpu")
 
@@ -40,17 +39,6 @@ def model(request: pytest.FixtureRequest, thin_checkpoint: Path) -> tuple[Predic
 @pytest.fixture(scope="module")
 def folder() -> InputFolder:
     return read_input_folder(EXAMPLES)
-
-
-def ask(
-    predictor: Predictor, folder: InputFolder, questions: Sequence[Question], **settings: object
-) -> tuple[list[Answer], Counters]:
-    counters, chosen = Counters(), AnswerSettings(routing="declared", **settings)  # type: ignore[arg-type]
-    with ImageStore(folder.root) as store:
-        routed = predictor.route(questions, chosen, counters)
-        with predictor.engine(routed, chosen, store.load, counters) as engine:
-            found = {answer.position: answer for answers in engine.run() for answer in answers}
-    return [found[question.position] for question in questions], counters
 
 
 @pytest.fixture(scope="module")

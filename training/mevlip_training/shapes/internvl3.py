@@ -29,6 +29,8 @@ DEVIATION = 0.02
 """Standard deviation of untrained weights."""
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj")
 """Linear layers of the language model that the paper's adapters change."""
+STATE_PROJECTIONS = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj")
+"""Those of Qwen3.5's layers that carry a state in place of attention."""
 TARGETS = tuple(f"self_attn.{name}" if name in ("q_proj", "k_proj", "v_proj") else name for name in PROJECTIONS)
 """Their names as an adapter_config.json has them: none fits a layer of the vision tower."""
 
@@ -39,6 +41,7 @@ _WRAPPED = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\
 _HUB_NAMES = {
     "qwen2_5_vl": ((r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual.")),
     "qwen3_vl": (),
+    "qwen3_5": (),
 }
 """Of bases of other families than InternVL's and Gemma's."""
 
@@ -205,12 +208,12 @@ def write_weights(folder: Path, config: Any, seed: int, quiet: bool = True, devi
 
 
 def random_adapter(config: Any, rank: int, seed: int, deviation: float = DEVIATION) -> Tensors:
-    """LoRA weights of the paper's seven projections in every layer of the language model, under peft's names."""
+    """LoRA weights of the projections in every layer of the language model, under peft's names."""
     generator = torch.Generator().manual_seed(seed)
     tensors: Tensors = {}
     for name, shape in shapes(config).items():
         layer = name.removesuffix(".weight")
-        if ".language_model.layers." in name and layer.endswith(PROJECTIONS):
+        if ".language_model.layers." in name and layer.endswith((*PROJECTIONS, *STATE_PROJECTIONS)):
             rows, columns = shape
             for part, size in (("A", (rank, columns)), ("B", (rows, rank))):
                 tensor = torch.empty(size, dtype=torch.bfloat16).normal_(0, deviation, generator=generator)

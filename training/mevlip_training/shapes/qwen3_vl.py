@@ -23,7 +23,7 @@ _CHAT_TEMPLATE = (
     "{%- elif 'text' in content %}{{- content.text }}{%- endif %}{%- endfor %}{%- endif %}"
     "{{- '<|im_end|>\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
-_IMAGES = {
+IMAGES = {
     "size": {"shortest_edge": 65_536, "longest_edge": 16_777_216},
     "patch_size": 16,
     "temporal_patch_size": 2,
@@ -81,4 +81,4 @@ def tiny(tokenizer: Tokenizer) -> Qwen3VLConfig:
 
 def family(tokenizer: Tokenizer) -> OtherFamily:
     """How a base of this family is written."""
-    return OtherFamily(lambda folder: write_encoder(folder, tokenizer, "Qwen3VLProcessor", _CHAT_TEMPLATE, _IMAGES))
+    return OtherFamily(lambda folder: write_encoder(folder, tokenizer, "Qwen3VLProcessor", _CHAT_TEMPLATE, IMAGES))

@@ -33,12 +33,15 @@ class Family(ABC):
         template: Name of LLaMA-Factory's template for it.
         image_gap: What its chat template writes between an image and what follows; LLaMA-Factory writes nothing.
         mutual: Whether tokens of one image look at each other, later ones too.
+        stateful: Whether layers carry a state from token to token. A line of several questions would mix them, so each
+            is asked alone.
         kinds_argument: The argument of transformers' model that says which tokens are an image's; empty for none.
     """
 
     template = ""
     image_gap = ""
     mutual = False
+    stateful = False
     kinds_argument = ""
 
     @abstractmethod

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from mevlip.checkpoints.checkpoint import open_checkpoint
-from mevlip.flare.questions import InputFolder, Question, read_input_folder
-from mevlip.flare.store import ImageStore
+from mevlip.flare.questions import InputFolder, read_input_folder
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
-from mevlip.settings import AnswerSettings, PredictorSettings
+from mevlip.settings import PredictorSettings
 from tests.conftest import EXAMPLES
+from tests.mevlip.inference import asking
 
 Pair = tuple[Predictor, Predictor]
 Ask = Callable[..., tuple[list[Answer], Counters]]
@@ -47,16 +47,7 @@ def examples() -> InputFolder:
 @pytest.fixture(scope="session")
 def ask(examples: InputFolder) -> Ask:
     """Asks a predictor some of the example questions."""
-
-    def run(predictor: Predictor, questions: Sequence[Question], **settings: object) -> tuple[list[Answer], Counters]:
-        counters, chosen = Counters(), AnswerSettings(routing="declared", **settings)  # type: ignore[arg-type]
-        with ImageStore(examples.root) as store:
-            routed = predictor.route(questions, chosen, counters)
-            with predictor.engine(routed, chosen, store.load, counters) as engine:
-                found = {answer.position: answer for answers in engine.run() for answer in answers}
-        return [found[question.position] for question in questions], counters
-
-    return run
+    return lambda predictor, questions, **settings: asking.ask(predictor, examples, questions, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import call_mevlip, first_of_each, run_mevlip
+from tests.conftest import call_mevlip, first_of_each
 
 pytestmark = pytest.mark.model
 
-OTHERS = ["qwen2_5_vl", "qwen3_vl", "gemma3"]
+OTHERS = ["qwen2_5_vl", "qwen3_vl", "qwen3_5", "gemma3"]
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_predict_and_check(name: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     """All questions are asked; what random weights write within a box's grammar need not have an area."""
     inputs = first_of_each(tmp_path / "in")
-    done = run_mevlip(
+    done = call_mevlip(
         "predict", inputs, tmp_path / "out", "--checkpoint", tiny_checkpoint(name),
         "--explanations", tmp_path / "why.jsonl", "--max-failures", "20%",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     why = [json.loads(line) for line in (tmp_path / "why.jsonl").read_text().splitlines()]
     reasons = {one["reason"] for one in why if one["stage"] == "fallback"}
     assert len(why) == 18 and reasons <= {"the model's text has a box without area"}

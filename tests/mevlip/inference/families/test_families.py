@@ -54,7 +54,7 @@ def test_a_file_that_is_put_there_is_a_family(tmp_path: Path, monkeypatch: pytes
 def test_what_has_no_file_is_refused_with_the_types_that_have_one(name: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         find_family(name).inputs(None, [])
-    assert "gemma3, internvl, qwen2_5_vl, qwen3_vl" in caught.value.remedy
+    assert "gemma3, internvl, qwen2_5_vl, qwen3_5, qwen3_vl" in caught.value.remedy
 
 
 @pytest.mark.parametrize("window", [None, 1, 3, 100])

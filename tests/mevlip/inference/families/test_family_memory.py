@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForImageTextToText
+from transformers import AutoModel, AutoModelForImageTextToText, DynamicCache
 
 from mevlip.inference.attention import install
 from mevlip.inference.families import Family, find_family
-from mevlip.inference.memory import cached_bytes, cached_shape, computed_bytes, tile_bytes
+from mevlip.inference.memory import cached_bytes, cached_shape, computed_bytes, state_bytes, tile_bytes
 from mevlip.inference.packed import PromptPass, Room, Row
 from mevlip.inference.vision import Features
 from mevlip_training.shapes.gemma3 import medgemma_4b
 from mevlip_training.shapes.qwen2_5_vl import qwen2_5_vl_7b
+from mevlip_training.shapes.qwen3_5 import qwen3_5_9b
 from mevlip_training.shapes.qwen3_vl import qwen3_vl_8b
 from tests.mevlip.inference.test_memory import Alive
 
@@ -46,6 +47,30 @@ def test_a_pass_through_the_language_model(config: Any, new: int) -> None:
         model(inputs_embeds=states, position_ids=positions, attention_mask=None, use_cache=False, packed=line)
     cached = 12 * (320 + new) * cached_bytes(text, 2) if new else 0
     said = len(line.tokens) * computed_bytes(text, 2) + cached
+    assert 0.7 * said < alive.peak < said
+
+
+def test_what_a_state_takes() -> None:
+    text = qwen3_5_9b().text_config
+    assert cached_bytes(text, 2) == 2 * 2 * 8 * 4 * 256, "eight layers of 32 have keys and values"
+    assert state_bytes(text, 2) == 24 * (4 * 32 * 128 * 128 + 2 * 4 * 8192)
+    assert state_bytes(qwen3_vl_8b().text_config, 2) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("tokens", [320, 2000])
+def test_a_prompt_through_layers_that_carry_a_state(dtype: torch.dtype, tokens: int) -> None:
+    text = qwen3_5_9b().text_config
+    text.num_hidden_layers, text.layer_types, text.vocab_size = 4, text.layer_types[:4], 1000
+    with META:
+        model = AutoModel.from_config(text, dtype=dtype).eval()
+    with torch.inference_mode(), Alive() as alive:
+        states = torch.empty(1, tokens, text.hidden_size, dtype=dtype, device=META)
+        positions = torch.zeros(4, 1, tokens, dtype=torch.long, device=META)
+        cache = DynamicCache(config=text)
+        model(inputs_embeds=states, position_ids=positions, past_key_values=cache, use_cache=True)
+    item = dtype.itemsize
+    said = tokens * (computed_bytes(text, item) + cached_bytes(text, item)) + state_bytes(text, item)
     assert 0.7 * said < alive.peak < said
 
 

@@ -8,7 +8,7 @@ import pytest
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
-from mevlip_validation.perturbations import BLANK_IMAGES, QUESTION_ONLY
+from mevlip_validation.withheld_images import BLANK_IMAGES, QUESTION_ONLY
 from tests.conftest import FakeModel, answer_folder, record
 
 
