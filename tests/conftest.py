@@ -330,7 +330,8 @@ def run_mevlip(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the real command in a process of its own."""
     command = [sys.executable, "-m", "mevlip", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "submission"), **(env or {})}
+    sources = os.pathsep.join(str(ROOT / one) for one in ("submission", "validation", "training", "release"))
+    environment = {**os.environ, "PYTHONPATH": sources, **(env or {})}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=HANG, env=environment, check=False, **options
     )

@@ -303,13 +303,15 @@ class Predictor:
         """Chooses task and adapter of each question; the router is loaded only where one has to be read."""
         texts = {question.text for question in questions if needs_router(question, settings.routing)}
         if not texts:
-            return [route(question, settings.routing, {}, 0.0) for question in questions]
+            return [route(question, settings.routing, {}, 0.0, self.checkpoint.routes) for question in questions]
         before = self.router.forwards
         with self._unverified():
             predictions = self.router.classify(texts)
         counters.router_forwards += self.router.forwards - before
         threshold = self.router.threshold if settings.threshold is None else settings.threshold
-        return [route(question, settings.routing, predictions, threshold) for question in questions]
+        return [
+            route(question, settings.routing, predictions, threshold, self.checkpoint.routes) for question in questions
+        ]
 
     def engine(
         self, routed: Sequence[RoutedQuestion], settings: AnswerSettings, load: ImageLoader, counters: Counters

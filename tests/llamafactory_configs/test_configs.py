@@ -69,6 +69,7 @@ DIFFERENCES: dict[str, set[str]] = {
     **{name: {"dataset"} for name in ADAPTERS if name != GENERALIST},
     "instance_detection": {"dataset", "cutoff_len"},
     "as_released": {"dataset_dir", "double_quantization", "lora_target"},
+    "paged_optimizer": {"optim", "per_device_train_batch_size", "gradient_accumulation_steps"},
     "multi_gpu_deepspeed": {"gradient_accumulation_steps", "ddp_timeout", "deepspeed"},
     "multi_gpu_ray": {"gradient_accumulation_steps", "ddp_timeout", "ray_num_workers"},
 }

@@ -20,10 +20,11 @@ from mevlip.flare.store import ImageStore
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST
-from mevlip_training.adapters import read_yaml
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS
+from mevlip_training.lengths import find_meter, written_rows
+from mevlip_training.runs import read_yaml
 from tests.conftest import HANG, ROOT, TRAIN_PYTHON, record
 
 
@@ -123,6 +124,20 @@ def train(*several: Rows) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     for rows in several:
         rows.trained = {name: load_file(rows.folder / f"{name}.safetensors") for name in rows.variants}
+
+
+def length_differences(rows: Rows, variant: str, route: Route, base: Path) -> list[tuple[str, int, int]]:
+    """Rows with other lengths than LLaMA-Factory's: id, tokens that were counted, its own number."""
+    meter = find_meter(base)
+    assert meter is not None
+    found = []
+    measured = written_rows(rows.folder / "data" / "generalist.jsonl", route.prompt, meter.image_gap)
+    for index, row in enumerate(measured):
+        tokens, true = meter.exact(row, route.images), len(rows.trained[variant][f"{index}.input_ids"])
+        assert tokens <= meter.most(row, route.images)
+        if tokens != true:
+            found.append((row.id, tokens, true))
+    return found
 
 
 def differences(rows: Rows, variant: str, route: Route, encoder: PromptEncoder, end: str = "<|im_end|>") -> set[str]:

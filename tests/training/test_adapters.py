@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +14,19 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from mevlip.checkpoints.fingerprints import adapter_fingerprint, base_files, base_fingerprint
-from mevlip.checkpoints.routes import Route, read_route
+from mevlip.checkpoints.routes import read_route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError, TrainingFailed
-from mevlip.tasks import TaskType
 from mevlip_training import adapters as module
-from mevlip_training.adapters import (
-    AdapterRun,
-    disagreements,
-    in_order,
-    pack,
-    plan_run,
-    read_yaml,
-    train,
-    train_adapters,
-)
-from mevlip_training.llamafactory import find_command, run_training
-from tests.conftest import DEMO, ROOT, run_mevlip
+from mevlip_training.adapters import pack, train, train_adapters
+from mevlip_training.history import RESULTS_NAME, History
+from mevlip_training.llamafactory import find_command, missing_packages, run_training
+from mevlip_training.runs import AdapterRun, disagreements, in_order, plan_run, with_rows
+from mevlip_training.shapes.internvl3 import internvl3_8b
+from tests.conftest import DEMO, ROOT, call_mevlip, run_mevlip
+from tests.training.conftest import COUNTING, route
 
 CONFIGS = ROOT / "llamafactory_configs"
-COUNTING = read_yaml(CONFIGS / "counting.yaml")
-
-
-def route(**changes: Any) -> Route:
-    fields = {
-        "adapter": "counting",
-        "base_model": COUNTING["model_name_or_path"],
-        "base_revision": COUNTING["model_revision"],
-        "max_new_tokens": {TaskType.COUNTING: 8},
-    }
-    return Route.model_validate({**fields, **changes})
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A prepared data folder with five counting rows."""
-    folder = tmp_path / "data"
-    (folder / "routes" / "counting").mkdir(parents=True)
-    (folder / "routes" / "counting" / "route.json").write_text(route().model_dump_json(), "utf-8")
-    (folder / "counting.jsonl").write_text('{"id": "a"}\n' * 5, "utf-8")
-    return folder
+RESULTS = {"train_loss": 1.5, "train_runtime": 3723.2, "epoch": 3.0}
 
 
 def planned(data: Path, overlay: dict[str, Any] | None = None) -> AdapterRun:
@@ -125,14 +101,20 @@ def test_a_run_that_starts_from_another_gets_its_folder_and_comes_after_it(data:
     assert [one.adapter for one in in_order([run, first])] == ["generalist", "counting"]
 
 
+def finish(output: Path) -> None:
+    """Leaves what makes a run finished."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / RESULTS_NAME).write_text(json.dumps(RESULTS), "utf-8")
+    (output / module.WEIGHTS_NAME).write_text("first")
+
+
 def test_a_start_that_is_not_trained_yet_is_named_with_the_command(data: Path) -> None:
     recipe_says(data, adapter_name_or_path="generalist")
     with pytest.raises(InputError, match="'generalist'.*--task generalist --task counting.*packed.*--overlay"):
         in_order([planned(data)])
     finished = data.parent / "runs" / "generalist"
     finished.mkdir(parents=True)
-    for name in (module.RESULTS_NAME, module.WEIGHTS_NAME):
-        (finished / name).touch()
+    finish(finished)
     assert [run.adapter for run in in_order([planned(data)])] == ["counting"]
 
 
@@ -150,8 +132,7 @@ def test_a_second_stage_from_weights_trained_anew_is_not_taken_for_the_same_run(
         train(planned(data), quiet=True)
     start = data.parent / "runs" / "generalist"
     start.mkdir(parents=True)
-    for name in (module.RESULTS_NAME, module.WEIGHTS_NAME):
-        (start / name).write_text("first")
+    finish(start)
     train(planned(data), quiet=True)
     train(planned(data), quiet=True)
     assert (planned(data).output / "calls").read_text() == "train\n"
@@ -188,6 +169,16 @@ def test_missing_rows_are_named_with_the_remedy(data: Path) -> None:
         planned(data)
 
 
+def test_without_a_choice_the_adapters_that_have_rows_are_trained_and_the_others_named(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (data / "detection.jsonl").touch()
+    assert with_rows(data) == ["counting"]
+    assert "no rows for generalist, classification, multi_label_classification, detection" in caplog.text
+    with pytest.raises(InputError, match="has no training data"):
+        with_rows(tmp_path)
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_not_repeated(data: Path, fake_cli: Path) -> None:
     run = planned(data)
@@ -209,7 +200,7 @@ def test_a_packed_adapter_has_all_that_a_checkpoint_needs_and_no_path(data: Path
     run = planned(data)
     folder = data.parent / "adapters"
     rows = train_adapters([run], folder, quiet=True)
-    assert rows == [("counting", 5, 3, 1.5, "1:02:03")]
+    assert rows == [("counting", 5, 2, 1.5, "1:02:03")]
     packed = folder / "counting"
     assert {path.name for path in packed.iterdir()} == {
         "adapter_model.safetensors", "adapter_config.json", "route.json", "README.md",
@@ -219,7 +210,8 @@ def test_a_packed_adapter_has_all_that_a_checkpoint_needs_and_no_path(data: Path
     assert config["base_model_name_or_path"] == "OpenGVLab/InternVL3-8B-hf"
     assert config["target_modules"] == ["k", "q"]
     card = (packed / "README.md").read_text("utf-8")
-    assert "5 rows" in card and "| lora_rank | 8 |" in card and "| mean loss | 1.5000 |" in card
+    assert "5 rows" in card and "| lora_rank | 8 |" in card and "| mean loss of all steps | 1.5000 |" in card
+    assert "| optimizer steps | 2 |" in card and "| rows seen | 15, in 3 epochs |" in card
     for path in packed.iterdir():
         assert b"/secret" not in path.read_bytes() and str(data).encode() not in path.read_bytes()
 
@@ -259,7 +251,7 @@ def test_a_base_whose_files_are_elsewhere_is_left_to_assembling_and_said_so(
         part = data.parent / "part"
         part.mkdir()
         (part / "config.json").write_text("{}", "utf-8")
-    monkeypatch.setattr("mevlip_training.adapters._find_cached", lambda *_: part)
+    monkeypatch.setattr("mevlip_training.bases.find_cached", lambda *_: part)
     train_adapters([planned(data)], data.parent / "adapters", quiet=True)
     packed = read_route(data.parent / "adapters/counting")
     assert packed.base_fingerprint is None and packed.adapter_fingerprint is not None
@@ -274,8 +266,7 @@ def test_a_base_is_hashed_once_and_before_hours_of_training(
     known = base_fingerprint(DEMO / "base", base_files(DEMO / "base"))
     monkeypatch.setattr(module, "identify_base", lambda *_: calls.append("base") or known)
     monkeypatch.setattr(module, "train", lambda run, quiet: calls.append("train"))
-    monkeypatch.setattr(module, "pack", lambda *_: calls.append("pack"))
-    monkeypatch.setattr(AdapterRun, "results", {"train_runtime": 1, "train_loss": 1})
+    monkeypatch.setattr(module, "pack", lambda *_: calls.append("pack") or History(1, 1, 1, 1, 1))
     train_adapters([planned(data)] * 2, data.parent / "adapters", quiet=True)
     assert calls == ["base", "train", "pack", "train", "pack"]
     monkeypatch.undo()
@@ -322,13 +313,43 @@ def test_without_llamafactory_the_error_says_what_to_install(tmp_path: Path, mon
     assert caught.value.exit_code == 3
 
 
+def test_packages_that_a_config_asks_for_and_that_are_missing_are_named_before_anything_is_trained(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "python").symlink_to(sys.executable)
+    monkeypatch.setattr("mevlip_training.llamafactory.find_command", lambda: tmp_path / "llamafactory-cli")
+    assert missing_packages(COUNTING) == []
+    assert missing_packages({"report_to": ["json", "no_such_reporter"]}) == ["no_such_reporter"]
+    absent = find_spec("deepspeed") is None
+    assert missing_packages({"report_to": "none", "deepspeed": "x.json"}) == ["deepspeed"] * absent
+    run = planned(data, {"report_to": "no_such_reporter"})
+    with pytest.raises(EnvironmentProblem, match=r"counting\.yaml asks for no_such_reporter.*pip install"):
+        train_adapters([run], tmp_path / "adapters", quiet=True)
+    assert not run.output.exists()
+
+
+def test_a_dry_run_tells_the_memory_by_arithmetic(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tmp_path / "base"
+    internvl3_8b().save_pretrained(base)
+    monkeypatch.setattr("mevlip_training.memory.free_gpu_memory", lambda: 16_000_000_000)
+    turns = [{"from": "human", "value": "<image>\nWhich?"}, {"from": "gpt", "value": "A"}]
+    (data / "counting.jsonl").write_text(json.dumps({"conversations": turns}) + "\n", "utf-8")
+    done = call_mevlip(
+        "train", "adapters", data, "--task", "counting", "--config-dir", CONFIGS, "--base", base, "--dry-run"
+    )
+    assert done.exit_code == 0, done.stderr
+    line, *notes = done.stdout.splitlines()[2:]
+    assert line.split()[:6] == ["counting", "1", "3", "-", "2048", "17.1"]
+    assert "arithmetic, not measured" in notes[0] and "this GPU has 16.0 GB free, which is too little" in notes[1]
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     done = run_mevlip(
         "train", "adapters", data, "--task", "counting", "--config-dir", CONFIGS, "--out", out, "--dry-run"
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].split()[:3] == ["counting", "5", "3"]
+    assert "counting 5 3 -" in " ".join(done.stdout.split())
     assert not out.exists()
 
 

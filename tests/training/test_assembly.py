@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -16,6 +17,7 @@ from mevlip.checkpoints.adapter_config import WEIGHTS_NAME as WEIGHTS
 from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.checkpoints.routes import Mix
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
+from mevlip.tasks import TaskType
 from mevlip_training.assembly import assemble
 from mevlip_training.recipes.reading import parse_recipe
 from mevlip_training.recipes.recipe import Recipe
@@ -169,13 +171,44 @@ def test_a_checkpoint_of_version_2_is_brought_up_to_date(tmp_path: Path, caplog:
         done = call_mevlip(*named.split(), "--out", tmp_path / "new", "--kind", "demo")
     assert done.exit_code == 0, done.stderr
     assert "its route gets base_fingerprint and adapter_fingerprint from the files given here" in caplog.text
-    assert open_checkpoint(tmp_path / "new").routes == open_checkpoint(DEMO).routes
+    new = open_checkpoint(tmp_path / "new").routes
+    assert {name: route.model_copy(update={"base_assumed": False}) for name, route in new.items()} == open_checkpoint(
+        DEMO
+    ).routes
     assert old.joinpath("adapters/counting/route.json").read_bytes().count(b'"version": 2') == 1, "the old one is kept"
 
 
 def test_a_base_that_training_knew_by_name_only_is_filled_in(tmp_path: Path) -> None:
     put_together(tmp_path / "made", adapters=forget(tmp_path, "base_fingerprint"))
-    assert open_checkpoint(tmp_path / "made").routes == open_checkpoint(DEMO).routes
+    made = open_checkpoint(tmp_path / "made").routes
+    assert all(route.base_assumed for route in made.values())
+    assert {name: route.model_copy(update={"base_assumed": False}) for name, route in made.items()} == open_checkpoint(
+        DEMO
+    ).routes
+    assert call_mevlip("checkpoint", "check", tmp_path / "made").stdout.count("by name only") == 8
+    put_together(tmp_path / "again", adapters=tmp_path / "made/adapters")
+    assert open_checkpoint(tmp_path / "again").routes == made, "it stays so"
+    assert "by name only" not in call_mevlip("checkpoint", "check", DEMO).stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"hidden_size": 96}, r"'generalist' was not trained on this base: .* is 192 high there and 96 in this base"),
+        ({"num_hidden_layers": 1, "layer_types": ["full_attention"]}, r"layers\.1\..* is no linear layer of this base"),
+    ],
+)
+def test_an_adapter_that_training_knew_by_its_bases_name_only_has_to_fit_the_base(
+    tmp_path: Path, change: dict[str, Any], cause: str
+) -> None:
+    shutil.copytree(DEMO / "base", tmp_path / "base")
+    config = tmp_path / "base/config.json"
+    shape = json.loads(config.read_bytes())
+    shape["text_config"] |= change
+    config.write_text(json.dumps(shape), "utf-8")
+    with pytest.raises(CheckpointError, match=cause):
+        put_together(tmp_path / "made", base=tmp_path / "base", adapters=forget(tmp_path, "base_fingerprint"))
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("quantize", [False, True])
@@ -236,12 +269,52 @@ def test_without_memory_for_the_model_known_answers_may_be_left_out(
     assert "no known answer is recorded for generalist, classification" in caplog.text
 
 
-def test_a_missing_adapter_is_named_and_nothing_is_left(tmp_path: Path) -> None:
-    shutil.copytree(DEMO / "adapters", tmp_path / "adapters")
-    shutil.rmtree(tmp_path / "adapters" / "counting")
-    with pytest.raises(CheckpointError, match=r"adapters/counting: no such folder"):
-        put_together(tmp_path / "made", adapters=tmp_path / "adapters")
+def adapters_of(folder: Path, *names: str) -> Path:
+    """A folder with some of the demo's adapters."""
+    for name in names:
+        shutil.copytree(DEMO / "adapters" / name, folder / "adapters" / name)
+    return folder / "adapters"
+
+
+def test_without_a_generalist_nothing_is_assembled(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"adapters/generalist: no such folder"):
+        put_together(tmp_path / "made", adapters=adapters_of(tmp_path, "counting"))
     assert [path.name for path in tmp_path.iterdir()] == ["adapters"]
+
+
+@pytest.mark.model
+def test_the_generalist_answers_tasks_without_an_adapter_of_their_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    adapters = adapters_of(tmp_path, "generalist", "counting")
+    made = call_mevlip(
+        "checkpoint", "assemble", "--base", DEMO / "base", "--adapters", adapters, "--router", DEMO / "router",
+        "--out", tmp_path / "made", "--kind", "demo",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.stderr
+    assert "no adapter of its own for classification, multi_label_classification, detection" in caplog.text
+    opened = open_checkpoint(tmp_path / "made")
+    assert set(opened.routes) == set(opened.probes) == {"generalist", "counting"}
+    assert len(opened.manifest.generalist_for) == 6 and TaskType.COUNTING not in opened.manifest.generalist_for
+    checked = call_mevlip("checkpoint", "check", tmp_path / "made")
+    assert "answered by the generalist, without an adapter of their own: classification, " in checked.stdout
+    root = first_of_each(tmp_path / "in")
+    for routing in ("declared", "router"):
+        report = answer_folder(root, tmp_path / routing, checkpoint=tmp_path / "made", routing=routing)
+        assert {answer.adapter for answer in report.answers} == {"generalist", "counting"}
+        assert not report.failures
+    by_generalist = answer_folder(root, tmp_path / "generalist", checkpoint=DEMO, routing="generalist").answers
+    mine = {answer.position: answer.text for answer in report.answers if answer.adapter == "generalist"}
+    assert mine == {answer.position: answer.text for answer in by_generalist if answer.position in mine}
+    doctor = call_mevlip("doctor", "--checkpoint", tmp_path / "made")
+    assert doctor.exit_code == 0 and "2 adapters (the generalist answers classification, " in doctor.stdout
+
+
+def test_an_adapter_that_the_manifest_wants_and_the_folder_lacks_is_still_an_error(tmp_path: Path) -> None:
+    shutil.copytree(DEMO, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/adapters/counting")
+    with pytest.raises(CheckpointError, match="adapter 'counting'"):
+        open_checkpoint(tmp_path / "copy")
 
 
 def test_adapters_of_different_bases_are_refused_and_nothing_is_left(tmp_path: Path) -> None:

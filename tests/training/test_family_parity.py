@@ -16,11 +16,11 @@ from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import find_family
 from mevlip.inference.prompts import IMAGE_PLACE
 from mevlip.tasks import TaskType
-from mevlip_training.adapters import read_yaml
 from mevlip_training.families import misfits
+from mevlip_training.runs import read_yaml
 from mevlip_training.shapes import gemma3, qwen2_5_vl, qwen3_5, qwen3_vl
 from tests.conftest import DEMO, ROOT, needs_training_environment
-from tests.training.parity import Rows, differences, train
+from tests.training.parity import Rows, differences, length_differences, train
 
 pytestmark = [needs_training_environment, pytest.mark.model]
 FAMILIES = ("qwen2_5_vl", "gemma3", "qwen3_vl", "qwen3_5")
@@ -31,7 +31,7 @@ class Case:
     """A family's base without weights, its rows, and its encoder."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        base = folder / "base"
+        self.base = base = folder / "base"
         base.mkdir()
         if name == "gemma3":
             tokenizer = gemma3.small_tokenizer(DEMO / "base")
@@ -83,6 +83,12 @@ def test_training_and_prediction_agree_on_ids_pixels_and_loss_mask(case: Case) -
     assert {case.rows.questions[row["id"]].declared for row in case.rows.rows} == set(TaskType)
     assert {len(row["images"]) for row in case.rows.rows} == {1, 2, 3, 4}
     assert differences(case.rows, "agreed", case.route, case.encoder, case.end) == set()
+
+
+def test_rows_are_as_long_as_they_were_counted(case: Case) -> None:
+    assert length_differences(case.rows, "agreed", case.route, case.base) == []
+    route = case.route.model_copy(update={"prompt": case.announced.route.prompt})
+    assert length_differences(case.announced, "agreed", route, case.base) == []
 
 
 def test_they_agree_on_images_that_are_announced(case: Case) -> None:

@@ -10,9 +10,9 @@ import pytest
 from mevlip.checkpoints.routes import PromptSettings
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.tasks import TaskType
-from mevlip_training.adapters import disagreements
+from mevlip_training.runs import disagreements
 from tests.conftest import DEMO, needs_training_environment
-from tests.training.parity import Rows, differences, train
+from tests.training.parity import Rows, differences, length_differences, train
 
 pytestmark = [needs_training_environment, pytest.mark.model]
 BASE = DEMO / "base"
@@ -71,6 +71,13 @@ def test_the_rows_cover_every_task_and_several_images(rows: Rows) -> None:
 
 def test_training_and_prediction_agree_on_ids_pixels_and_loss_mask(rows: Rows, encoder: PromptEncoder) -> None:
     assert differences(rows, "agreed", rows.route, encoder) == set()
+
+
+@pytest.mark.parametrize("variant", ["whole", "tiles"])
+def test_rows_are_as_long_as_they_were_counted(true_rows: Rows, thin_checkpoint: Path, variant: str) -> None:
+    images = true_rows.route.images.model_copy(update={"crop_to_patches": variant == "tiles"})
+    route = true_rows.route.model_copy(update={"images": images})
+    assert length_differences(true_rows, variant, route, thin_checkpoint / "base") == []
 
 
 @pytest.mark.parametrize("variant", ["whole", "tiles"])

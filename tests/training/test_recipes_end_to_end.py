@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from mevlip.checkpoints.checkpoint import read_checkpoint
 from mevlip.tasks import adapter_names
-from mevlip_training.adapters import read_yaml
 from mevlip_training.demo.inputs import write_training
 from mevlip_training.demo.wordings import DATASETS
 from mevlip_training.recipes.reading import read_recipe, shipped_recipes
+from mevlip_training.runs import read_yaml
 from tests.conftest import DEMO, HANG, ROOT, TRAIN_PYTHON, call_mevlip, needs_training_environment
 
 pytestmark = [pytest.mark.model, needs_training_environment]

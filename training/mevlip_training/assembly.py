@@ -33,7 +33,9 @@ from mevlip.checkpoints.probes import PROBE_NAME
 from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_route, write_route
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip.core.files import draft_folder, link_or_copy, writing
-from mevlip.tasks import adapter_names
+from mevlip.routing.policy import adapter_of
+from mevlip.tasks import GENERALIST, TASKS, adapter_names
+from mevlip_training.bases import shape_misfit
 from mevlip_training.recipes.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ def assemble(
     Args:
         out: The checkpoint folder; must not exist, or be empty.
         base: Folder of the base model.
-        adapters: Folder with the eight packed adapters.
+        adapters: Folder with the packed adapters; the generalist is one of them and answers tasks without their own.
         router: Folder of the task classifier.
         name: The checkpoint's name.
         kind: What its answers are.
@@ -80,14 +82,17 @@ def assemble(
             left as it was.
         EnvironmentProblem: `out` cannot be written, or the model does not fit into the free memory.
     """
-    missing = [str(adapters / one) for one in adapter_names() if not (adapters / one).is_dir()]
-    missing += [str(part) for part in (base, router) if not part.is_dir()]
+    found = [one for one in adapter_names() if (adapters / one).is_dir()]
+    missing = [str(part) for part in (adapters / GENERALIST, base, router) if not part.is_dir()]
     if missing:
         raise CheckpointError(f"{', '.join(missing)}: no such folder", "Train what is missing, or name its folder.")
+    without = tuple(task for task in TASKS if adapter_of(task, found) == GENERALIST)
+    if without:
+        logger.warning("no adapter of its own for %s: the generalist answers", ", ".join(without))
     if out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out} is not empty", "Name a new folder, or remove that one first.")
     with writing(out), draft_folder(out, replace=False) as draft:
-        route = read_route(adapters / adapter_names()[0])
+        route = read_route(adapters / GENERALIST)
         if quantize and stored_quantization(base) is None:
             _quantize(base, draft / "base", route.quantization)
         else:
@@ -95,17 +100,18 @@ def assemble(
         _copy(router, draft / "router", _UNREAD)
         hashed = base_files(draft / "base")
         identity = base_fingerprint(draft / "base", hashed)
-        for adapter in adapter_names():
+        for adapter in found:
             _copy(adapters / adapter, adapter_folder(draft, adapter), (*_UNSAFE, ROUTE_NAME, PROBE_NAME))
             own = recipe.of(adapter) if recipe else None
             together = {"compose": own.compose, "mix": own.mix} if own else {}
-            completed = _complete(adapters / adapter, identity).model_copy(update=together)
+            completed = _complete(adapters / adapter, draft / "base", identity).model_copy(update=together)
             write_route(adapter_folder(draft, adapter), completed)
         described: dict[str, Any] = {
             "name": name,
             "kind": kind,
             "notice": notice,
             "base": BaseModelRecord(name=route.base_model, revision=route.base_revision),
+            "generalist_for": without,
         }
         write_manifest(draft, **described, known={f"base/{file}": sha256 for file, sha256 in hashed.items()})
         made = read_checkpoint(draft)
@@ -117,17 +123,31 @@ def assemble(
     return read_checkpoint(out)
 
 
-def _complete(adapter: Path, base: BaseFingerprint) -> Route:
-    """An adapter's route with fingerprints; those that it has are kept, to be compared with the files."""
+def _complete(adapter: Path, folder: Path, base: BaseFingerprint) -> Route:
+    """An adapter's route with fingerprints; those that it has are kept, to be compared with the files.
+
+    Raises:
+        CheckpointError: The route does not identify its base, and the adapter's matrices do not fit this one.
+    """
     route = read_route(adapter)
     missing = [what for what in ("base_fingerprint", "adapter_fingerprint") if getattr(route, what) is None]
     if missing:
         logger.info("%s: its route gets %s from the files given here", route.adapter, " and ".join(missing))
-    known = {
-        "version": 3,
-        "base_fingerprint": route.base_fingerprint or base,
-        "adapter_fingerprint": route.adapter_fingerprint or adapter_fingerprint(adapter),
-    }
+    known: dict[str, Any] = {"version": 3}
+    if route.base_fingerprint is None:
+        if misfit := shape_misfit(adapter, folder):
+            raise CheckpointError(
+                f"adapter {route.adapter!r} was not trained on this base: {misfit}",
+                f"Assemble it with {route.base_model}@{route.base_revision}, which it names.",
+            )
+        logger.warning(
+            "%s: training knew its base by name only, %s@%s; that this is the one given here is not verified",
+            route.adapter,
+            route.base_model,
+            route.base_revision,
+        )
+        known |= {"base_fingerprint": base, "base_assumed": True}
+    known["adapter_fingerprint"] = route.adapter_fingerprint or adapter_fingerprint(adapter)
     return route.model_copy(update=known)
 
 

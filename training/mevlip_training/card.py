@@ -9,6 +9,7 @@ from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.routes import Route
 from mevlip.core.files import file_sha256
 from mevlip.tasks import GENERALIST, TASKS, TaskType
+from mevlip_training.history import History
 from mevlip_training.recipes.overlays import recipe_of
 
 CARD_NAME = "README.md"
@@ -20,16 +21,17 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def model_card(adapter: str, route: Route, settings: dict[str, Any], results: dict[str, Any]) -> str:
+def model_card(adapter: str, route: Route, settings: dict[str, Any], rows: int, history: History) -> str:
     """Writes an adapter's model card in Markdown.
 
     Args:
         adapter: Its name.
         route: Its route.
         settings: What LLaMA-Factory was given.
-        results: LLaMA-Factory's train_results.json.
+        rows: Number of its training rows.
+        history: What the run did.
     """
-    rows = Path(settings["dataset_dir"]) / f"{settings['dataset']}.jsonl"
+    file = Path(settings["dataset_dir"]) / f"{settings['dataset']}.jsonl"
     title = "all seven tasks" if adapter == GENERALIST else TASKS[TaskType(adapter)].title.lower()
     lines = [
         "---",
@@ -44,7 +46,7 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         "says how it has to be asked.",
         "",
         f"- Base: `{route.base_model}`, revision `{route.base_revision}`{_fingerprint(route)}",
-        f"- Data: {sum(1 for _ in rows.open('rb'))} rows, sha256 of the file `{file_sha256(rows)}`",
+        f"- Data: {rows} rows, sha256 of the file `{file_sha256(file)}`",
         *_recipe(Path(settings["dataset_dir"]), settings),
         f"- Boxes: {route.box_space}; images: at most {route.images.max_count} of a question, "
         f"{'tiled' if route.images.crop_to_patches else 'one tile each'}, "
@@ -56,9 +58,10 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], results: di
         "",
         "| training | |",
         "|---|---|",
-        f"| mean loss | {results['train_loss']:.4f} |",
-        f"| epochs | {results['epoch']:g} |",
-        f"| seconds | {results['train_runtime']:.0f} |",
+        f"| optimizer steps | {history.steps} |",
+        f"| rows seen | {round(rows * history.epochs)}, in {history.epochs:.4g} epochs |",
+        f"| mean loss of all steps | {history.loss:.4f} |",
+        f"| seconds | {history.seconds:.0f}{f', in {history.starts} starts' if history.starts > 1 else ''} |",
         "",
         "Limits: it answers questions in the challenge's forms and nothing else; it is not a medical device; its "
         "score is what validation on other images gives, which the loss above does not say.",

@@ -20,7 +20,12 @@ def checkpoint() -> None:
 
 @checkpoint.command()
 @click.option("--base", type=INPUT_FOLDER, required=True, help="Folder of the base model.")
-@click.option("--adapters", type=INPUT_FOLDER, required=True, help="Folder with the eight packed adapters.")
+@click.option(
+    "--adapters",
+    type=INPUT_FOLDER,
+    required=True,
+    help="Folder with the packed adapters: the generalist and others.",
+)
 @click.option("--router", type=INPUT_FOLDER, required=True, help="Folder of the task classifier.")
 @click.option(
     "--out", type=OUTPUT_FOLDER, default=Path("checkpoints/me-vlip"), show_default=True, help="The new folder."
@@ -57,7 +62,8 @@ def assemble(
 ) -> None:
     """Assemble base model, adapters and router.
 
-    The new folder gets a manifest with the checksum of every file. Adapters must have been trained on this base.
+    The new folder gets a manifest with the checksum of every file. Adapters must have been trained on this base. Tasks
+    without an adapter of their own are answered by the generalist.
 
     \b
     Example: mevlip checkpoint assemble --base bases/internvl3-8b --adapters runs/adapters --router runs/router
@@ -129,12 +135,15 @@ def _show(opened: Checkpoint, what: str) -> None:
             route.box_space,
             route.images.max_count,
             route.quantization.kind,
+            "by name only" if route.base_assumed else "verified",
             "recorded" if route.adapter in opened.probes else "MISSING",
         )
         for route in opened.routes.values()
     ]
-    click.echo(table(("adapter", "tasks", "boxes", "images", "weights", "known answer"), rows))
+    click.echo(table(("adapter", "tasks", "boxes", "images", "weights", "base", "known answer"), rows))
     manifest = opened.manifest
+    if manifest.generalist_for:
+        click.echo(f"answered by the generalist, without an adapter of their own: {', '.join(manifest.generalist_for)}")
     click.echo(
         f"{opened.folder}: {what}, {len(manifest.files)} files, {manifest.size / 1e6:.1f} MB, "
         f"{manifest.kind}, base {manifest.base.name}@{manifest.base.revision[:8]}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +13,9 @@ from mevlip.cli.options import INPUT_FOLDER, quiet_option
 from mevlip.tasks import adapter_names
 from mevlip_training.llamafactory import CONFIGS
 from mevlip_training.router_cli import router
+
+if TYPE_CHECKING:
+    from mevlip_training.runs import AdapterRun
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -29,7 +35,7 @@ train.add_command(router)
     "adapters",
     multiple=True,
     type=click.Choice(adapter_names()),
-    help="Train only this adapter; can be given again. Default: all eight.",
+    help="Train only this adapter; can be given again. Default: all that DATA has rows for.",
 )
 @click.option(
     "--config-dir",
@@ -67,15 +73,51 @@ def adapters(
     Example: mevlip train adapters data/flare --task counting
     """
     from mevlip.core.tables import table
-    from mevlip_training.adapters import in_order, plan_run, read_yaml, train_adapters
+    from mevlip_training.adapters import train_adapters
+    from mevlip_training.runs import in_order, plan_run, read_yaml, with_rows
 
     changes = read_yaml(overlay) if overlay else {}
-    runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in adapters or adapter_names())
+    chosen = adapters or with_rows(data)
+    runs = in_order(plan_run(name, config_dir, data, out, changes, base) for name in chosen)
     if dry_run:
-        rows = [
-            (run.adapter, run.rows, run.steps, run.start_name, "yes" if run.finished else "no", run.source)
-            for run in runs
-        ]
-        click.echo(table(("adapter", "rows", "steps", "start", "finished", "config"), rows))
+        _show_plan(runs)
         return
     click.echo(table(("adapter", "rows", "steps", "loss", "time"), train_adapters(runs, out / "adapters", quiet)))
+
+
+def _show_plan(runs: Sequence[AdapterRun]) -> None:
+    """Shows what would be trained, and whether it would fit into the GPU."""
+    from mevlip.core.tables import table
+    from mevlip_training.bases import base_folder
+    from mevlip_training.memory import BESIDE, free_gpu_memory, read_shape, training_memory
+    from mevlip_training.runs import CUTOFF
+
+    shape_of = cache(read_shape)
+    needed = {}
+    for run in runs:
+        longest = run.lengths.longest if run.lengths else int(run.settings.get("cutoff_len", CUTOFF))
+        if folder := base_folder(run.settings):
+            needed[run.adapter] = training_memory(shape_of(folder), run.settings, longest)
+    rows = [
+        (
+            run.adapter,
+            run.rows,
+            run.steps,
+            run.lengths.longest if run.lengths else "-",
+            run.settings.get("cutoff_len", "-"),
+            f"{most / 1e9:.1f}" if (most := needed.get(run.adapter)) else "-",
+            run.start_name,
+            "yes" if run.finished else "no",
+            run.source,
+        )
+        for run in runs
+    ]
+    header = ("adapter", "rows", "steps", "longest row", "cutoff_len", "GPU GB", "start", "finished", "config")
+    click.echo(table(header, rows))
+    click.echo(f"GPU GB: arithmetic, not measured; what torch reserves at most, beside {BESIDE / 1e9} of the driver's")
+    free, most = free_gpu_memory(), max((one for one in needed.values() if one), default=0)
+    if free is not None and most + BESIDE > free:
+        click.echo(
+            f"this GPU has {free / 1e9:.1f} GB free, which is too little: set per_device_train_batch_size to 1 and "
+            "gradient_accumulation_steps to 8 in an --overlay"
+        )

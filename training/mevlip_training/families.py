@@ -16,8 +16,8 @@ DEFAULT = "internvl"
 """The family of the published configs' base."""
 
 
-def base_family(folder: Path | None) -> Family | None:
-    """The family of a base in a folder; None where the folder has no readable config.json that names a model type."""
+def base_type(folder: Path | None) -> str | None:
+    """The model type of a base in a folder; None where the folder has no readable config.json that names one."""
     if folder is None:
         return None
     try:
@@ -25,7 +25,13 @@ def base_family(folder: Path | None) -> Family | None:
     except (OSError, ValueError, RecursionError):
         return None
     model_type = config.get("model_type") if isinstance(config, dict) else None
-    return find_family(model_type) if isinstance(model_type, str) else None
+    return model_type if isinstance(model_type, str) else None
+
+
+def base_family(folder: Path | None) -> Family | None:
+    """The family of a base in a folder; None where its model type is not known."""
+    model_type = base_type(folder)
+    return find_family(model_type) if model_type is not None else None
 
 
 def misfits(family: Family, settings: dict[str, Any], rows: Iterable[bytes]) -> Iterator[str]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mevlip.core.errors import EnvironmentProblem, TrainingFailed
+from mevlip_training.history import note_start, read_log
 
 COMMAND = "llamafactory-cli"
 CONFIGS = Path("llamafactory_configs")
 """The repository's folder of configs, from its root."""
 LOG_NAME = "train.log"
-PROGRESS_NAME = "trainer_log.jsonl"
-"""Written by LLaMA-Factory in its output folder: a JSON line with current_steps and total_steps at each logged step."""
 
 _CPU_HELP = Path(__file__).parent / "cpu"
+_GUARD = Path(__file__).with_name("guard.py")
 _ROOT = Path(__file__).resolve().parents[2]
 _LINES_SHOWN = 8
 _POLL_SECONDS = 0.5
@@ -42,10 +44,32 @@ def find_command() -> Path:
     )
 
 
+def missing_packages(settings: Mapping[str, Any]) -> list[str]:
+    """Packages that a config asks for and LLaMA-Factory's environment lacks; it would say so only after minutes.
+
+    Raises:
+        EnvironmentProblem: LLaMA-Factory is not installed.
+    """
+    reporters = settings.get("report_to") or []
+    wanted = [reporters] if isinstance(reporters, str) else list(reporters)
+    wanted = [name for name in wanted if name not in ("none", "all")]
+    wanted += ["deepspeed"] if settings.get("deepspeed") else []
+    wanted += ["ray"] if "ray_num_workers" in settings else []
+    if not wanted:
+        return []
+    python = find_command().with_name("python")
+    program = "import sys; from importlib.util import find_spec; print(*[n for n in sys.argv[1:] if not find_spec(n)])"
+    done = subprocess.run(  # noqa: S603 - no shell, our own arguments
+        [python, "-I", "-c", program, *wanted], capture_output=True, text=True, check=False
+    )
+    return done.stdout.split()
+
+
 def run_training(config: Path, output: Path, on_progress: Callable[[int, int], object]) -> None:
     """Runs `llamafactory-cli train CONFIG` to its end; everything it prints goes to OUTPUT/train.log.
 
-    A run that was stopped is resumed by LLaMA-Factory from its last saved step.
+    A run that was stopped is resumed by LLaMA-Factory from its last saved step. However this process ends, the training
+    and all processes that it started end with it.
 
     Args:
         config: The YAML file.
@@ -56,21 +80,29 @@ def run_training(config: Path, output: Path, on_progress: Callable[[int, int], o
         EnvironmentProblem: LLaMA-Factory is not installed.
         TrainingFailed: It ended with an error; its last lines are in the message.
     """
-    command = [str(find_command()), "train", str(config)]
+    command = [sys.executable, "-I", str(_GUARD), str(find_command()), "train", str(config)]
     output.mkdir(parents=True, exist_ok=True)
+    note_start(output)
     log = output / LOG_NAME
     with (
         log.open("ab") as file,
         subprocess.Popen(  # noqa: S603 - no shell, our own arguments
-            command, stdout=file, stderr=subprocess.STDOUT, env=_environment()
+            command,
+            stdin=subprocess.PIPE,  # closed by the system when this process ends, which ends the guard
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
         ) as process,
     ):
         try:
             while process.poll() is None:
                 time.sleep(_POLL_SECONDS)
-                on_progress(*_steps(output / PROGRESS_NAME))
+                for entry in read_log(output)[-1:]:
+                    on_progress(entry["current_steps"], entry["total_steps"])
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):  # all of them have ended
+                os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
         raise TrainingFailed(
@@ -87,12 +119,3 @@ def _environment() -> dict[str, str]:
     # Elsewhere the training environment may hold packages built for CUDA beside a CPU-only torch: see the folder.
     folders = [str(_CPU_HELP), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-
-
-def _steps(path: Path) -> tuple[int, int]:
-    """The finished and the total number of steps, as far as they are logged."""
-    try:
-        last = json.loads(path.read_text("utf-8").splitlines()[-1])
-        return int(last["current_steps"]), int(last["total_steps"])
-    except (OSError, IndexError, KeyError, ValueError):  # not there yet, or a line half written
-        return 0, 0

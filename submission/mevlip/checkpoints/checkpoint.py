@@ -42,7 +42,7 @@ from mevlip.checkpoints.verification import Stamp, Verification, check_sizes
 from mevlip.core.errors import CheckpointError
 from mevlip.core.files import file_sha256, read_bounded, write_text_atomically
 from mevlip.core.text import visible
-from mevlip.tasks import adapter_names
+from mevlip.tasks import TaskType, adapter_names
 
 MANIFEST_NAME = "manifest.json"
 MEDICAL_NAME = "me-vlip"
@@ -78,6 +78,8 @@ class Manifest(FrozenModel):
     notice: Line = ""
     """One line that the predictor prints at every run; a demo says here what its answers are worth."""
     base: BaseModelRecord
+    generalist_for: tuple[TaskType, ...] = ()
+    """Tasks without an adapter of their own, which the generalist answers."""
     files: dict[Line, FileRecord]
 
     @property
@@ -98,7 +100,7 @@ class Checkpoint:
     Attributes:
         folder: The folder, resolved.
         manifest: Its manifest.
-        routes: The route of each adapter, by adapter name.
+        routes: The route of each adapter that there is, by adapter name.
         probes: The known answer of each adapter that has one.
         digest: sha256 of manifest.json, which pins every other file.
     """
@@ -185,7 +187,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be read ({first_error(error)})", _READABLE) from error
     manifest, digest = read_manifest(folder)
-    routes = {name: read_route(adapter_folder(folder, name)) for name in adapter_names()}
+    names = [name for name in adapter_names() if name not in manifest.generalist_for]
+    routes = {name: read_route(adapter_folder(folder, name)) for name in names}
     for name, route in routes.items():
         if (route.base_model, route.base_revision) != (manifest.base.name, manifest.base.revision):
             raise CheckpointError(
@@ -362,6 +365,7 @@ def write_manifest(
     kind: Literal["demo", "medical"],
     notice: str,
     base: BaseModelRecord,
+    generalist_for: tuple[TaskType, ...] = (),
     known: Mapping[str, str] = MappingProxyType({}),
 ) -> Manifest:
     """Records every file of a checkpoint folder in its manifest.json, and lets every user read it.
@@ -374,6 +378,7 @@ def write_manifest(
         kind: What its answers are.
         notice: One line shown at every run; may be empty.
         base: The base model in it.
+        generalist_for: Tasks without an adapter of their own.
         known: sha256 of files that were hashed a moment ago, by name in the checkpoint.
 
     Raises:
@@ -385,7 +390,7 @@ def write_manifest(
         path.chmod(path.stat().st_mode | 0o444)
         files[file] = FileRecord(size=path.stat().st_size, sha256=known.get(file) or file_sha256(path))
     try:
-        manifest = Manifest(name=name, kind=kind, notice=notice, base=base, files=files)
+        manifest = Manifest(name=name, kind=kind, notice=notice, base=base, generalist_for=generalist_for, files=files)
     except ValidationError as error:
         raise CheckpointError(f"The checkpoint cannot be described ({first_error(error)})", _ONE_LINE) from error
     write_text_atomically(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")

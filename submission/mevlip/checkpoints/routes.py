@@ -113,6 +113,9 @@ class Route(FrozenModel):
     base_fingerprint: BaseFingerprint | None = None
     """That base's files. None before training, and where training knew the base by its name only: assembling fills it
     in from the base that it is given."""
+    base_assumed: bool = False
+    """Whether assembling filled that in: nothing but its shapes and its name then says that the adapter was trained on
+    this base."""
     adapter_fingerprint: AdapterFingerprint | None = None
     """The adapter's own files. None before training."""
     compose: tuple[Line, ...] = ()

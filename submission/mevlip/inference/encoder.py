@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.chat_template import Frame, read_frame
 from mevlip.inference.completion import Encoded, Picture
-from mevlip.inference.families import find_family
+from mevlip.inference.families import Size, find_family
 from mevlip.inference.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -98,6 +99,17 @@ class PromptEncoder:
         last = max((place for place, token in enumerate(tokens) if token in self._image_ids), default=-1)
         positions = self.family.positions(self.processor, np.array(tokens), [picture.size for picture in pictures])
         return Encoded(tokens, last + 1, positions)
+
+    def count_tokens(self, prompt: Prompt, sizes: Sequence[Size]) -> int:
+        """How many tokens `encode_prompt` would give, from the sizes of its pictures."""
+        token = str(self.processor.image_token)
+        texts = [self.family.image_text(self.processor, size) for size in sizes]
+        # The tokens of one picture are all the same: they need not be written out to be counted.
+        folded = [re.sub(f"(?:{re.escape(token)})+", lambda _: token, text) for text in texts]
+        before, *rest = self.render(prompt).split(self._mark)
+        shown = before + "".join(text + part for text, part in zip(folded, rest, strict=True))
+        left_out = sum(len(text) for text in texts) - sum(len(text) for text in folded)
+        return len(self._tokens_of(shown)) + left_out // len(token)
 
     def _tokens_of(self, text: str) -> list[int]:
         # The chat template has written all special tokens, the one of a beginning included.

@@ -147,7 +147,7 @@ def load_adapters(model: Any, checkpoint: Checkpoint) -> Any:
                 wrapped.load_adapter(folder, adapter_name=name, autocast_adapter_dtype=False)
         _check_weights(wrapped, name, folder)
         check_targets(wrapped, name)
-    assert wrapped is not None, "a checkpoint has eight routes"  # noqa: S101 - by open_checkpoint
+    assert wrapped is not None, "a checkpoint has a generalist"  # noqa: S101 - by open_checkpoint
     for parameter_name, parameter in wrapped.named_parameters():
         if "lora_" in parameter_name:
             parameter.data = parameter.data.to(torch.bfloat16)

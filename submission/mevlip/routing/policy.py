@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mevlip.flare.questions import Question
 from mevlip.routing.consistency import decide_task
-from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, TaskType
+from mevlip.tasks import GENERALIST, NO_ADAPTER, TASKS, TaskType, adapter_names
 
 if TYPE_CHECKING:
     from mevlip.routing.router import TaskPrediction
@@ -41,8 +41,18 @@ def needs_router(question: Question, routing: Routing) -> bool:
     return routing != "declared" or question.declared is None
 
 
+def adapter_of(task: TaskType, adapters: Collection[str]) -> str:
+    """The adapter that answers a task: its own or, where a checkpoint has none for it, the generalist."""
+    own = TASKS[task].adapter
+    return own if own in adapters else GENERALIST
+
+
 def route(
-    question: Question, routing: Routing, predictions: Mapping[str, TaskPrediction], threshold: float
+    question: Question,
+    routing: Routing,
+    predictions: Mapping[str, TaskPrediction],
+    threshold: float,
+    adapters: Collection[str] = adapter_names(),
 ) -> RoutedQuestion:
     """Chooses task and adapter of one question.
 
@@ -54,10 +64,11 @@ def route(
         routing: The routing mode.
         predictions: The router's prediction by question text.
         threshold: Least confidence for a task-specific adapter; exactly the threshold is enough.
+        adapters: Names of the adapters that there are; the generalist is one of them.
     """
     if routing == "declared" and question.declared:
         task = question.declared if question.by_hand else decide_task(question.declared, question.text)
-        return RoutedQuestion(question, task, 1.0, TASKS[task].adapter, _corrected(question.declared, task))
+        return RoutedQuestion(question, task, 1.0, adapter_of(task, adapters), _corrected(question.declared, task))
     predicted = predictions[question.text]
     task = decide_task(predicted.task, question.text)
     certain = task is not predicted.task
@@ -66,7 +77,7 @@ def route(
     elif routing == "generalist" or (predicted.confidence < threshold and not certain):
         adapter = GENERALIST
     else:
-        adapter = TASKS[task].adapter
+        adapter = adapter_of(task, adapters)
     return RoutedQuestion(question, task, predicted.confidence, adapter, _corrected(predicted.task, task))
 
 

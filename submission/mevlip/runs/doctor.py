@@ -138,6 +138,9 @@ def _checkpoint(settings: PredictorSettings) -> Iterator[Finding]:
     if answer.failed:
         yield Finding("dry run", "FAIL", answer.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")
         return
+    adapters = f"{len(predictor.checkpoint.routes)} adapters"
+    if manifest.generalist_for:
+        adapters += f" (the generalist answers {', '.join(manifest.generalist_for)})"
     yield Finding(
-        "dry run", "ok", f"8 adapters and every task's grammar proven; one question answered in {seconds:.1f} s"
+        "dry run", "ok", f"{adapters} and every task's grammar proven; one question answered in {seconds:.1f} s"
     )

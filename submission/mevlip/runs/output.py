@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.files import real_path, writing
+from mevlip.core.locks import locked
 from mevlip.flare.questions import PREDICTIONS_NAME
 
 OWN_PREFIX = ".mevlip-"
 """How the names of a run's own files in the output folder begin; predictions.json is the result."""
-LOCK_NAME = f"{OWN_PREFIX}lock"
-
-logger = logging.getLogger(__name__)
 
 _REMEDY = "Make it writable for the user that runs the program, or free space on the disk."
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
@@ -35,34 +29,10 @@ def output_folder(folder: Path) -> Iterator[None]:
     with ExitStack() as held:
         with writing(f"The output folder {folder}", _REMEDY):
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_locked(folder))
+            held.enter_context(locked(folder, "Wait until it has ended, or name another output folder."))
             for draft in (*folder.glob(f".{PREDICTIONS_NAME}.*.tmp"), *folder.glob(f"{OWN_PREFIX}*.tmp")):
                 draft.unlink(missing_ok=True)
         yield
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    path = folder / LOCK_NAME
-    # Left behind by a run that was killed, it has to be opened by any user of the folder.
-    lock = FileLock(path, timeout=0, mode=0o666)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise EnvironmentProblem(
-            f"Another run is writing into {folder}", "Wait until it has ended, or name another output folder."
-        ) from error
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        logger.warning("%s cannot be locked (%s): start no second run there", folder, error.strerror)
-        yield
-        return
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # while it is held, so that nobody waits for a file that is gone
-        lock.release()
 
 
 def check_destination(path: Path, option: str, input_root: Path, output: Path) -> None:

@@ -82,3 +82,10 @@ def test_the_generalist_and_the_base_answer_in_the_form_of_the_corrected_task() 
     for routing, adapter in (("generalist", GENERALIST), ("none", NO_ADAPTER)):
         routed = route(question(text=LETTERS), routing, {LETTERS: TaskPrediction(TaskType.REPORT, 0.9)}, 0.3)  # type: ignore[arg-type]
         assert (routed.task, routed.adapter) == (TaskType.CLASSIFICATION, adapter)
+
+
+def test_a_task_without_an_adapter_of_its_own_is_the_generalists() -> None:
+    sure = {"How many?": TaskPrediction(TaskType.COUNTING, 1.0)}
+    for routing in ("router", "declared"):
+        routed = route(question(TaskType="counting"), routing, sure, 0.3, {GENERALIST, "detection"})
+        assert (routed.adapter, routed.task) == (GENERALIST, TaskType.COUNTING)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mevlip.core.errors import EnvironmentProblem
-from mevlip.runs.output import LOCK_NAME, check_destination, output_folder
+from mevlip.core.locks import LOCK_NAME
+from mevlip.runs.output import check_destination, output_folder
 from tests.conftest import HANG, ROOT
 
 

@@ -17,10 +17,10 @@ from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.flare import store
 from mevlip.flare.images import load_image
 from mevlip.tasks import GENERALIST, TASKS, TaskType
-from mevlip_training.adapters import disagreements, read_yaml
 from mevlip_training.data import pictures
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_inputs
+from mevlip_training.runs import disagreements, read_yaml
 from tests.conftest import DEMO, ROOT
 from tests.training.data.conftest import boxes, measure, row
 

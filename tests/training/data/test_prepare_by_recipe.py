@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from mevlip.checkpoints.routes import ImageSettings, Mix, read_route
 from mevlip.core.errors import InputError
 from mevlip.tasks import GENERALIST, TaskType, adapter_names
-from mevlip_training.adapters import disagreements, plan_run, read_yaml
 from mevlip_training.cli import train
 from mevlip_training.data.prepare import Choices, Prepared, prepare
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.reading import read_recipe, shipped_recipes
+from mevlip_training.runs import disagreements, plan_run, read_yaml
 from tests.conftest import DEMO, ROOT
 from tests.training.data.conftest import boxes, measure, row
 

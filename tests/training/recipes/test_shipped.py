@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mevlip.tasks import GENERALIST, adapter_names
-from mevlip_training.adapters import read_yaml
 from mevlip_training.data.rows import Choices
 from mevlip_training.recipes.reading import read_recipe, shipped_recipes
+from mevlip_training.runs import read_yaml
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "llamafactory_configs"

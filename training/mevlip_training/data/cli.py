@@ -67,7 +67,7 @@ def data() -> None:
     type=_FOLDER,
     default=CONFIGS,
     show_default=True,
-    help="Folder of the training YAML files that --dry-run computes with.",
+    help="Folder of the training YAML files: rows are measured against their cutoff_len.",
 )
 @click.pass_context
 def prepare(
@@ -120,7 +120,28 @@ def prepare(
     )
     if prepared.left_out:
         click.echo("\n" + table(("left out because of", "records"), prepared.left_out.most_common()))
+    _show_lengths(out, choices.tokenizer, config_dir)
     click.echo(f"\nwrote {prepared.rows.total()} rows and {len(prepared.sha256)} routes to {out}")
+
+
+def _show_lengths(data: Path, base: Path | None, config_dir: Path) -> None:
+    """Shows the longest row of each adapter, and which rows its config would cut."""
+    from mevlip.core.tables import table
+    from mevlip_training.data.planning import measure_folder
+    from mevlip_training.lengths import HEADER
+
+    measured = measure_folder(data, base, config_dir)
+    if measured is None:
+        click.echo("\nrows were not measured: that needs the base's folder as --tokenizer, and --config-dir")
+        return
+    lines = [(name, one.rows, one.longest, cutoff, len(one.beyond)) for name, (one, cutoff) in measured.items()]
+    click.echo("\n" + table(HEADER, lines))
+    for name, (one, cutoff) in measured.items():
+        if one.beyond:
+            click.echo(
+                f"{name}: longer than cutoff_len, {cutoff}: {one.describe()}; `mevlip train adapters` refuses them: "
+                f"set cutoff_len to {one.longest} in the recipe or an overlay, or show fewer images, tiles or pixels"
+            )
 
 
 @data.command()

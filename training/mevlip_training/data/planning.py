@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mevlip.checkpoints.routes import read_route
 from mevlip.flare.store import ImageStore
 from mevlip.inference.prompts import build_prompt
-from mevlip_training.adapters import count_steps, read_yaml
+from mevlip.tasks import adapter_names
 from mevlip_training.data.prepare import answer_budgets
 from mevlip_training.data.records import read_examples
-from mevlip_training.data.rows import AdapterRows, Choices, select
+from mevlip_training.data.rows import AdapterRows, Choices, Row, select
 from mevlip_training.data.tokens import Tokens, read_tokens
+from mevlip_training.lengths import Lengths, Measurable, RowMeter, find_meter, measure, measure_file
+from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.reading import RecipeFile
+from mevlip_training.runs import CUTOFF, count_steps, read_yaml
 
 HEADER = (
-    "adapter", "rows", "balanced", "donors", "steps", "answer tokens", "longest text", "rank", "alpha", "images",
-    "pixels", "start",
+    "adapter", "rows", "balanced", "donors", "steps", "answer tokens", "longest row", "cutoff", "beyond", "rank",
+    "alpha", "images", "pixels", "start",
 )  # fmt: skip
-"""Its columns; the longest text is that of a row, prompt and answer, in tokens without those of its images."""
+"""Its columns; the longest row is prompt, images and answer in tokens; `beyond` counts rows longer than the cut-off."""
 
 
 def plan(
@@ -39,38 +44,79 @@ def plan(
         EnvironmentProblem: There is no tokenizer in the folder.
     """
     tokens = read_tokens(choices.tokenizer) if choices.tokenizer else None
+    meter = find_meter(choices.tokenizer)
     examples = read_examples(source)
     with ImageStore(examples.root) as store:
         adapters = select(examples, store, choices, recipe, quiet).adapters
-    table: list[Sequence[Any]] = []
-    for name, rows in adapters.items():
-        settings = read_yaml(config_dir / f"{name}.yaml") | (recipe.recipe.overlay(name) if recipe else {})
-        images = rows.choices.route_images
-        table.append(
-            (
-                name,
-                len(rows.own),
-                len(rows.mixed) - rows.donated,
-                rows.donated,
-                count_steps(settings, len(rows.mixed)),
-                max(answer_budgets(name, rows, tokens).values()),
-                _longest(rows, tokens) if tokens else "-",
-                settings.get("lora_rank", 8),  # LLaMA-Factory's default
-                settings.get("lora_alpha", "-"),
-                f"{rows.choices.images} {images.max_count}" if rows.choices.images == "all" else rows.choices.images,
-                f"{images.max_pixels} tiled" if images.crop_to_patches else images.max_pixels,
-                settings.get("adapter_name_or_path", "fresh"),
-            )
-        )
-    return table
+        return [_line(name, rows, recipe, config_dir, tokens, meter, store) for name, rows in adapters.items()]
 
 
-def _longest(rows: AdapterRows, tokens: Tokens) -> int:
-    prompt = rows.choices.prompt
-    texts = {(row.example.question.text, row.target) for row in rows.mixed}
-    return max(
-        tokens.count(prompt.system)
-        + tokens.count(build_prompt(text, 0, prompt, tokens.reserved).text)
-        + tokens.count(target)
-        for text, target in texts
+def _line(
+    name: str,
+    rows: AdapterRows,
+    recipe: RecipeFile | None,
+    config_dir: Path,
+    tokens: Tokens | None,
+    meter: RowMeter | None,
+    store: ImageStore,
+) -> Sequence[Any]:
+    settings = read_yaml(config_dir / f"{name}.yaml") | (recipe.recipe.overlay(name) if recipe else {})
+    images, cutoff = rows.choices.route_images, int(settings.get("cutoff_len", CUTOFF))
+    lengths = None
+    if meter and tokens:
+        lengths = measure(_measured_rows(rows, tokens.reserved, store), meter, images, cutoff)
+    return (
+        name,
+        len(rows.own),
+        len(rows.mixed) - rows.donated,
+        rows.donated,
+        count_steps(settings, len(rows.mixed)),
+        max(answer_budgets(name, rows, tokens).values()),
+        lengths.longest if lengths else "-",
+        cutoff,
+        len(lengths.beyond) if lengths else "-",
+        settings.get("lora_rank", 8),  # LLaMA-Factory's default
+        settings.get("lora_alpha", "-"),
+        f"{rows.choices.images} {images.max_count}" if rows.choices.images == "all" else rows.choices.images,
+        f"{images.max_pixels} tiled" if images.crop_to_patches else images.max_pixels,
+        settings.get("adapter_name_or_path", "fresh"),
     )
+
+
+def _measured_rows(rows: AdapterRows, reserved: Iterable[str], store: ImageStore) -> Iterator[Measurable]:
+    """An adapter's rows as they are measured."""
+    for row in rows.mixed:
+        prompt = build_prompt(row.example.question.text, len(row.names), rows.choices.prompt, reserved)
+        yield Measurable(row.id, prompt, row.target, partial(_sizes, row, store))
+
+
+def _sizes(row: Row, store: ImageStore) -> list[tuple[int, int]]:
+    return [store.facts(row.example.question, name).size for name in row.names]
+
+
+def measure_folder(data: Path, base: Path | None, config_dir: Path) -> dict[str, tuple[Lengths, int]] | None:
+    """Measures what `prepare` has written.
+
+    Args:
+        data: The prepared folder.
+        base: The base's folder.
+        config_dir: Folder of the training configs.
+
+    Returns:
+        The lengths of each adapter's rows and the cut-off that they were compared with; None where there is no base
+        or there are no configs.
+
+    Raises:
+        InputError: A config cannot be read.
+    """
+    meter = find_meter(base)
+    if meter is None or not config_dir.is_dir():
+        return None
+    found = {}
+    for name in adapter_names():
+        if (file := data / f"{name}.jsonl").is_file():
+            overlay = read_yaml(path) if (path := overlay_path(data, name)).is_file() else {}
+            settings = read_yaml(config_dir / f"{name}.yaml") | overlay
+            cutoff = int(settings.get("cutoff_len", CUTOFF))
+            found[name] = measure_file(file, read_route(data / "routes" / name), meter, cutoff), cutoff
+    return found

@@ -54,13 +54,14 @@ def build(folder: Path, work: Path) -> None:
     """
     import torch
 
-    from mevlip_training.adapters import plan_run, read_yaml, train_adapters
+    from mevlip_training.adapters import train_adapters
     from mevlip_training.assembly import assemble
     from mevlip_training.demo.evaluation import evaluate
     from mevlip_training.demo.inputs import write_training
     from mevlip_training.demo.pairs import training_pairs
     from mevlip_training.demo.pretraining import build_base
     from mevlip_training.demo.router import build_router
+    from mevlip_training.runs import plan_run, read_yaml
     from mevlip_validation.ablation import render
 
     torch.set_num_threads(2)  # sums in another order would give other weights

@@ -1,0 +1,65 @@
+"""What a training that was killed leaves behind, and what of it a later start may go on from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from pathlib import Path
+
+from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
+
+logger = logging.getLogger(__name__)
+
+STATE_NAME = "trainer_state.json"
+"""The Trainer writes it last into a folder of a saved step, and once more at the end of the run."""
+_STEPS = "checkpoint-*[0-9]"
+_SUFFIX = ".incomplete"
+
+
+def set_aside_incomplete(output: Path) -> None:
+    """Renames saved steps that were written or deleted by half, so that the next start takes the last whole one.
+
+    Weights of a run that was killed between their writing and its end are renamed, too: LLaMA-Factory refuses a folder
+    that has them and no saved step.
+
+    Args:
+        output: The output folder of a run that is not finished.
+    """
+    for folder in sorted(output.glob(_STEPS)):
+        if missing := _incomplete(folder):
+            _rename(folder, f"it was not written to its end ({missing}), so training goes on from an earlier step")
+    if (output / WEIGHTS_NAME).is_file():
+        _rename(output / WEIGHTS_NAME, "the run was stopped after writing it, so it is written again")
+
+
+def _rename(path: Path, why: str) -> None:
+    target, count = path.with_name(path.name + _SUFFIX), 1
+    while target.exists():
+        count += 1
+        target = path.with_name(f"{path.name}{_SUFFIX}-{count}")
+    path.rename(target)
+    logger.warning("%s was renamed to %s: %s", path, target.name, why)
+
+
+def _incomplete(folder: Path) -> str:
+    """The first file of a saved step that is missing or damaged; empty where all are whole."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(folder / WEIGHTS_NAME, "numpy"):
+            pass
+    except (OSError, safetensors.SafetensorError):
+        return WEIGHTS_NAME
+    pickled = {path.name: path for path in (*folder.glob("*.pt"), *folder.glob("*.pth"))}
+    wanted = {"scheduler.pt"} if any(folder.glob("global_step*")) else {"scheduler.pt", "optimizer.pt"}  # DeepSpeed's
+    for name in sorted(wanted | pickled.keys()):
+        if name not in pickled or not zipfile.is_zipfile(pickled[name]):  # a zip archive's index stands at its end
+            return name
+    if not any(name.startswith("rng_state") for name in pickled):
+        return "rng_state.pth"
+    try:
+        step = json.loads((folder / STATE_NAME).read_bytes())["global_step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return STATE_NAME
+    return "" if folder.name == f"checkpoint-{step}" else STATE_NAME
