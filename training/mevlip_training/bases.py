@@ -9,6 +9,7 @@ from typing import Any
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, base_files, base_fingerprint
 from mevlip.core.errors import CheckpointError
+from mevlip.inference.families import OFFLINE
 
 
 def identify_base(name: str, revision: str) -> BaseFingerprint | None:
@@ -80,7 +81,8 @@ def shape_misfit(adapter: Path, base: Path) -> str | None:
 
     try:
         with torch.device("meta"):
-            model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
+            config = AutoConfig.from_pretrained(base, **OFFLINE)
+            model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False)
         linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
         with safe_open(adapter / WEIGHTS_NAME, framework="pt") as file:
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - no mapping

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mevlip.core.errors import CheckpointError
+from mevlip.inference.families import OFFLINE
 
 BESIDE = 0.9e9
 """Bytes that driver and libraries hold beside torch's, as measured on an H200."""
@@ -53,9 +54,9 @@ def read_shape(base: Path) -> Shape:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     try:
-        config = AutoConfig.from_pretrained(base, local_files_only=True)
+        config = AutoConfig.from_pretrained(base, **OFFLINE)
         with torch.device("meta"):
-            model = AutoModelForImageTextToText.from_config(config)
+            model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{base} is no base model ({type(error).__name__})", "Name its folder.") from error
     head = model.get_output_embeddings()

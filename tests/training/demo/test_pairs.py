@@ -4,7 +4,7 @@ from collections import Counter
 
 from mevlip.tasks import TASKS
 from mevlip_training.demo.pairs import held_out_pairs, training_pairs
-from mevlip_training.router import question_stem
+from mevlip_training.router_data import question_stem
 
 
 def test_pairs_are_seeded_and_show_every_task_alike_often() -> None:
