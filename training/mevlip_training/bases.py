@@ -9,7 +9,7 @@ from typing import Any
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, base_files, base_fingerprint
 from mevlip.core.errors import CheckpointError
-from mevlip.inference.families import OFFLINE
+from mevlip.inference.families.base import OFFLINE
 
 
 def identify_base(name: str, revision: str) -> BaseFingerprint | None:

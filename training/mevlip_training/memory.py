@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mevlip.core.errors import CheckpointError
-from mevlip.inference.families import OFFLINE
+from mevlip.inference.families.base import OFFLINE
 
 BESIDE = 0.9e9
 """Bytes that driver and libraries hold beside torch's, as measured on an H200."""
