@@ -1,4 +1,4 @@
-"""What recipes do to the demo: `python -m benchmarks.recipes [FOLDER]`, 45 minutes on one core.
+"""What recipes do to the demo: `python -m benchmarks.recipes [FOLDER]`, on one core.
 
 Draws questions and training rows, trains adapters of the demo by recipes that differ in one thing, and compares their
 answers by the paired bootstrap:

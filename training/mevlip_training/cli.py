@@ -90,12 +90,11 @@ def _show_plan(runs: Sequence[AdapterRun]) -> None:
     from mevlip.core.tables import table
     from mevlip_training.bases import base_folder
     from mevlip_training.memory import BESIDE, free_gpu_memory, read_shape, training_memory
-    from mevlip_training.runs import CUTOFF
 
     shape_of = cache(read_shape)
     needed = {}
     for run in runs:
-        longest = run.lengths.longest if run.lengths else int(run.settings.get("cutoff_len", CUTOFF))
+        longest = run.lengths.longest if run.lengths else run.cutoff
         if folder := base_folder(run.settings):
             needed[run.adapter] = training_memory(shape_of(folder), run.settings, longest)
     rows = [
@@ -104,7 +103,7 @@ def _show_plan(runs: Sequence[AdapterRun]) -> None:
             run.rows,
             run.steps,
             run.lengths.longest if run.lengths else "-",
-            run.settings.get("cutoff_len", "-"),
+            run.cutoff,
             f"{most / 1e9:.1f}" if (most := needed.get(run.adapter)) else "-",
             run.start_name,
             "yes" if run.finished else "no",

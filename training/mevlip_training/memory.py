@@ -10,6 +10,7 @@ from typing import Any
 
 from mevlip.core.errors import CheckpointError
 from mevlip.inference.families.base import OFFLINE
+from mevlip_training.runs import rank_of
 
 BESIDE = 0.9e9
 """Bytes that driver and libraries hold beside torch's, as measured on an H200."""
@@ -97,7 +98,7 @@ def training_memory(shape: Shape, settings: Mapping[str, Any], longest: int) -> 
     four_bits = _DOUBLE if settings.get("double_quantization", True) else _SINGLE
     base = shape.linear * (four_bits if settings.get("quantization_bit") == 4 else 2) + shape.others * 2
     state = 2 if "8bit" in str(settings.get("optim")) else 8
-    adapter = int(settings.get("lora_rank", 8)) * shape.sides * (_WEIGHT_AND_GRADIENT + state)
+    adapter = rank_of(settings) * shape.sides * (_WEIGHT_AND_GRADIENT + state)
     tokens = int(settings["per_device_train_batch_size"]) * longest
     return base + adapter + tokens * (shape.layers * shape.hidden * 2 + shape.logits * _LOGIT) + 2 * shape.largest * 2
 

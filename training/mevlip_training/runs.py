@@ -23,9 +23,6 @@ from mevlip_training.recipes.recipe import TRAINED_PATCHES
 
 logger = logging.getLogger(__name__)
 
-CUTOFF = 2048
-"""LLaMA-Factory's own `cutoff_len`, where a config names none."""
-
 Yaml = dict[str, Any]
 
 
@@ -62,6 +59,11 @@ class AdapterRun:
         return count_steps(self.settings, self.rows)
 
     @property
+    def cutoff(self) -> int:
+        """Tokens of a row at which LLaMA-Factory cuts it."""
+        return cutoff_of(self.settings)
+
+    @property
     def start_name(self) -> str:
         """What it starts from, for people: an adapter's name, a place of the user's own, or fresh weights."""
         return self.start or self.settings.get("adapter_name_or_path") or "fresh"
@@ -88,6 +90,16 @@ def count_steps(settings: Mapping[str, Any], rows: int) -> int:
     batches = -(-rows // int(settings["per_device_train_batch_size"]))
     per_epoch = -(-batches // int(settings["gradient_accumulation_steps"]))
     return int(settings.get("max_steps", 0)) or int(per_epoch * float(settings["num_train_epochs"]))
+
+
+def cutoff_of(settings: Mapping[str, Any]) -> int:
+    """Tokens of a row at which LLaMA-Factory cuts it: 2,048 where a config does not say."""
+    return int(settings.get("cutoff_len", 2048))
+
+
+def rank_of(settings: Mapping[str, Any]) -> int:
+    """LoRA's rank: LLaMA-Factory's 8 where a config does not say."""
+    return int(settings.get("lora_rank", 8))
 
 
 def with_rows(data: Path) -> list[str]:
@@ -154,12 +166,12 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
         )
     with rows_file.open("rb") as lines:
         rows = sum(1 for _ in lines)
-    meter = find_meter(folder)
-    lengths = measure_file(rows_file, route, meter, int(settings.get("cutoff_len", CUTOFF))) if meter else None
+    meter, cutoff = find_meter(folder), cutoff_of(settings)
+    lengths = measure_file(rows_file, route, meter, cutoff) if meter else None
     if lengths and lengths.beyond:
         raise InputError(
             f"{rows_file} has {len(lengths.beyond)} of {rows} rows that are longer than cutoff_len, "
-            f"{settings.get('cutoff_len', CUTOFF)}: {lengths.describe()}",
+            f"{cutoff}: {lengths.describe()}",
             f"LLaMA-Factory would cut them, which stops the training where it cuts an image. Set cutoff_len to "
             f"{lengths.longest} in an --overlay or in the recipe, or prepare rows with fewer images, tiles or pixels.",
         )

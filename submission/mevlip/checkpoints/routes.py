@@ -95,7 +95,7 @@ class Mix(FrozenModel):
     @model_validator(mode="after")
     def _has_ends_in_order(self) -> Mix:
         if self.least > self.most:
-            raise ValueError("least is no more than most")
+            raise ValueError("least must not be greater than most")
         return self
 
 

@@ -154,7 +154,7 @@ class ImageStore:
         """Where an image lies, as text; equal for two names of one file. Found once, it is not looked for again.
 
         Raises:
-            ImageError: There is no such image.
+            ImageError: The image does not exist.
         """
         asked = question.folder, name
         if asked not in self._places:
@@ -165,7 +165,7 @@ class ImageStore:
         """A text that changes when an image's file does, without reading the image: size and time, or size and CRC.
 
         Raises:
-            ImageError: There is no such image.
+            ImageError: The image does not exist.
         """
         location = self._locate(question, name)
         try:
@@ -198,7 +198,7 @@ class ImageStore:
         """The file of an image, or the bytes of an archived one: what `load_image` and `describe` take.
 
         Raises:
-            ImageError: There is no such image, or it cannot be unpacked.
+            ImageError: The image does not exist or cannot be unpacked.
         """
         return _content(self._locate(question, name))
 
@@ -206,7 +206,7 @@ class ImageStore:
         """Takes over what is known of an image, or why it cannot be read, so that it is not decoded again.
 
         Raises:
-            ImageError: There is no such image.
+            ImageError: The image does not exist.
         """
         self._facts[self.place(question, name)] = facts
 

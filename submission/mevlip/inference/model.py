@@ -223,10 +223,8 @@ class VisionLanguageModel:
     def use(self, adapter: str) -> None:
         """Selects the adapter of the next calls, with those that its route names beside it, or the base alone."""
         route = self._routes.get(adapter)
-        if adapter == NO_ADAPTER or route is None:
-            self._generator.use(() if adapter == NO_ADAPTER else (adapter,))
-        else:
-            self._generator.use((adapter, *route.others), route.mix)
+        names = () if adapter == NO_ADAPTER else (adapter, *(route.others if route else ()))
+        self._generator.use(names, route.mix if route else None)
 
     def generate(self, requests: Sequence[Request]) -> Generation:
         """Answers prompts greedily with the selected adapter.

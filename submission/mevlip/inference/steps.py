@@ -1,7 +1,7 @@
 """Passes that take one token of each row that is being written.
 
-Starting the kernels of a pass one by one takes the host far longer than a GPU takes to run them. So after a first pass
-one is recorded, as a CUDA graph, and from then on the GPU is told to run all of its kernels at once.
+Launching the kernels of a pass one by one takes the host far longer than a GPU takes to run them. So the second pass is
+recorded as a CUDA graph, and from then on a single call launches all of its kernels.
 """
 
 from __future__ import annotations
@@ -75,9 +75,6 @@ class Steps:
         cache: Keys and values of its rows so far.
         run: Takes a pass through the language model.
         record: Records a pass.
-
-    Attributes:
-        recorded: How many passes were recorded: one at most.
     """
 
     def __init__(self, cache: Cache, run: Run, record: Recorder) -> None:
@@ -86,7 +83,11 @@ class Steps:
         self._record = record
         self._taken = 0
         self._recording: _Recording | None = None
-        self.recorded = 0
+
+    @property
+    def recorded(self) -> int:
+        """How many passes were recorded: one at most."""
+        return int(self._recording is not None)
 
     def take(self, states: torch.Tensor) -> torch.Tensor:
         """Takes one token of each of the first rows of the cache.
@@ -105,7 +106,6 @@ class Steps:
         if self._taken == PLAIN + 1:
             inputs = states.clone(), moved(places, device), moved(positions, device)
             if (found := self._record(lambda: self._pass(*inputs, self._cache.room))) is not None:
-                self.recorded += 1
                 self._recording = _Recording(*inputs, *found)
                 return self._recording.take(states, places, positions)
         return self._pass(states, moved(places, device), moved(positions, device), int(places.max()) + 1)

@@ -122,7 +122,7 @@ def rewrite_route(folder: Path, owner: str, changes: dict[str, object]) -> None:
         ({"compose": ["detection", "detection"]}, "compose names other adapters, each once"),
         ({"mix": {"adapter": "elsewhere"}}, "mixes it with 'elsewhere', which is not in the checkpoint"),
         ({"mix": {"adapter": "counting"}}, "mix names another adapter"),
-        ({"mix": {"least": 1, "most": 0}}, "least is no more than most"),
+        ({"mix": {"least": 1, "most": 0}}, "least must not be greater than most"),
         ({"mix": {"gamma": -1}}, "mix.gamma"),
         ({"mix": {}, "compose": ["detection"]}, "composed with others or mixed with one, not both"),
         ({"prompt": {"template": "no place"}}, "exactly once"),

@@ -55,7 +55,10 @@ REFUSED = [
         "'counting', field mix.adapter: it names itself. Name another",
     ),
     ("adapters: {counting: {mix: {least: 2}}}", "'counting', field mix.least: Input should be less than or equal to 1"),
-    ("adapters: {counting: {mix: {least: 1, most: 0.5}}}", "'counting', field mix: least is no more than most"),
+    (
+        "adapters: {counting: {mix: {least: 1, most: 0.5}}}",
+        "field mix: least must not be greater than most",
+    ),
     (
         "adapters: {counting: {mix: {gama: 1}}}",
         "'counting', field mix.gama: there is no such field. Did you mean gamma",

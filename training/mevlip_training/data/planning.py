@@ -18,7 +18,7 @@ from mevlip_training.data.tokens import Tokens, read_tokens
 from mevlip_training.lengths import Lengths, Measurable, RowMeter, find_meter, measure, measure_file
 from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.reading import RecipeFile
-from mevlip_training.runs import CUTOFF, count_steps, read_yaml
+from mevlip_training.runs import count_steps, cutoff_of, rank_of, read_yaml
 
 HEADER = (
     "adapter", "rows", "balanced", "donors", "steps", "answer tokens", "longest row", "cutoff", "beyond", "rank",
@@ -61,7 +61,7 @@ def _line(
     store: ImageStore,
 ) -> Sequence[Any]:
     settings = read_yaml(config_dir / f"{name}.yaml") | (recipe.recipe.overlay(name) if recipe else {})
-    images, cutoff = rows.choices.route_images, int(settings.get("cutoff_len", CUTOFF))
+    images, cutoff = rows.choices.route_images, cutoff_of(settings)
     lengths = None
     if meter and tokens:
         lengths = measure(_measured_rows(rows, tokens.reserved, store), meter, images, cutoff)
@@ -75,7 +75,7 @@ def _line(
         lengths.longest if lengths else "-",
         cutoff,
         len(lengths.beyond) if lengths else "-",
-        settings.get("lora_rank", 8),  # LLaMA-Factory's default
+        rank_of(settings),
         settings.get("lora_alpha", "-"),
         f"{rows.choices.images} {images.max_count}" if rows.choices.images == "all" else rows.choices.images,
         f"{images.max_pixels} tiled" if images.crop_to_patches else images.max_pixels,
@@ -117,6 +117,6 @@ def measure_folder(data: Path, base: Path | None, config_dir: Path) -> dict[str,
         if (file := data / f"{name}.jsonl").is_file():
             overlay = read_yaml(path) if (path := overlay_path(data, name)).is_file() else {}
             settings = read_yaml(config_dir / f"{name}.yaml") | overlay
-            cutoff = int(settings.get("cutoff_len", CUTOFF))
+            cutoff = cutoff_of(settings)
             found[name] = measure_file(file, read_route(data / "routes" / name), meter, cutoff), cutoff
     return found

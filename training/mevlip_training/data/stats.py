@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.extras import needing
 from mevlip.core.files import writing
 from mevlip.core.tables import write_csv
 from mevlip.tasks import TASKS, TaskType
@@ -49,12 +49,8 @@ def write_report(counts: Counter[Cell], out: Path) -> tuple[Path, ...]:
     Raises:
         EnvironmentProblem: matplotlib is missing, or the folder cannot be written.
     """
-    try:
+    with needing("report", "Figures need"):
         from matplotlib import rc_context
-    except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
-            "Figures need matplotlib, which is not installed", "Run: pip install 'me-vlip[report]'"
-        ) from error
     with writing(out, "Name another --out."):
         out.mkdir(parents=True, exist_ok=True)
         paths = [out / COUNTS_NAME]

@@ -48,13 +48,13 @@ def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, qu
     """
     from mevlip.checkpoints.routes import ImageSettings
     from mevlip.core.errors import InputError
+    from mevlip.core.extras import needing
     from mevlip.core.files import atomic_file
     from mevlip.core.progress import Progress
     from mevlip.core.tables import table, write_csv
     from mevlip.flare.images import ImageError, fit_pixel_budget, load_image
-    from mevlip_validation.perturbations.packages import robust_packages
 
-    with robust_packages():
+    with needing("robust", "Perturbations need"):
         from mevlip_validation.perturbations import showing
         from mevlip_validation.perturbations.perturbed import check_size
         from mevlip_validation.perturbations.registry import choose

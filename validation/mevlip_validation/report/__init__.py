@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from mevlip.core.extras import needing
 from mevlip.tasks import TASKS
 from mevlip_validation import analysis
 from mevlip_validation.analysis import Correctness, QuestionResult
@@ -16,7 +17,7 @@ from mevlip_validation.output import score_rows
 from mevlip_validation.published import NOTES, PUBLISHED, published_table
 from mevlip_validation.report import tables
 from mevlip_validation.report.gallery import gallery
-from mevlip_validation.report.page import report_packages, write_page
+from mevlip_validation.report.page import REPORT_PACKAGES, write_page
 from mevlip_validation.score import Score
 
 
@@ -52,7 +53,7 @@ def write_report(
     Raises:
         EnvironmentProblem: jinja2 or matplotlib is missing, or the file cannot be written.
     """
-    with report_packages():
+    with needing(*REPORT_PACKAGES):
         import_module("jinja2")  # before the work, not after it
         from mevlip_validation.report.charts import draw_charts
     slices = analysis.slices(results, resamples, seed)

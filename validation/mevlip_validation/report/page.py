@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mevlip import __version__
-from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.extras import needing
 from mevlip.core.files import write_text_atomically
 from mevlip.core.text import visible
 
 _HERE = Path(__file__).parent
-
-
-@contextmanager
-def report_packages() -> Iterator[None]:
-    """Turns a package that is not installed into an error that a user can act on.
-
-    Raises:
-        EnvironmentProblem: The block imported one.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
-            f"The report needs {error.name}, which is not installed", "Run: pip install 'me-vlip[report]'"
-        ) from error
+REPORT_PACKAGES = "report", "The report needs"
+"""What `needing` is told of jinja2 and matplotlib."""
 
 
 def write_page(path: Path, name: str, *, folder: Path = _HERE, **content: Any) -> int:
@@ -47,7 +32,7 @@ def write_page(path: Path, name: str, *, folder: Path = _HERE, **content: Any) -
     Raises:
         EnvironmentProblem: jinja2 is missing, or the file cannot be written.
     """
-    with report_packages():
+    with needing(*REPORT_PACKAGES):
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     environment = Environment(
         loader=FileSystemLoader([folder, _HERE]),
