@@ -129,7 +129,7 @@ class Route(FrozenModel):
     value_range: tuple[float, float] = DEFAULT_RANGE
     """Least and greatest plausible measurement; others are clamped."""
     count_range: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=GREATEST)]] = (0, GREATEST)
-    """Least and greatest plausible count; others are clamped. Routes of before have none: then any count is."""
+    """Least and greatest plausible count; others are clamped. Older routes have none: then any count is."""
     max_new_tokens: dict[TaskType, Annotated[int, Field(ge=1, le=8192)]]
     """Token budget of each task that the adapter may be asked."""
     quantization: Quantization = Quantization()
