@@ -14,7 +14,7 @@ from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore
-from mevlip_training.data import pictures
+from mevlip_training.data import pictures, processes
 from mevlip_training.data.pictures import near_pairs, survey
 from tests.mevlip.real_pictures import PICTURES
 from tests.training.data.conftest import paint, row, weave
@@ -26,7 +26,8 @@ Flare = Callable[..., Path]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Remembers few pictures as it does many, away from the user's own cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(pictures, "_FEW", 1)
+    monkeypatch.setattr(pictures, "FEW", 1)
+    monkeypatch.setattr(processes, "FEW", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     return tmp_path / "cache" / "mevlip"
 

@@ -15,7 +15,7 @@ _FOLDER = click.Path(path_type=Path)
 _out_option = click.option("--out", required=True, type=_FOLDER, help="The folder to write; a new or an empty one.")
 _IMAGE_OPTIONS = [name for name in ImageSettings.model_fields if name != "max_count"]
 _PROMPT_OPTIONS = {"template": "prompt_template", "system": "system"}
-_RECIPE_OWNS = ("images", "box_space", *_IMAGE_OPTIONS, *_PROMPT_OPTIONS.values())
+_RECIPE_OWNS = ("images", "box_space", "perturb", *_IMAGE_OPTIONS, *_PROMPT_OPTIONS.values())
 """Options that a recipe has fields for."""
 
 
@@ -59,6 +59,12 @@ def data() -> None:
     "--tokenizer", type=_FOLDER, help="The base's folder, to write rows for its family and measure token budgets with."
 )
 @click.option(
+    "--perturb",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="SHARE",
+    help="Add copies of this share of the rows, their pictures perturbed.",
+)
+@click.option(
     "--keep-flagged", is_flag=True, help="Keep rows that the checks would leave out, where they can be written."
 )
 @click.option("--dry-run", is_flag=True, help="Show what each adapter would be trained on, and write nothing.")
@@ -94,6 +100,7 @@ def prepare(
     from mevlip_training.data.prepare import Choices
     from mevlip_training.data.prepare import prepare as run
     from mevlip_training.recipes.reading import read_recipe
+    from mevlip_training.recipes.recipe import PerturbedCopies
 
     if out is None and not dry_run:
         raise click.UsageError("Name --out, or ask for --dry-run.")
@@ -109,6 +116,8 @@ def prepare(
         prompt = PromptSettings(**wording)
     except ValueError as error:
         raise click.BadParameter("it must hold {question} exactly once", param_hint="--prompt-template") from error
+    if "perturb" in given:
+        given["perturb"] = PerturbedCopies(share=given["perturb"])
     images = ImageSettings(**{name: given.pop(name) for name in _IMAGE_OPTIONS})
     choices = Choices(prompt=prompt, image_settings=images, **given)
     if out is None or dry_run:
@@ -120,6 +129,8 @@ def prepare(
     )
     if prepared.left_out:
         click.echo("\n" + table(("left out because of", "records"), prepared.left_out.most_common()))
+    if prepared.copied:
+        click.echo("\n" + table(("adapter", "perturbed copies"), prepared.copied.items()))
     _show_lengths(out, choices.tokenizer, config_dir)
     click.echo(f"\nwrote {prepared.rows.total()} rows and {len(prepared.sha256)} routes to {out}")
 

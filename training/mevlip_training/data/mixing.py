@@ -1,16 +1,28 @@
-"""Which rows an adapter is trained on: left out, raised by repetition, and given by other tasks."""
+"""Which rows an adapter is trained on: left out, raised by repetition, given by other tasks, and perturbed."""
 
 from __future__ import annotations
 
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from mevlip.answers.numbers import Count
+from mevlip.core.errors import InputError
+from mevlip.core.extras import needing
 from mevlip.flare.images import spaced_indices
+from mevlip.tasks import TASKS
 from mevlip_training.data.records import Example
-from mevlip_training.recipes.recipe import Balance, Donor, LeaveOut
+from mevlip_training.recipes.recipe import Balance, Donor, LeaveOut, PerturbedCopies
 
 _Row = TypeVar("_Row")
+
+
+class Copy(NamedTuple):
+    """How the pictures of a row's copy are made worse: name and published level of a perturbation."""
+
+    perturbation: str
+    level: int
 
 
 def is_left_out(example: Example, rule: LeaveOut) -> bool:
@@ -61,3 +73,51 @@ def given(rows: Sequence[_Row], donor: Donor) -> list[_Row]:
         return []
     wanted = donor.rows if donor.share is None else max(round(len(rows) * donor.share), 1)
     return [rows[index] for index in spaced_indices(len(rows), wanted or 1)]
+
+
+def check_names(rule: PerturbedCopies) -> None:
+    """Refuses a rule that names a perturbation that does not exist.
+
+    Raises:
+        InputError: It does.
+        EnvironmentProblem: The packages of perturbations are not installed.
+    """
+    with needing("robust", "Perturbed copies need"):
+        from mevlip_validation.perturbations.registry import find
+    try:
+        for name in rule.names:
+            find(name)
+    except LookupError as error:
+        raise InputError(f"perturb.names: {error.args[0]}", "docs/robustness.md lists them.") from error
+
+
+def draw_copy(example: Example, key: str, rule: PerturbedCopies) -> Copy | None:
+    """Draws whether and how the pictures of an example are made worse; the same key draws the same.
+
+    What would change the answer is not drawn: where a perturbation is the evidence itself, or moves things that are
+    counted out of the picture.
+
+    Args:
+        example: The example.
+        key: What the drawing depends on.
+        rule: What may be drawn.
+
+    Returns:
+        None where it has no copy.
+    """
+    from mevlip_validation.perturbations.registry import ALL, Modality, perturbations
+
+    draw = random.Random(key)  # noqa: S311 - data, not secrets
+    if draw.random() >= rule.share:
+        return None
+    modality = Modality(example.modality) if example.modality in set(Modality) else None
+    counted = TASKS[example.task].answer is Count
+    fitting = [
+        name
+        for name, one in perturbations().items()
+        if (modality in one.modalities if modality else one.modalities == ALL)
+        and modality not in one.apart
+        and (one.keeps_counts or not counted)
+        and (name in rule.names or not rule.names)
+    ]
+    return Copy(draw.choice(fitting), draw.choice(rule.levels)) if fitting else None

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -25,6 +22,7 @@ from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.inspection import FAINTEST
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageFacts, ImageStore, describe
+from mevlip_training.data.processes import FEW, with_store
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +36,6 @@ then groups of them would move between the parts of a split as one; unrelated re
 
 _SIDE = 16
 """Of the hash: 16 x 16 frequencies. With the usual 8 x 8, different radiographs have equal hashes."""
-_FEW = 200
-"""Fewer pictures are neither remembered nor read by other processes: before those have started, all are read."""
-_MOST_PROCESSES = 8
 _LARGEST_CACHE = 512 * 1024 * 1024
 
 
@@ -107,14 +102,15 @@ def survey(
             except ImageError:  # whoever asks the store for it learns why
                 continue
             wanted.setdefault(key, (question, name))
-    many = len(wanted) >= _FEW
+    many = len(wanted) >= FEW  # fewer are not worth remembering
     rules = _rules()
     remembered = _recall(root, rules) if many else {}
     known = {key: remembered[key] for key in wanted if key in remembered}
     new = [key for key in wanted if key not in known or (compare and known[key].look is None)]
     with Progress("reading", len(new), "pictures", quiet) as progress:
         places = [(wanted[key][0].folder, wanted[key][1]) for key in new]
-        for key, found in zip(new, _look(root, store, places, compare), strict=True):
+        seen = with_store(partial(_see, compare=compare), root, store, places)
+        for key, found in zip(new, seen, strict=True):
             if isinstance(found, Picture):
                 known[key] = found
             else:
@@ -144,35 +140,6 @@ def near_pairs(looks: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         apart = np.bitwise_count(bits[place + 1 :] ^ own).sum(axis=1)
         for other in np.flatnonzero(apart <= NEAR):
             yield digests[place], digests[place + 1 + other]
-
-
-def _look(root: Path, store: ImageStore, places: Sequence[tuple[Path, str]], compare: bool) -> Iterator[Picture | str]:
-    """What each picture shows, or why it cannot be read, in order."""
-    processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
-    if len(places) < _FEW or processes == 1:
-        yield from (_see(store, place, compare) for place in places)
-        return
-    try:
-        # Forked processes would inherit locks of threads that they do not have.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context, _open_store, (root,)) as pool:
-            yield from pool.map(partial(_see_in_process, compare=compare), places, chunksize=16)
-    except BrokenProcessPool as error:
-        raise EnvironmentProblem(
-            "A process that reads pictures was ended from outside", "Free memory; each may need half a GiB."
-        ) from error
-
-
-_own_store: list[ImageStore] = []
-"""The store of a reading process."""
-
-
-def _open_store(root: Path) -> None:
-    _own_store.append(ImageStore(root))
-
-
-def _see_in_process(place: tuple[Path, str], compare: bool) -> Picture | str:
-    return _see(_own_store[0], place, compare)
 
 
 def _see(store: ImageStore, place: tuple[Path, str], compare: bool) -> Picture | str:

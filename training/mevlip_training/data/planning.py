@@ -21,8 +21,8 @@ from mevlip_training.recipes.reading import RecipeFile
 from mevlip_training.runs import count_steps, cutoff_of, rank_of, read_yaml
 
 HEADER = (
-    "adapter", "rows", "balanced", "donors", "steps", "answer tokens", "longest row", "cutoff", "beyond", "rank",
-    "alpha", "images", "pixels", "start",
+    "adapter", "rows", "balanced", "donors", "perturbed", "steps", "answer tokens", "longest row", "cutoff",
+    "beyond", "rank", "alpha", "images", "pixels", "start",
 )  # fmt: skip
 """Its columns; the longest row is prompt, images and answer in tokens; `beyond` counts rows longer than the cut-off."""
 
@@ -68,8 +68,9 @@ def _line(
     return (
         name,
         len(rows.own),
-        len(rows.mixed) - rows.donated,
+        len(rows.mixed) - rows.donated - rows.copied,
         rows.donated,
+        rows.copied,
         count_steps(settings, len(rows.mixed)),
         max(answer_budgets(name, rows, tokens).values()),
         lengths.longest if lengths else "-",

@@ -4,6 +4,7 @@ OUT/generalist.jsonl             every row, in ShareGPT form
 OUT/<task>.jsonl                 the rows of one task
 OUT/dataset_info.json            LLaMA-Factory's list of them
 OUT/images/<category>/<dataset>  the images, as links where that is possible
+OUT/images/perturbed/...         those of perturbed copies, fitted to the pixel budget, as PNG
 OUT/routes/<adapter>/route.json  the contract of each adapter
 OUT/overlays/<adapter>.yaml      what a recipe changes in that adapter's training config
 OUT/prepared.json                choices, counts and checksums
@@ -54,12 +55,14 @@ class Prepared:
         rows: Number of rows by task and data set.
         left_out: Number of records left out, by reason.
         sha256: Hash of each jsonl, by adapter.
+        copied: Number of perturbed copies that the adapters' rows have beyond these.
     """
 
     out: Path
     rows: Counter[tuple[TaskType, str]]
     left_out: Counter[str]
     sha256: dict[str, str]
+    copied: dict[str, int]
 
 
 def prepare(
@@ -85,14 +88,20 @@ def prepare(
     with ImageStore(examples.root) as store, whole_folder(out, PREPARED_NAME, examples.root) as folder:
         selected = select(examples, store, choices, recipe, quiet)
         images = _ImageFolder(folder, store)
-        sha256 = _write_rows(folder, selected.adapters, images, tokens, quiet)
-        _write_routes(folder, selected.adapters, tokens)
-        tasks = (row for name, rows in selected.adapters.items() if name != GENERALIST for row in rows.own)
+        adapters = selected.adapters
+        if any(rows.copied for rows in adapters.values()):
+            from mevlip_training.data.perturbing import write_copies  # its packages are an extra
+
+            adapters = write_copies(folder, examples.root, store, adapters, quiet)
+        sha256 = _write_rows(folder, adapters, images, tokens, quiet)
+        _write_routes(folder, adapters, tokens)
+        tasks = (row for name, rows in adapters.items() if name != GENERALIST for row in rows.own)
         rows = Counter((row.example.task, row.example.dataset) for row in tasks)
-        prepared = Prepared(out, rows, selected.left_out, sha256)
+        copied = {name: rows.copied for name, rows in adapters.items() if rows.copied}
+        prepared = Prepared(out, rows, selected.left_out, sha256, copied)
         summary = _summary(prepared, choices.by(recipe, GENERALIST))
         if recipe:
-            write_overlays(folder, recipe, selected.adapters)
+            write_overlays(folder, recipe, adapters)
             summary["recipe"] = provenance(recipe)
         _write_json(folder / PREPARED_NAME, summary)
     return prepared
@@ -152,7 +161,8 @@ def _sharegpt(row: Row, images: _ImageFolder, settings: PromptSettings, tokens: 
     gap = tokens.image_gap if tokens else find_family(DEFAULT).image_gap
     turns = [{"from": "human", "value": prompt.sharegpt(gap)}, {"from": "gpt", "value": row.target}]
     system = {"system": prompt.system} if prompt.system else {}
-    return {"conversations": turns, **system, "images": [images.put(row.example, n) for n in row.names], "id": row.id}
+    shown = list(row.pictures) or [images.put(row.example, name) for name in row.names]
+    return {"conversations": turns, **system, "images": shown, "id": row.id}
 
 
 def _value_range(rows: Iterable[Row]) -> tuple[float, float]:
@@ -207,6 +217,7 @@ def _summary(prepared: Prepared, choices: Choices) -> dict[str, Any]:
         "choices": {choice.name: getattr(choices, choice.name) for choice in fields(choices)},
         "rows": rows,
         "left_out": dict(prepared.left_out.most_common()),
+        "perturbed": prepared.copied,
         "sha256": prepared.sha256,
     }
 

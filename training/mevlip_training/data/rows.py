@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from mevlip.flare.issues import IssueCode
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import GENERALIST, adapter_names
 from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_leave_out
-from mevlip_training.data.mixing import balanced, given, gives, is_left_out
+from mevlip_training.data.mixing import Copy, balanced, check_names, draw_copy, given, gives, is_left_out
 from mevlip_training.data.pictures import survey
 from mevlip_training.data.records import Example, Examples, rows_to_refit, rows_to_train
 from mevlip_training.data.targets import TargetError, write_target
 from mevlip_training.recipes.reading import RecipeFile
-from mevlip_training.recipes.recipe import AdapterRecipe, ImageChoice
+from mevlip_training.recipes.recipe import AdapterRecipe, ImageChoice, PerturbedCopies
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Choices:
         quantization: How the base is stored.
         tokenizer: A folder with the base's tokenizer, by which token budgets are measured; None for the task table's.
         keep_flagged: Whether rows that the audit would leave out are kept, if they can be written at all.
+        perturb: Copies with perturbed pictures that are added; None for none.
     """
 
     images: ImageChoice = "all"
@@ -52,6 +53,7 @@ class Choices:
     quantization: Quantization = field(default_factory=Quantization)
     tokenizer: Path | None = None
     keep_flagged: bool = False
+    perturb: PerturbedCopies | None = None
 
     @property
     def route_images(self) -> ImageSettings:
@@ -69,18 +71,30 @@ class Choices:
             box_space=one.box_space,
             image_settings=one.images,
             prompt=one.prompt,
+            perturb=one.perturb,
             quantization=recipe.recipe.quantization,
         )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One training row: an example, the images that it shows, what is to be said, and its id."""
+    """One training row.
+
+    Attributes:
+        example: The example that it was made of.
+        names: The images that it shows.
+        target: What is to be said about them.
+        id: Its id.
+        copy: How its images are made worse; None where they are not.
+        pictures: Where its images lie in the prepared folder, if they were written before its row is.
+    """
 
     example: Example
     names: tuple[str, ...]
     target: str
     id: str
+    copy: Copy | None = None
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,8 +105,9 @@ class AdapterRows:
         choices: What holds for it.
         recipe: What its recipe says beyond them.
         own: Its rows, each once.
-        mixed: Its rows as training reads them: small groups raised, donors' rows at the end.
+        mixed: Its rows as training reads them: small groups raised, then donors' rows, then perturbed copies.
         donated: Number of the donors' rows.
+        copied: Number of the perturbed copies.
     """
 
     choices: Choices
@@ -100,6 +115,7 @@ class AdapterRows:
     own: Sequence[Row]
     mixed: Sequence[Row]
     donated: int
+    copied: int
 
 
 @dataclass(frozen=True)
@@ -132,6 +148,8 @@ def select(
         logger.warning("the recipe's leave_out names %s, which no row has", unknown)
     training, refit = rows_to_train(examples), rows_to_refit(examples)
     adapters = {}
+    for rule in filter(None, (choices.by(recipe, name).perturb for name in adapter_names())):
+        check_names(rule)
     for name in adapter_names():
         one = recipe.recipe.of(name) if recipe else AdapterRecipe()
         pool = [row for row in (refit if one.refit else training) if not is_left_out(row, one.leave_out)]
@@ -172,7 +190,18 @@ def _adapter_rows(
         if len(rows) < (donor.rows or 1):
             logger.warning("%s: donor %s has only %d rows to give", name, donor.task, len(rows))
         donated += given(rows, donor)
-    return AdapterRows(choices, recipe, own, [*mixed, *donated], len(donated))
+    seen = [*mixed, *donated]
+    copies = list(_copies(seen, choices.perturb)) if choices.perturb else []
+    return AdapterRows(choices, recipe, own, [*seen, *copies], len(donated), len(copies))
+
+
+def _copies(rows: Iterable[Row], rule: PerturbedCopies) -> Iterator[Row]:
+    """Copies of rows; a repeated row's are perturbed differently."""
+    times = Counter[str]()
+    for row in rows:
+        times[row.id] += 1
+        if copy := draw_copy(row.example, f"{row.id}/{times[row.id]}", rule):
+            yield replace(row, id=f"{row.id}/{copy.perturbation}-{copy.level}", copy=copy)
 
 
 def _by_answer(row: Row) -> Hashable:

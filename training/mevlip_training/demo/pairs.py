@@ -220,6 +220,7 @@ _TEMPLATES: dict[TaskType, tuple[str, ...]] = {
     ),
 }
 _STYLES: tuple[OptionStyle, ...] = ("A:", "A)", "A.")
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 _MARKED = re.compile(r"[A-Z][:.)]|.*[\[\]{};]")
 """Words that carry a question's form: option letters, brackets, separators."""
 _SLOT = re.compile(r"\{([a-z]+)\}")
@@ -268,7 +269,8 @@ def _fill(rng: random.Random, template: str) -> str:
 
 
 def _with_options(rng: random.Random, stem: str, task: TaskType) -> str:
-    options = tuple(_option(rng) for _ in range(rng.choice((2, 2, 3, 4, 5, 6, 7, 8, 11))))
+    count = rng.choice((2, 2, 3, 4, 5, 6, 7, 8, 11))
+    options = _grades(rng, count) if rng.random() < 0.2 else tuple(_option(rng) for _ in range(count))
     if task is TaskType.MULTI_LABEL:
         return ask(stem, options, "text", rng.choice(("; ", ", ")))
     return ask(stem, options, rng.choice(_STYLES), rng.choice((", ", " ", "; ")))
@@ -277,6 +279,13 @@ def _with_options(rng: random.Random, stem: str, task: TaskType) -> str:
 def _option(rng: random.Random) -> str:
     parts = [slot for slot in ("{quality}", "{disease}", "{thing}") if rng.random() < 0.6] or ["{disease}"]
     return _fill(rng, " ".join(parts)).capitalize() + rng.choice(("", "", "", " (18-39)", " (type II)"))
+
+
+def _grades(rng: random.Random, count: int) -> tuple[str, ...]:
+    """Numbered options, such as the classes of a classification, alone or with what they mean."""
+    kind, numerals = rng.choice(("Class ", "Type ", "Grade ", "Stage ", "", "")), rng.choice((_ROMAN, "123456789"))
+    meaning = rng.choice(("", "", " ({quality} {thing})", " ({quality}, {disease} of the {thing})", ": {disease}"))
+    return tuple(_fill(rng, f"{kind}{numeral}{meaning}") for numeral in numerals[:count])
 
 
 def _dressed(rng: random.Random, question: str) -> str:

@@ -18,7 +18,15 @@ from mevlip.core.errors import InputError
 from mevlip.core.files import read_bounded
 from mevlip.core.text import visible
 from mevlip.tasks import GENERALIST, adapter_names
-from mevlip_training.recipes.recipe import TRAINED_PATCHES, AdapterRecipe, Balance, Donor, LeaveOut, Recipe
+from mevlip_training.recipes.recipe import (
+    TRAINED_PATCHES,
+    AdapterRecipe,
+    Balance,
+    Donor,
+    LeaveOut,
+    PerturbedCopies,
+    Recipe,
+)
 
 _FOLDER = Path(__file__).parent
 _TABLE = "docs/training.md has the table of fields."
@@ -28,6 +36,7 @@ _SECTIONS: dict[str, type[FrozenModel]] = {
     "leave_out": LeaveOut,
     "balance": Balance,
     "donors": Donor,
+    "perturb": PerturbedCopies,
     "mix": Mix,
     "quantization": Quantization,
 }

@@ -70,6 +70,17 @@ class Donor(FrozenModel):
         return self
 
 
+class PerturbedCopies(FrozenModel):
+    """Rows that are seen a second time, their pictures made worse (docs/robustness.md has the perturbations)."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The part of the rows that have such a copy."""
+    levels: tuple[Annotated[int, Field(strict=True, ge=1, le=5)], ...] = Field(default=(1, 2, 3, 4, 5), min_length=1)
+    """The published levels that are drawn from."""
+    names: tuple[str, ...] = ()
+    """The perturbations that are drawn from; empty for all that a row's modality has."""
+
+
 class AdapterRecipe(FrozenModel):
     """What is decided for one adapter; a field that is not set is as without a recipe."""
 
@@ -89,6 +100,8 @@ class AdapterRecipe(FrozenModel):
     """Small groups of rows that are raised by repetition."""
     donors: tuple[Donor, ...] = ()
     """Rows of other tasks that are added."""
+    perturb: PerturbedCopies | None = None
+    """Copies of rows with perturbed pictures, their boxes moved, that are added."""
     refit: bool = False
     """Whether answered validation rows are trained on, too: once everything has been chosen on them."""
     compose: tuple[AdapterName, ...] = ()

@@ -1,0 +1,169 @@
+"""Writing the perturbed copies of rows: their pictures, and targets whose boxes have moved with them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from mevlip.answers.boxes import Boxes, InstanceBoxes
+from mevlip.answers.question_spec import QuestionSpec
+from mevlip.core.errors import InputError
+from mevlip.core.progress import Progress
+from mevlip.flare.images import fit_pixel_budget, image_path
+from mevlip.flare.questions import Question
+from mevlip.flare.store import ImageStore
+from mevlip.tasks import TASKS
+from mevlip_training.data.mixing import Copy
+from mevlip_training.data.processes import with_store
+from mevlip_training.data.records import Example
+from mevlip_training.data.rows import AdapterRows, Choices, Row
+from mevlip_training.data.targets import read_boxes, write_target
+from mevlip_validation.perturbations.geometry import BoxMap
+from mevlip_validation.perturbations.perturbed import perturb
+
+logger = logging.getLogger(__name__)
+
+
+class Picture(NamedTuple):
+    """A perturbed picture that is to be written.
+
+    Attributes:
+        source: The folder of its question file.
+        name: The picture's name there.
+        path: Where it is written, relative to the prepared folder.
+        copy: How it is made worse.
+        for_boxes: Whether boxes are asked for.
+        budget: Least and most pixels, to which it is fitted first, as the model would get it.
+    """
+
+    source: Path
+    name: str
+    path: PurePosixPath
+    copy: Copy
+    for_boxes: bool
+    budget: tuple[int, int]
+
+
+def write_copies(
+    folder: Path, root: Path, store: ImageStore, adapters: Mapping[str, AdapterRows], quiet: bool = False
+) -> dict[str, AdapterRows]:
+    """Writes the pictures of all perturbed copies, each once, and finishes the copies' rows.
+
+    Args:
+        folder: The prepared folder.
+        root: The store's folder, resolved.
+        store: The store of the rows' pictures.
+        adapters: The rows of each adapter.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The rows with copies that name their pictures and say where boxes are now. A copy is left out where all boxes
+        have left the picture, or where the picture is too small to be perturbed.
+
+    Raises:
+        EnvironmentProblem: A process was killed.
+    """
+    wanted = dict.fromkeys(
+        picture
+        for rows in adapters.values()
+        for row in rows.mixed
+        if row.copy
+        for picture in _pictures(row, row.copy, rows.choices, store)
+    )
+    pictures = list(wanted)
+    with Progress("perturbing", len(pictures), "pictures", quiet) as progress:
+        moves: dict[Picture, BoxMap | None] = {}
+        for picture, moved in zip(
+            pictures, with_store(partial(_write, folder=folder), root, store, pictures), strict=True
+        ):
+            moves[picture] = moved
+            progress.advance()
+    finished = {}
+    for name, rows in adapters.items():
+        plain = [row for row in rows.mixed if row.copy is None]
+        copies = [
+            done
+            for row in rows.mixed
+            if row.copy and (done := _finish(row, _pictures(row, row.copy, rows.choices, store), rows.choices, moves))
+        ]
+        if lost := rows.copied - len(copies):
+            logger.info("%s: %d perturbed copies left out: nothing to find, or too small a picture", name, lost)
+        finished[name] = replace(rows, mixed=[*plain, *copies], copied=len(copies))
+    return finished
+
+
+def move_boxes(answer: Any, boxes: BoxMap, *, ellipse: bool) -> Any:
+    """An answer's boxes where a perturbed picture has them, in the form that they were given in.
+
+    Args:
+        answer: Boxes as found, in pixels of the map's size.
+        boxes: Where boxes go.
+        ellipse: Whether they are around something round.
+
+    Returns:
+        A list of boxes, or an object of lists, without those that have left the picture; None where none is left.
+
+    Raises:
+        TargetError: The answer holds no boxes.
+    """
+
+    def moved(found: list[Any]) -> list[Any]:
+        return [list(map(round, at)) for box in found if (at := boxes.move(tuple(box), ellipse=ellipse))]
+
+    found = read_boxes(answer)
+    if isinstance(found, dict):
+        return {identity: kept for identity, one in found.items() if (kept := moved(one))} or None
+    return moved(found) or None
+
+
+def _pictures(row: Row, copy: Copy, choices: Choices, store: ImageStore) -> Iterator[Picture]:
+    question, settings = row.example.question, choices.route_images
+    budget = (settings.min_pixels, settings.max_pixels)
+    for name in row.names:
+        path = image_path(name)
+        key = sha256(f"{store.facts(question, name).sha256}/{budget}/{_asks_for_boxes(row.example)}".encode())
+        file = f"{path.stem}-{copy.perturbation}-{copy.level}-{key.hexdigest()[:12]}.png"
+        target = PurePosixPath("images", "perturbed", row.example.place, path.with_name(file))
+        yield Picture(question.folder, name, target, copy, _asks_for_boxes(row.example), budget)
+
+
+def _asks_for_boxes(example: Example) -> bool:
+    return TASKS[example.task].answer in (Boxes, InstanceBoxes)
+
+
+def _write(store: ImageStore, picture: Picture, folder: Path) -> BoxMap | None:
+    """Writes a picture; gives where it has the boxes of the original, or None where it is too small."""
+    image = store.image(Question(0, "", 0, {}, picture.source), picture.name)
+    fitted = fit_pixel_budget(image, *picture.budget)
+    try:
+        done = perturb(fitted, *picture.copy, mode="table", for_boxes=picture.for_boxes)
+    except InputError:
+        return None
+    target = folder / picture.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    done.picture.save(target, "PNG")
+    return done.boxes.at(image.size)
+
+
+def _finish(
+    row: Row, pictures: Iterator[Picture], choices: Choices, moves: Mapping[Picture, BoxMap | None]
+) -> Row | None:
+    """A copy's row with its pictures and its target; None where it is left out."""
+    shown = list(pictures)
+    boxes = [moves[picture] for picture in shown]
+    first = boxes[0]
+    if first is None or None in boxes:
+        return None
+    target = row.target
+    if _asks_for_boxes(row.example):
+        answer = move_boxes(row.example.answer, first, ellipse=False)
+        if answer is None:
+            return None
+        spec = QuestionSpec(row.example.question.text, first.size, choices.box_space)
+        target = write_target(row.example.task, answer, spec)
+    return replace(row, target=target, pictures=tuple(picture.path.as_posix() for picture in shown))
