@@ -73,7 +73,7 @@ def adapters(
     Example: mevlip train adapters data/flare --task counting
     """
     from mevlip.core.tables import table
-    from mevlip_training.adapters import train_adapters
+    from mevlip_training.adapters import HEADER, train_adapters
     from mevlip_training.runs import in_order, plan_run, read_yaml, with_rows
 
     changes = read_yaml(overlay) if overlay else {}
@@ -82,7 +82,7 @@ def adapters(
     if dry_run:
         _show_plan(runs)
         return
-    click.echo(table(("adapter", "rows", "steps", "loss", "time"), train_adapters(runs, out / "adapters", quiet)))
+    click.echo(table(HEADER, train_adapters(runs, out / "adapters", quiet)))
 
 
 def _show_plan(runs: Sequence[AdapterRun]) -> None:
