@@ -13,14 +13,14 @@ from typing import Any
 from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint
 from mevlip.checkpoints.routes import write_route
-from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError
+from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.files import writing
 from mevlip.core.locks import locked
 from mevlip.core.progress import Progress
 from mevlip_training.bases import identify_base
 from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.history import History
-from mevlip_training.llamafactory import missing_packages, run_training
+from mevlip_training.llamafactory import run_training
 from mevlip_training.resuming import check_best_kept, set_aside_incomplete
 from mevlip_training.runs import AdapterRun, read_yaml, start_of
 
@@ -130,15 +130,8 @@ def train_adapters(runs: Sequence[AdapterRun], adapters: Path, quiet: bool = Fal
         Rows of `HEADER`; steps, loss and time are of all starts of a run together.
 
     Raises:
-        EnvironmentProblem: Another training is writing into one of the folders, or a config asks for a package that
-            LLaMA-Factory's environment lacks.
+        EnvironmentProblem: Another training is writing into one of the folders.
     """
-    for run in runs:
-        if missing := missing_packages(run.settings):
-            raise EnvironmentProblem(
-                f"{run.source} asks for {', '.join(missing)}, which LLaMA-Factory's environment does not have",
-                f"Install it there: pip install {' '.join(missing)}. Or take it out of the config.",
-            )
     table: list[Sequence[Any]] = []
     bases: dict[tuple[str, str], BaseFingerprint | None] = {}  # hashing 16 GB takes a minute; runs mostly share a base
     with ExitStack() as held:

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 MOST_ROWS = 1000
 """Most rows of an adapter. Training takes a row forward twice (gradient checkpointing) and back once, evaluation only
-forward: by that count 1,000 rows each 500 steps of eight cost a twelfth of the training, and all 6,860 rows of a tenth of
-the challenge's data would cost more than half of it."""
+forward: by that count 1,000 rows each 500 steps of eight cost a twelfth of the training, and all 6,860 rows of a tenth
+of the challenge's data would cost more than half of it."""
 
 
 @dataclass(frozen=True)
