@@ -12,7 +12,7 @@ from mevlip.core.errors import EnvironmentProblem
 from mevlip_training.bases import base_folder
 from mevlip_training.llamafactory import find_command, missing_packages
 from mevlip_training.memory import BESIDE, adapter_numbers, optimizer_bytes, read_shape, training_memory
-from mevlip_training.runs import AdapterRun
+from mevlip_training.runs import AdapterRun, interval_of
 
 _SMALL_FILES = 1e6
 """Bytes of logs, figures and state beside a saved step's weights, optimizer and tokenizer."""
@@ -63,8 +63,8 @@ def _disk(run: AdapterRun, numbers: int, base: Path) -> float:
     step = numbers * (4 + optimizer_bytes(run.settings)) + beside + _SMALL_FILES
     kept = 0.0
     if run.settings.get("save_strategy", "steps") != "no":
-        saved = -(-run.steps // int(run.settings.get("save_steps", 500)))
-        kept = min(saved, (int(run.settings.get("save_total_limit") or saved)) + 1)  # the oldest goes after the newest
+        saved = -(-run.steps // interval_of(run.settings, "save_steps", 500, run.steps))
+        kept = min(saved, int(run.settings.get("save_total_limit") or saved) + 1)  # the oldest goes after the newest
     written = sum(path.stat().st_size for path in run.output.rglob("*") if path.is_file())
     return max(kept * step + numbers * (4 + 2) + beside + _SMALL_FILES - written, 0)
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,12 @@ def count_steps(settings: Mapping[str, Any], rows: int) -> int:
     return int(settings.get("max_steps", 0)) or int(per_epoch * float(settings["num_train_epochs"]))
 
 
+def interval_of(settings: Mapping[str, Any], key: str, default: int, steps: int) -> int:
+    """Steps from one saving or logging to the next, as `key` has them: a number below 1 is a share of all steps."""
+    given = float(settings.get(key, default))
+    return max(ceil(given * steps), 1) if given < 1 else int(given)
+
+
 def cutoff_of(settings: Mapping[str, Any]) -> int:
     """Tokens of a row at which LLaMA-Factory cuts it: 2,048 where a config does not say."""
     return int(settings.get("cutoff_len", 2048))
@@ -123,8 +130,10 @@ def watching(adapter: str, settings: Mapping[str, Any], rows: int) -> Yaml:
     """
     if settings.keys() & {"eval_strategy", "eval_dataset", "val_size"}:
         return {}
-    logged = int(settings.get("logging_steps", 10))
-    interval = max(min(count_steps(settings, rows) // 10, int(settings.get("save_steps", 500))) // logged, 1) * logged
+    steps = count_steps(settings, rows)
+    logged = interval_of(settings, "logging_steps", 500, steps)
+    most = min(steps // 10, interval_of(settings, "save_steps", 500, steps))
+    interval = max(most // logged, 1) * logged
     return {
         "eval_dataset": validation_name(adapter),
         "eval_strategy": "steps",

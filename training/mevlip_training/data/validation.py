@@ -76,9 +76,10 @@ def select_validation(
             if unknown := [row for row in found if row.example.question.where not in known]:
                 kept[name] = [unknown[index] for index in spaced_indices(len(unknown), MOST_ROWS)]
         if not kept:
-            cause = f"{len(shared)} questions show an image that is trained on" if shared else "no usable answer"
+            causes = [f"{count} x {reason}" for reason, count in builder.left_out.most_common()]
+            causes += [f"{len(shared)} show an image that is trained on"] if shared else []
             raise InputError(
-                f"No row below {source} can be validated on ({cause})",
+                f"No row below {source} can be validated on ({', '.join(causes) or 'none of a trained task'})",
                 "Name a folder of other images with answers, such as the validation part of `mevlip data split`.",
             )
         if shared:
