@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.core.errors import InputError
+from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.tasks import GENERALIST
 from mevlip_training.data import validation
 from mevlip_training.data.prepare import Choices, prepare
@@ -133,6 +133,16 @@ def test_of_many_rows_some_are_taken_evenly(flare: Flare, tmp_path: Path, monkey
     source = held_out(flare, *(row("A", f"imagesTs/{number}.png") for number in range(2, 11)))
     out = run(root, tmp_path / "out", source)
     assert images(read(out, "generalist_validation")) == ["2.png", "6.png", "10.png"]
+
+
+def test_an_output_around_the_validation_rows_is_refused(flare: Flare, tmp_path: Path) -> None:
+    root = flare(row("B"))
+    source = held_out(flare, row("A", "imagesTs/3.png"))
+    out = run(root, tmp_path / "out", None)
+    inside = source.rename(out / "validation")
+    with pytest.raises(EnvironmentProblem, match="lie within each other"):
+        run(root, out, inside)
+    assert inside.is_dir()
 
 
 def test_the_command_shows_how_many_rows_there_are(flare: Flare, tmp_path: Path) -> None:

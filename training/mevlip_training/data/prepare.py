@@ -90,7 +90,8 @@ def prepare(
     """
     tokens = read_tokens(choices.tokenizer) if choices.tokenizer else None
     examples = read_examples(source)
-    with ImageStore(examples.root) as store, whole_folder(out, PREPARED_NAME, examples.root) as folder:
+    sources = [examples.root, *([validation] if validation else ())]
+    with ImageStore(examples.root) as store, whole_folder(out, PREPARED_NAME, *sources) as folder:
         selected = select(examples, store, choices, recipe, quiet)
         watched = _write_rows(folder, selected.adapters, store, tokens, choices, validation, quiet)
         _write_routes(folder, selected.adapters, tokens)
