@@ -133,7 +133,7 @@ def test_a_disk_that_is_too_small_is_refused_with_the_remedy(
 
 
 def test_a_finished_run_needs_no_more(rows: Path, full: Path) -> None:
-    run = planned(rows, full)
+    run = planned(rows, full, report_to="no_such_reporter")
     run.output.mkdir(parents=True)
     results = {"train_loss": 1.5, "train_runtime": 3723.2, "epoch": 3.0}
     (run.output / "train_results.json").write_text(json.dumps(results), "utf-8")
@@ -141,6 +141,7 @@ def test_a_finished_run_needs_no_more(rows: Path, full: Path) -> None:
     needs = needs_of([run])
     assert disk_line(needs.values(), run.output)[0].startswith("0.0 GB")
     assert not list(gpu_problems(needs.values(), 1))
+    refuse_unfit([run], needs, run.output)
 
 
 def test_a_base_that_is_elsewhere_is_named(rows: Path) -> None:

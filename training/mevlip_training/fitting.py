@@ -113,16 +113,17 @@ def obstacles(runs: Sequence[AdapterRun], needs: Mapping[str, Need], out: Path) 
     """Yields cause and remedy of everything that stops a training for certain.
 
     Args:
-        runs: The runs.
+        runs: The runs; what is finished is only packed once more.
         needs: What they need.
         out: Their parent folder.
     """
-    try:
-        find_command()
-        missing = {run.source: tuple(missing_packages(run.settings)) for run in runs}
-    except EnvironmentProblem as error:
-        yield error.cause, error.remedy
-        missing = {}
+    missing: dict[Path, list[str]] = {}
+    if waiting := [run for run in runs if not run.finished]:
+        try:
+            find_command()
+            missing = {run.source: missing_packages(run.settings) for run in waiting}
+        except EnvironmentProblem as error:
+            yield error.cause, error.remedy
     for source, packages in missing.items():
         if packages:
             yield (
