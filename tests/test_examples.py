@@ -13,6 +13,8 @@ import click
 import pytest
 
 from mevlip.cli.main import cli
+from mevlip_training.demo.inputs import write_training
+from mevlip_training.demo.wordings import DATASETS
 from tests.conftest import DEMO, EXAMPLES, ROOT, answer_folder, call_mevlip
 from tests.test_repository import commands
 
@@ -81,11 +83,12 @@ def resolve(arguments: list[str]) -> tuple[tuple[str, ...], click.Command, list[
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place with a finished run of the demo, where the runnable examples may write."""
+    """A place with a finished run of the demo and other questions, where the runnable examples may write."""
     place = tmp_path_factory.mktemp("examples")
     report = answer_folder(EXAMPLES, place / "build/demo", explanations=place / "OUT/explanations.jsonl")
     assert report.predictions.is_file()
     shutil.copy(report.predictions, place / "OUT")
+    write_training(place / "validation", 9, {one.name: 1 for one in DATASETS})
     (place / "llamafactory_configs").symlink_to(ROOT / "llamafactory_configs")
     return place
 
@@ -116,5 +119,7 @@ def test_an_example_runs(where: str, text: str, folder: Path, tmp_path: Path, mo
         arguments[arguments.index("--out") + 1] = str(tmp_path / "out")
     if "--tokenizer" in arguments:
         arguments[arguments.index("--tokenizer") + 1] = str(DEMO / "base")
+    if "--validation" in arguments:
+        arguments[arguments.index("--validation") + 1] = str(folder / "validation")
     done = call_mevlip(*[word.replace("OUT/", f"{folder}/OUT/") for word in arguments])
     assert done.exit_code == 0, (arguments, done.output, done.exception)

@@ -8,7 +8,8 @@ import numpy as np
 import yaml
 from safetensors.numpy import save_file
 
-out = Path(yaml.safe_load(Path(sys.argv[2]).read_text())["output_dir"])
+settings = yaml.safe_load(Path(sys.argv[2]).read_text())
+out = Path(settings["output_dir"])
 with (out / "calls").open("a") as calls:
     calls.write(f"{sys.argv[1]}\n")
 with (out / "trainer_log.jsonl").open("a") as log:
@@ -18,5 +19,11 @@ weights = {name: np.ones((2, 2), np.float32) for name in ("a.lora_A.weight", "a.
 save_file(weights, out / "adapter_model.safetensors")
 config = {"base_model_name_or_path": "/secret/place", "r": 8, "target_modules": ["q", "k"]}
 (out / "adapter_config.json").write_text(json.dumps(config))
+if settings.get("load_best_model_at_end"):
+    (out / "checkpoint-1").mkdir()
+    save_file(weights, out / "checkpoint-1" / "adapter_model.safetensors")
+    losses = [{"step": 1, "loss": 2.0}, {"step": 1, "eval_loss": 0.25}, {"step": 2, "eval_loss": 0.75}]
+    state = {"best_global_step": 1, "best_metric": 0.25, "log_history": losses}
+    (out / "trainer_state.json").write_text(json.dumps(state))
 results = {"train_loss": 1.5, "train_runtime": 3723.2, "epoch": 3.0}
 (out / "train_results.json").write_text(json.dumps(results))

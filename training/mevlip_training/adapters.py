@@ -13,20 +13,22 @@ from typing import Any
 from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint
 from mevlip.checkpoints.routes import write_route
-from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError
+from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.files import writing
 from mevlip.core.locks import locked
 from mevlip.core.progress import Progress
 from mevlip_training.bases import identify_base
 from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.history import History
-from mevlip_training.llamafactory import missing_packages, run_training
-from mevlip_training.resuming import set_aside_incomplete
+from mevlip_training.llamafactory import run_training
+from mevlip_training.resuming import check_best_kept, set_aside_incomplete
 from mevlip_training.runs import AdapterRun, read_yaml, start_of
 
 logger = logging.getLogger(__name__)
 
 RESOLVED_NAME = "config.yaml"
+HEADER = ("adapter", "rows", "steps", "loss", "kept step", "validation loss", "time")
+"""Columns of `train_adapters`: the mean training loss, the step that is packed and its validation loss, h:mm:ss."""
 
 
 def train(run: AdapterRun, quiet: bool = False) -> None:
@@ -34,7 +36,8 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
 
     Raises:
         InputError: The output folder holds a run with other settings or another start, or the start is not trained.
-        EnvironmentProblem: LLaMA-Factory is absent or failed.
+        EnvironmentProblem: LLaMA-Factory is absent.
+        TrainingFailed: It failed, or did not end with the weights of the best step.
     """
     import yaml
 
@@ -62,6 +65,8 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
             done = max(step, done)
 
         run_training(config, run.output, on_progress)
+    if (history := run.history) and history.validated:
+        check_best_kept(run.output, history.validated.step)
 
 
 def pack(run: AdapterRun, folder: Path, base: BaseFingerprint | None) -> History:
@@ -99,7 +104,7 @@ def pack(run: AdapterRun, folder: Path, base: BaseFingerprint | None) -> History
     known = {"version": 3, "base_fingerprint": base, "adapter_fingerprint": adapter_fingerprint(folder)}
     route = run.route.model_copy(update=known)
     write_route(folder, route)
-    (folder / CARD_NAME).write_text(model_card(run.adapter, route, run.settings, run.rows, history), "utf-8")
+    (folder / CARD_NAME).write_text(model_card(run, route, history), "utf-8")
     return history
 
 
@@ -113,9 +118,7 @@ def _check_learned(adapter: str, weights: dict[str, Any]) -> None:
             raise CheckpointError(f"adapter {adapter!r}: {key} is all zero", "Train for at least a few steps.")
 
 
-def train_adapters(
-    runs: Sequence[AdapterRun], adapters: Path, quiet: bool = False
-) -> list[tuple[str, int, int, float, str]]:
+def train_adapters(runs: Sequence[AdapterRun], adapters: Path, quiet: bool = False) -> list[Sequence[Any]]:
     """Trains and packs several adapters, one after another; their output folders are held for all that time.
 
     Args:
@@ -124,20 +127,12 @@ def train_adapters(
         quiet: Whether to show no progress.
 
     Returns:
-        Rows of adapter, rows, steps, mean training loss, hours:minutes:seconds; the last three are of all starts of a
-        run together.
+        Rows of `HEADER`; steps, loss and time are of all starts of a run together.
 
     Raises:
-        EnvironmentProblem: Another training is writing into one of the folders, or a config asks for a package that
-            LLaMA-Factory's environment lacks.
+        EnvironmentProblem: Another training is writing into one of the folders.
     """
-    for run in runs:
-        if missing := missing_packages(run.settings):
-            raise EnvironmentProblem(
-                f"{run.source} asks for {', '.join(missing)}, which LLaMA-Factory's environment does not have",
-                f"Install it there: pip install {' '.join(missing)}. Or take it out of the config.",
-            )
-    table = []
+    table: list[Sequence[Any]] = []
     bases: dict[tuple[str, str], BaseFingerprint | None] = {}  # hashing 16 GB takes a minute; runs mostly share a base
     with ExitStack() as held:
         for output in dict.fromkeys(run.output for run in runs):
@@ -159,5 +154,7 @@ def train_adapters(
             history = pack(run, adapters / run.adapter, base)
             minutes, seconds = divmod(round(history.seconds), 60)
             clock = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-            table.append((run.adapter, run.rows, history.steps, round(history.loss, 4), clock))
+            found = history.validated
+            kept = (found.step, round(found.loss, 4)) if found else (history.steps, "-")
+            table.append((run.adapter, run.rows, history.steps, round(history.loss, 4), *kept, clock))
     return table

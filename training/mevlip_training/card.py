@@ -11,6 +11,7 @@ from mevlip.core.files import file_sha256
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 from mevlip_training.history import History
 from mevlip_training.recipes.overlays import recipe_of
+from mevlip_training.runs import AdapterRun
 
 CARD_NAME = "README.md"
 
@@ -21,17 +22,16 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def model_card(adapter: str, route: Route, settings: dict[str, Any], rows: int, history: History) -> str:
+def model_card(run: AdapterRun, route: Route, history: History) -> str:
     """Writes an adapter's model card in Markdown.
 
     Args:
-        adapter: Its name.
-        route: Its route.
-        settings: What LLaMA-Factory was given.
-        rows: Number of its training rows.
+        run: Its run.
+        route: Its route, as packed.
         history: What the run did.
     """
-    file = Path(settings["dataset_dir"]) / f"{settings['dataset']}.jsonl"
+    adapter, settings = run.adapter, run.settings
+    data = Path(settings["dataset_dir"])
     title = "all seven tasks" if adapter == GENERALIST else TASKS[TaskType(adapter)].title.lower()
     lines = [
         "---",
@@ -46,8 +46,9 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], rows: int, 
         "says how it has to be asked.",
         "",
         f"- Base: `{route.base_model}`, revision `{route.base_revision}`{_fingerprint(route)}",
-        f"- Data: {rows} rows, sha256 of the file `{file_sha256(file)}`",
-        *_recipe(Path(settings["dataset_dir"]), settings),
+        f"- Data: {run.rows} rows, sha256 of the file `{_digest(data, settings['dataset'])}`",
+        *_validation_rows(run, data),
+        *_recipe(data, settings),
         f"- Boxes: {route.box_space}; images: at most {route.images.max_count} of a question, "
         f"{'tiled' if route.images.crop_to_patches else 'one tile each'}, "
         f"at most {route.images.max_pixels} pixels before the image processor",
@@ -59,14 +60,37 @@ def model_card(adapter: str, route: Route, settings: dict[str, Any], rows: int, 
         "| training | |",
         "|---|---|",
         f"| optimizer steps | {history.steps} |",
-        f"| rows seen | {round(rows * history.epochs)}, in {history.epochs:.4g} epochs |",
-        f"| mean loss of all steps | {history.loss:.4f} |",
+        f"| rows seen | {round(run.rows * history.epochs)}, in {history.epochs:.4g} epochs |",
+        f"| mean loss of {'all' if history.starts == 1 else 'the logged'} steps | {history.loss:.4f} |",
+        *_kept(history),
         f"| seconds | {history.seconds:.0f}{f', in {history.starts} starts' if history.starts > 1 else ''} |",
         "",
         "Limits: it answers questions in the challenge's forms and nothing else; it is not a medical device; its "
-        "score is what validation on other images gives, which the loss above does not say.",
+        "score is what validation on other images gives, which the losses above do not say.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _digest(data: Path, name: str) -> str:
+    return file_sha256(data / f"{name}.jsonl")
+
+
+def _validation_rows(run: AdapterRun, data: Path) -> list[str]:
+    """The rows that chose the step, if there are any."""
+    if not run.validation:
+        return []
+    return [f"- Validation: {run.validation} rows, sha256 of the file `{_digest(data, run.settings['eval_dataset'])}`"]
+
+
+def _kept(history: History) -> list[str]:
+    """Which step's weights these are, where it need not be the last."""
+    if not (found := history.validated):
+        return []
+    return [
+        f"| kept step | {found.step}, the one with the least validation loss |",
+        f"| validation loss of this step | {found.loss:.4f} |",
+        f"| validation loss of the last step | {found.last:.4f} |",
+    ]
 
 
 def _recipe(data: Path, settings: dict[str, Any]) -> list[str]:

@@ -13,12 +13,31 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mevlip.core.errors import CheckpointError
+
 RESULTS_NAME = "train_results.json"
 """LLaMA-Factory writes it when a run has reached its end."""
 PROGRESS_NAME = "trainer_log.jsonl"
 """LLaMA-Factory appends a JSON line with current_steps, elapsed_time and more to it at each logged step."""
+STATE_NAME = "trainer_state.json"
+"""The Trainer writes it last into a folder of a saved step, and once more at the end of the run."""
 _STARTS_NAME = "starts.txt"
 """Size of that file in bytes at each start of the run, a line each."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What validation said of a run, however often it was started.
+
+    Attributes:
+        step: The step with the least loss, whose weights are kept.
+        loss: That loss.
+        last: The loss of the last step.
+    """
+
+    step: int
+    loss: float
+    last: float
 
 
 @dataclass(frozen=True)
@@ -26,11 +45,12 @@ class History:
     """A finished run.
 
     Attributes:
-        steps: Optimizer steps that its weights have seen.
+        steps: Optimizer steps that were trained.
         epochs: Passes over its rows.
         loss: Mean loss of all steps, as far as they were logged where the run was started several times.
         seconds: Training time of all starts, repeated steps included.
         starts: How often it was started, so far as this was logged.
+        validated: What validation said; None where the run had none, and the last step's weights are kept.
     """
 
     steps: int
@@ -38,6 +58,7 @@ class History:
     loss: float
     seconds: float
     starts: int
+    validated: Validated | None = None
 
 
 def read_results(output: Path) -> dict[str, Any] | None:
@@ -61,12 +82,16 @@ def read_log(output: Path) -> list[dict[str, Any]]:
     return [entry for start in _read_starts(output) for entry in start]
 
 
-def read_history(output: Path, results: dict[str, Any]) -> History:
+def read_history(output: Path, results: dict[str, Any], validated: bool = False) -> History:
     """Reads what a finished run did.
 
     Args:
         output: Its output folder.
         results: What `read_results` read there.
+        validated: Whether it had validation rows.
+
+    Raises:
+        CheckpointError: It had, and its record of the best step is missing or damaged.
     """
     starts = [start for start in _read_starts(output) if start]
     return History(
@@ -75,7 +100,22 @@ def read_history(output: Path, results: dict[str, Any]) -> History:
         loss=_mean_loss(starts) if len(starts) > 1 else float(results["train_loss"]),
         seconds=sum(_seconds(start[-1]) for start in starts[:-1]) + float(results["train_runtime"]),
         starts=len(starts),
+        validated=_read_validated(output / STATE_NAME) if validated else None,
     )
+
+
+def _read_validated(state_file: Path) -> Validated:
+    """The Trainer takes its state along when it is resumed, so this is of all starts."""
+    try:
+        state = json.loads(state_file.read_bytes())
+        losses = {int(one["step"]): float(one["eval_loss"]) for one in state["log_history"] if "eval_loss" in one}
+        step = int(state["best_global_step"])
+        return Validated(step, losses[step], losses[max(losses)])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{state_file} does not tell the step with the least validation loss ({type(error).__name__})",
+            "Remove the run's folder and train again.",
+        ) from error
 
 
 def _read_starts(output: Path) -> list[list[dict[str, Any]]]:

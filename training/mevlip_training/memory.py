@@ -79,6 +79,16 @@ def read_shape(base: Path) -> Shape:
     )
 
 
+def adapter_numbers(shape: Shape, settings: Mapping[str, Any]) -> int:
+    """Trainable numbers of an adapter on all linear layers of the language model."""
+    return rank_of(settings) * shape.sides
+
+
+def optimizer_bytes(settings: Mapping[str, Any]) -> int:
+    """Bytes of the optimizer's state for each trainable number."""
+    return 2 if "8bit" in str(settings.get("optim")) else 8
+
+
 def training_memory(shape: Shape, settings: Mapping[str, Any], longest: int) -> float | None:
     """Bytes that torch reserves at most, with gradient checkpointing.
 
@@ -97,8 +107,7 @@ def training_memory(shape: Shape, settings: Mapping[str, Any], longest: int) -> 
         return None
     four_bits = _DOUBLE if settings.get("double_quantization", True) else _SINGLE
     base = shape.linear * (four_bits if settings.get("quantization_bit") == 4 else 2) + shape.others * 2
-    state = 2 if "8bit" in str(settings.get("optim")) else 8
-    adapter = rank_of(settings) * shape.sides * (_WEIGHT_AND_GRADIENT + state)
+    adapter = adapter_numbers(shape, settings) * (_WEIGHT_AND_GRADIENT + optimizer_bytes(settings))
     tokens = int(settings["per_device_train_batch_size"]) * longest
     return base + adapter + tokens * (shape.layers * shape.hidden * 2 + shape.logits * _LOGIT) + 2 * shape.largest * 2
 

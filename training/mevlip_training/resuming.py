@@ -8,11 +8,12 @@ import zipfile
 from pathlib import Path
 
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
+from mevlip.core.errors import TrainingFailed
+from mevlip.core.files import file_sha256
+from mevlip_training.history import STATE_NAME
 
 logger = logging.getLogger(__name__)
 
-STATE_NAME = "trainer_state.json"
-"""The Trainer writes it last into a folder of a saved step, and once more at the end of the run."""
 _STEPS = "checkpoint-*[0-9]"
 _SUFFIX = ".incomplete"
 
@@ -31,6 +32,27 @@ def set_aside_incomplete(output: Path) -> None:
             _rename(folder, f"it was not written to its end ({missing}), so training goes on from an earlier step")
     if (output / WEIGHTS_NAME).is_file():
         _rename(output / WEIGHTS_NAME, "the run was stopped after writing it, so it is written again")
+
+
+def check_best_kept(output: Path, step: int) -> None:
+    """Checks that a run ended with the weights of its best step.
+
+    The Trainer only warns where it does not find them, and keeps the last step's.
+
+    Args:
+        output: The output folder of a run that has just ended.
+        step: Its best step.
+
+    Raises:
+        TrainingFailed: It did not; its weights were renamed, so that the run is not taken for a finished one.
+    """
+    best = output / f"checkpoint-{step}" / WEIGHTS_NAME
+    if not best.is_file() or file_sha256(best) != file_sha256(output / WEIGHTS_NAME):
+        _rename(output / WEIGHTS_NAME, f"these are not the weights of step {step}, the best on validation rows")
+        raise TrainingFailed(
+            f"{output} ended with other weights than those of step {step}, the best on validation rows",
+            f"Was {best.parent} changed or removed? Remove {output} and train again.",
+        )
 
 
 def _rename(path: Path, why: str) -> None:

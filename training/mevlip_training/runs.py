@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mevlip.tasks import adapter_names
 from mevlip_training.bases import base_folder
 from mevlip_training.families import base_family, misfits
 from mevlip_training.history import History, read_history, read_results
-from mevlip_training.lengths import Lengths, find_meter, measure_file
+from mevlip_training.lengths import Lengths, RowMeter, find_meter, measure_file
 from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.recipe import TRAINED_PATCHES
 
@@ -38,6 +39,7 @@ class AdapterRun:
         rows: Training rows.
         start: The run whose adapter this one goes on from; None for fresh weights.
         lengths: Its rows in tokens; None where the base's tokenizer is not on this machine.
+        validation: Rows that the training is watched on; the weights of the step that does best on them are kept.
     """
 
     adapter: str
@@ -47,6 +49,7 @@ class AdapterRun:
     rows: int
     start: str | None = None
     lengths: Lengths | None = None
+    validation: int = 0
 
     @property
     def output(self) -> Path:
@@ -72,7 +75,7 @@ class AdapterRun:
     def history(self) -> History | None:
         """What it did, however often it was started; None where it has not reached its end."""
         results = read_results(self.output)
-        return read_history(self.output, results) if results else None
+        return read_history(self.output, results, bool(self.validation)) if results else None
 
     @property
     def finished(self) -> bool:
@@ -92,6 +95,12 @@ def count_steps(settings: Mapping[str, Any], rows: int) -> int:
     return int(settings.get("max_steps", 0)) or int(per_epoch * float(settings["num_train_epochs"]))
 
 
+def interval_of(settings: Mapping[str, Any], key: str, default: int, steps: int) -> int:
+    """Steps from one saving or logging to the next, as `key` has them: a number below 1 is a share of all steps."""
+    given = float(settings.get(key, default))
+    return max(ceil(given * steps), 1) if given < 1 else int(given)
+
+
 def cutoff_of(settings: Mapping[str, Any]) -> int:
     """Tokens of a row at which LLaMA-Factory cuts it: 2,048 where a config does not say."""
     return int(settings.get("cutoff_len", 2048))
@@ -100,6 +109,42 @@ def cutoff_of(settings: Mapping[str, Any]) -> int:
 def rank_of(settings: Mapping[str, Any]) -> int:
     """LoRA's rank: LLaMA-Factory's 8 where a config does not say."""
     return int(settings.get("lora_rank", 8))
+
+
+def validation_name(adapter: str) -> str:
+    """Name of the data set that an adapter's training is watched on, in a prepared folder."""
+    return f"{adapter}_validation"
+
+
+def watching(adapter: str, settings: Mapping[str, Any], rows: int) -> Yaml:
+    """Settings by which LLaMA-Factory evaluates the validation rows as it trains, and keeps the best step's weights.
+
+    There are ten evaluations or more, each where a step is saved: the Trainer can only go back to one that is. Between
+    two of them are at most the config's `save_steps`, and a whole number of `logging_steps`.
+
+    Args:
+        adapter: Name of the adapter.
+        settings: Its other settings. Where they evaluate in a way of their own, or say `eval_strategy: "no"`, nothing
+            is added.
+        rows: Its training rows.
+    """
+    if settings.keys() & {"eval_strategy", "eval_dataset", "val_size"}:
+        return {}
+    steps = count_steps(settings, rows)
+    logged = interval_of(settings, "logging_steps", 500, steps)
+    most = min(steps // 10, interval_of(settings, "save_steps", 500, steps))
+    interval = max(most // logged, 1) * logged
+    return {
+        "eval_dataset": validation_name(adapter),
+        "eval_strategy": "steps",
+        "eval_steps": interval,
+        "save_strategy": "steps",
+        "save_steps": interval,
+        "per_device_eval_batch_size": settings["per_device_train_batch_size"],
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": False,
+    }
 
 
 def with_rows(data: Path) -> list[str]:
@@ -164,18 +209,38 @@ def plan_run(adapter: str, config_dir: Path, data: Path, runs: Path, overlay: Ya
             f"{source} and {data / 'routes' / adapter / ROUTE_NAME} disagree: {'; '.join(differences)}",
             "The predictor would not see what the model was trained on. Change the YAML, or prepare the data anew.",
         )
-    with rows_file.open("rb") as lines:
-        rows = sum(1 for _ in lines)
-    meter, cutoff = find_meter(folder), cutoff_of(settings)
-    lengths = measure_file(rows_file, route, meter, cutoff) if meter else None
-    if lengths and lengths.beyond:
+    rows, watched_file = _count_lines(rows_file), data / f"{validation_name(adapter)}.jsonl"
+    watched = _count_lines(watched_file) if watched_file.is_file() else 0
+    evaluated = watching(adapter, settings, rows) if watched else {}
+    settings |= evaluated
+    meter = find_meter(folder)
+    lengths = _measured(rows_file, route, meter, settings) if meter else None
+    if meter and evaluated:
+        _measured(watched_file, route, meter, settings)
+    return AdapterRun(adapter, source, settings, route, rows, start, lengths, watched if evaluated else 0)
+
+
+def _count_lines(file: Path) -> int:
+    with file.open("rb") as lines:
+        return sum(1 for _ in lines)
+
+
+def _measured(file: Path, route: Route, meter: RowMeter, settings: Yaml) -> Lengths:
+    """Rows in tokens.
+
+    Raises:
+        InputError: One is longer than the cut-off.
+    """
+    cutoff = cutoff_of(settings)
+    lengths = measure_file(file, route, meter, cutoff)
+    if lengths.beyond:
         raise InputError(
-            f"{rows_file} has {len(lengths.beyond)} of {rows} rows that are longer than cutoff_len, "
+            f"{file} has {len(lengths.beyond)} of {lengths.rows} rows that are longer than cutoff_len, "
             f"{cutoff}: {lengths.describe()}",
             f"LLaMA-Factory would cut them, which stops the training where it cuts an image. Set cutoff_len to "
             f"{lengths.longest} in an --overlay or in the recipe, or prepare rows with fewer images, tiles or pixels.",
         )
-    return AdapterRun(adapter, source, settings, route, rows, start, lengths)
+    return lengths
 
 
 def in_order(runs: Iterable[AdapterRun]) -> list[AdapterRun]:

@@ -161,23 +161,26 @@ def write_text_atomically(path: Path, text: str, remedy: str = REMEDY) -> None:
 
 
 @contextmanager
-def whole_folder(out: Path, mark: str, source: Path) -> Iterator[Path]:
+def whole_folder(out: Path, mark: str, *sources: Path) -> Iterator[Path]:
     """Gives a folder to write, which takes the place of `out` when the block ends without an error.
 
     Args:
         out: The folder wanted. An existing one is replaced where it is empty or holds `mark`.
         mark: Name of a file that the block writes, by which a later run knows the folder as its own.
-        source: The folder that is read meanwhile.
+        sources: The folders that are read meanwhile.
 
     Yields:
         The folder to write to.
 
     Raises:
-        EnvironmentProblem: `out` holds something else, overlaps `source`, or cannot be written.
+        EnvironmentProblem: `out` holds something else, overlaps one of `sources`, or cannot be written.
     """
-    out, source = real_path(out), real_path(source)
-    if out.is_relative_to(source) or source.is_relative_to(out):
-        raise EnvironmentProblem(f"{out} and {source} lie within each other", "Name an --out beside the input folder.")
+    out = real_path(out)
+    for source in map(real_path, sources):
+        if out.is_relative_to(source) or source.is_relative_to(out):
+            raise EnvironmentProblem(
+                f"{out} and {source} lie within each other", "Name an --out beside the input folder."
+            )
     if out.exists() and not (out / mark).is_file() and (out.is_file() or any(out.iterdir())):
         raise EnvironmentProblem(
             f"{out} exists and was not written by this command", "Name a new or an empty folder as --out."

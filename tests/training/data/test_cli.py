@@ -69,8 +69,8 @@ def test_a_dry_run_writes_nothing_and_needs_no_folder(flare: Flare, tmp_path: Pa
     for out in ([], ["--out", tmp_path / "out"]):
         lines = run("prepare", root, *options, *out).splitlines()
         assert lines[-1].split() == [
-            "classification", "1", "1", "0", "0", "6", "256", "-", "2048", "-", "8", "16", "first", "802816",
-            "generalist",
+            "classification", "1", "1", "0", "0", "-", "6", "256", "-", "2048", "-",
+            "8", "16", "first", "802816", "generalist",
         ]  # fmt: skip
     assert sorted(tmp_path.rglob("*")) == before
 

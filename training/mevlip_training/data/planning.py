@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,26 @@ from mevlip_training.data.prepare import answer_budgets
 from mevlip_training.data.records import read_examples
 from mevlip_training.data.rows import AdapterRows, Choices, Row, select
 from mevlip_training.data.tokens import Tokens, read_tokens
+from mevlip_training.data.validation import select_validation
 from mevlip_training.lengths import Lengths, Measurable, RowMeter, find_meter, measure, measure_file
 from mevlip_training.recipes.overlays import overlay_path
 from mevlip_training.recipes.reading import RecipeFile
-from mevlip_training.runs import count_steps, cutoff_of, rank_of, read_yaml
+from mevlip_training.runs import count_steps, cutoff_of, rank_of, read_yaml, validation_name
 
 HEADER = (
-    "adapter", "rows", "balanced", "donors", "perturbed", "steps", "answer tokens", "longest row", "cutoff",
-    "beyond", "rank", "alpha", "images", "pixels", "start",
+    "adapter", "rows", "balanced", "donors", "perturbed", "validation", "steps", "answer tokens", "longest row",
+    "cutoff", "beyond", "rank", "alpha", "images", "pixels", "start",
 )  # fmt: skip
 """Its columns; the longest row is prompt, images and answer in tokens; `beyond` counts rows longer than the cut-off."""
 
 
 def plan(
-    source: Path, choices: Choices, recipe: RecipeFile | None, config_dir: Path, quiet: bool = False
+    source: Path,
+    choices: Choices,
+    recipe: RecipeFile | None,
+    config_dir: Path,
+    quiet: bool = False,
+    validation: Path | None = None,
 ) -> list[Sequence[Any]]:
     """Computes the table of a dry run, a line per adapter.
 
@@ -38,6 +44,7 @@ def plan(
         recipe: As for `prepare`.
         config_dir: Folder of the training configs.
         quiet: Whether to show no progress.
+        validation: As for `prepare`.
 
     Raises:
         InputError: There is no usable row, or a config is missing.
@@ -48,12 +55,20 @@ def plan(
     examples = read_examples(source)
     with ImageStore(examples.root) as store:
         adapters = select(examples, store, choices, recipe, quiet).adapters
-        return [_line(name, rows, recipe, config_dir, tokens, meter, store) for name, rows in adapters.items()]
+        watched: Mapping[str, Sequence[Row]] = {}
+        if validation:
+            with select_validation(validation, adapters, store, choices, quiet) as found:
+                watched = found.rows
+        return [
+            _line(name, rows, len(watched.get(name, ())), recipe, config_dir, tokens, meter, store)
+            for name, rows in adapters.items()
+        ]
 
 
 def _line(
     name: str,
     rows: AdapterRows,
+    watched: int,
     recipe: RecipeFile | None,
     config_dir: Path,
     tokens: Tokens | None,
@@ -71,6 +86,7 @@ def _line(
         len(rows.mixed) - rows.donated - rows.copied,
         rows.donated,
         rows.copied,
+        watched or "-",
         count_steps(settings, len(rows.mixed)),
         max(answer_budgets(name, rows, tokens).values()),
         lengths.longest if lengths else "-",
@@ -104,7 +120,7 @@ def measure_folder(data: Path, base: Path | None, config_dir: Path) -> dict[str,
         config_dir: Folder of the training configs.
 
     Returns:
-        The lengths of each adapter's rows and the cut-off that they were compared with; None where there is no base
+        The lengths of each data set's rows and the cut-off that they were compared with; None where there is no base
         or there are no configs.
 
     Raises:
@@ -115,9 +131,11 @@ def measure_folder(data: Path, base: Path | None, config_dir: Path) -> dict[str,
         return None
     found = {}
     for name in adapter_names():
-        if (file := data / f"{name}.jsonl").is_file():
-            overlay = read_yaml(path) if (path := overlay_path(data, name)).is_file() else {}
-            settings = read_yaml(config_dir / f"{name}.yaml") | overlay
-            cutoff = cutoff_of(settings)
-            found[name] = measure_file(file, read_route(data / "routes" / name), meter, cutoff), cutoff
+        if not (data / f"{name}.jsonl").is_file():
+            continue
+        overlay = read_yaml(path) if (path := overlay_path(data, name)).is_file() else {}
+        cutoff = cutoff_of(read_yaml(config_dir / f"{name}.yaml") | overlay)
+        for rows in (name, validation_name(name)):
+            if (file := data / f"{rows}.jsonl").is_file():
+                found[rows] = measure_file(file, read_route(data / "routes" / name), meter, cutoff), cutoff
     return found

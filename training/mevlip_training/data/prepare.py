@@ -2,6 +2,7 @@
 
 OUT/generalist.jsonl             every row, in ShareGPT form
 OUT/<task>.jsonl                 the rows of one task
+OUT/<adapter>_validation.jsonl   rows that its training is watched on, where a folder of them is named
 OUT/dataset_info.json            LLaMA-Factory's list of them
 OUT/images/<category>/<dataset>  the images, as links where that is possible
 OUT/images/perturbed/...         those of perturbed copies, fitted to the pixel budget, as PNG
@@ -17,26 +18,25 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import ceil, floor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mevlip.answers.numbers import Count, Measurement
 from mevlip.answers.question_spec import GREATEST
 from mevlip.checkpoints.records import FrozenModel
-from mevlip.checkpoints.routes import DEFAULT_RANGE, PromptSettings, Route, write_route
-from mevlip.core.files import file_sha256, link_or_copy, whole_folder
+from mevlip.checkpoints.routes import DEFAULT_RANGE, Route, write_route
+from mevlip.core.files import file_sha256, whole_folder
 from mevlip.core.progress import Progress
-from mevlip.flare.images import image_path
 from mevlip.flare.store import ImageStore
-from mevlip.inference.families import find_family
-from mevlip.inference.prompts import build_prompt
 from mevlip.tasks import GENERALIST, TASKS, TaskType
-from mevlip_training.data.records import Example, read_examples
+from mevlip_training.data.records import read_examples
 from mevlip_training.data.rows import AdapterRows, Choices, Row, select
 from mevlip_training.data.tokens import Tokens, read_tokens, token_budgets
-from mevlip_training.families import DEFAULT
+from mevlip_training.data.validation import select_validation
+from mevlip_training.data.writing import RowWriter
 from mevlip_training.recipes.overlays import PREPARED_NAME, provenance, write_overlays
 from mevlip_training.recipes.reading import RecipeFile
+from mevlip_training.runs import validation_name
 
 __all__ = ["Choices", "Prepared", "prepare"]
 
@@ -54,8 +54,9 @@ class Prepared:
         out: The folder.
         rows: Number of rows by task and data set.
         left_out: Number of records left out, by reason.
-        sha256: Hash of each jsonl, by adapter.
-        copied: Number of perturbed copies that the adapters' rows have beyond these.
+        sha256: Hash of each jsonl that is trained on, by adapter.
+        copied: Number of perturbed copies among these rows, by adapter.
+        validation: Number of rows that training is watched on, by adapter.
     """
 
     out: Path
@@ -63,10 +64,16 @@ class Prepared:
     left_out: Counter[str]
     sha256: dict[str, str]
     copied: dict[str, int]
+    validation: dict[str, int]
 
 
 def prepare(
-    source: Path, out: Path, choices: Choices, quiet: bool = False, recipe: RecipeFile | None = None
+    source: Path,
+    out: Path,
+    choices: Choices,
+    quiet: bool = False,
+    recipe: RecipeFile | None = None,
+    validation: Path | None = None,
 ) -> Prepared:
     """Writes training data and routes.
 
@@ -78,6 +85,7 @@ def prepare(
         choices: What the routes fix.
         quiet: Whether to show no progress.
         recipe: What each adapter has in place of the choices, and how its rows are mixed.
+        validation: A FLARE tree that is but one split, on whose rows training is watched; None for none.
 
     Raises:
         InputError: There is no usable row, or an adapter starts from one without rows.
@@ -85,20 +93,21 @@ def prepare(
     """
     tokens = read_tokens(choices.tokenizer) if choices.tokenizer else None
     examples = read_examples(source)
-    with ImageStore(examples.root) as store, whole_folder(out, PREPARED_NAME, examples.root) as folder:
+    sources = [examples.root, *([validation] if validation else ())]
+    with ImageStore(examples.root) as store, whole_folder(out, PREPARED_NAME, *sources) as folder:
         selected = select(examples, store, choices, recipe, quiet)
-        images = _ImageFolder(folder, store)
         adapters = selected.adapters
         if any(rows.copied for rows in adapters.values()):
             from mevlip_training.data.perturbing import write_copies  # its packages are an extra
 
             adapters = write_copies(folder, examples.root, store, adapters, quiet)
-        sha256 = _write_rows(folder, adapters, images, tokens, quiet)
+        watched = _write_rows(folder, adapters, store, tokens, choices, validation, quiet)
         _write_routes(folder, adapters, tokens)
         tasks = (row for name, rows in adapters.items() if name != GENERALIST for row in rows.own)
         rows = Counter((row.example.task, row.example.dataset) for row in tasks)
+        sha256 = {name: file_sha256(folder / f"{name}.jsonl") for name in adapters}
         copied = {name: rows.copied for name, rows in adapters.items() if rows.copied}
-        prepared = Prepared(out, rows, selected.left_out, sha256, copied)
+        prepared = Prepared(out, rows, selected.left_out, sha256, copied, watched)
         summary = _summary(prepared, choices.by(recipe, GENERALIST))
         if recipe:
             write_overlays(folder, recipe, adapters)
@@ -107,62 +116,30 @@ def prepare(
     return prepared
 
 
-class _ImageFolder:
-    """Puts images below a folder, in a form that a bare `Image.open` reads as prediction does."""
-
-    def __init__(self, folder: Path, store: ImageStore) -> None:
-        self._folder, self._store = folder, store
-        self._taken: dict[PurePosixPath, str] = {}
-
-    def put(self, example: Example, name: str) -> str:
-        """Path of an image relative to the folder; it is there afterward."""
-        facts = self._store.facts(example.question, name)
-        path = PurePosixPath("images", example.place, image_path(name))
-        if not facts.plain and path.suffix.lower() != ".png":
-            path = path.with_name(f"{path.name}.png")
-        if self._taken.setdefault(path, facts.sha256) != facts.sha256:  # data sets of one name in two folders
-            path = path.with_name(f"{facts.sha256[:12]}-{path.name}")
-            self._taken[path] = facts.sha256
-        target = self._folder / path
-        if not target.exists():
-            if facts.plain:
-                with self._store.file(example.question, name) as file:
-                    link_or_copy(file, target)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._store.image(example.question, name).save(target, "PNG")
-        return path.as_posix()
-
-
 def _write_rows(
-    folder: Path, adapters: Mapping[str, AdapterRows], images: _ImageFolder, tokens: Tokens | None, quiet: bool
-) -> dict[str, str]:
-    """Writes the jsonl files and LLaMA-Factory's list of them; gives the hash of each by adapter."""
-    info = {}
-    total = sum(len(rows.mixed) for rows in adapters.values())
-    with Progress("writing", total, "rows", quiet) as progress:
+    folder: Path,
+    adapters: Mapping[str, AdapterRows],
+    store: ImageStore,
+    tokens: Tokens | None,
+    choices: Choices,
+    validation: Path | None,
+    quiet: bool,
+) -> dict[str, int]:
+    """Writes the jsonl files and LLaMA-Factory's list of them; gives the number of validation rows by adapter."""
+    writer = RowWriter(folder, tokens)
+    with Progress("writing", sum(len(rows.mixed) for rows in adapters.values()), "rows", quiet) as progress:
         for name, rows in adapters.items():
-            prompt = rows.choices.prompt
-            with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
-                for row in rows.mixed:
-                    file.write(json.dumps(_sharegpt(row, images, prompt, tokens), ensure_ascii=False) + "\n")
-                    progress.advance()
-            columns = {"messages": "conversations", "images": "images"} | (
-                {"system": "system"} if prompt.system else {}
-            )
-            info[name] = {"file_name": f"{name}.jsonl", "formatting": "sharegpt", "columns": columns}
-    _write_json(folder / "dataset_info.json", info)
-    return {name: file_sha256(folder / f"{name}.jsonl") for name in adapters}
-
-
-def _sharegpt(row: Row, images: _ImageFolder, settings: PromptSettings, tokens: Tokens | None) -> dict[str, Any]:
-    reserved = tokens.reserved if tokens else frozenset()
-    prompt = build_prompt(row.example.question.text, len(row.names), settings, reserved)
-    gap = tokens.image_gap if tokens else find_family(DEFAULT).image_gap
-    turns = [{"from": "human", "value": prompt.sharegpt(gap)}, {"from": "gpt", "value": row.target}]
-    system = {"system": prompt.system} if prompt.system else {}
-    shown = list(row.pictures) or [images.put(row.example, name) for name in row.names]
-    return {"conversations": turns, **system, "images": shown, "id": row.id}
+            writer.write(name, rows.mixed, rows.choices.prompt, store, progress)
+    watched: dict[str, int] = {}
+    if validation is not None:
+        with select_validation(validation, adapters, store, choices, quiet) as found:
+            watched = {name: len(rows) for name, rows in found.rows.items()}
+            with Progress("writing", sum(watched.values()), "validation rows", quiet) as progress:
+                for name, some in found.rows.items():
+                    prompt = adapters[name].choices.prompt
+                    writer.write(validation_name(name), some, prompt, found.store, progress)
+    _write_json(folder / "dataset_info.json", writer.info)
+    return watched
 
 
 def _value_range(rows: Iterable[Row]) -> tuple[float, float]:
@@ -219,6 +196,7 @@ def _summary(prepared: Prepared, choices: Choices) -> dict[str, Any]:
         "left_out": dict(prepared.left_out.most_common()),
         "perturbed": prepared.copied,
         "sha256": prepared.sha256,
+        "validation": prepared.validation,
     }
 
 

@@ -139,11 +139,7 @@ def select(
     Raises:
         InputError: No record can be trained on, or an adapter starts from another that has no rows.
     """
-    reasons = {}
-    if not choices.keep_flagged:
-        survey(examples.root, store, (row.question for row in examples.rows), quiet)
-        reasons = reasons_to_leave_out(audit_examples(examples, store, quiet))
-    builder = _Builder(store, reasons)
+    builder = RowBuilder(store, condemned(examples, store, choices, quiet))
     for unknown in sorted(_unknown_names(examples, recipe)) if recipe else ():
         logger.warning("the recipe's leave_out names %s, which no row has", unknown)
     training, refit = rows_to_train(examples), rows_to_refit(examples)
@@ -167,6 +163,14 @@ def select(
     return Selected(adapters, builder.left_out)
 
 
+def condemned(examples: Examples, store: ImageStore, choices: Choices, quiet: bool) -> dict[str, IssueCode]:
+    """Why the checks leave records out, by the record's place; empty where the choices keep them."""
+    if choices.keep_flagged:
+        return {}
+    survey(examples.root, store, (row.question for row in examples.rows), quiet)
+    return reasons_to_leave_out(audit_examples(examples, store, quiet))
+
+
 def _unknown_names(examples: Examples, recipe: RecipeFile) -> set[str]:
     """What a recipe leaves out that is not there: mostly a name spelled otherwise."""
     there = {"tasks": "task", "modalities": "modality", "datasets": "dataset"}
@@ -179,7 +183,7 @@ def _unknown_names(examples: Examples, recipe: RecipeFile) -> set[str]:
 
 
 def _adapter_rows(
-    name: str, pool: Sequence[Example], recipe: AdapterRecipe, choices: Choices, builder: _Builder
+    name: str, pool: Sequence[Example], recipe: AdapterRecipe, choices: Choices, builder: RowBuilder
 ) -> AdapterRows:
     own = mixed = builder.rows((one for one in pool if name in (GENERALIST, one.task)), choices)
     if recipe.balance is not None:
@@ -212,7 +216,7 @@ def _by_modality(row: Row) -> Hashable:
     return row.example.modality
 
 
-class _Builder:
+class RowBuilder:
     """Makes rows of examples, each once for the same choices, and counts examples that no row can be made of."""
 
     def __init__(self, store: ImageStore, reasons: dict[str, IssueCode]) -> None:
