@@ -13,7 +13,7 @@ from mevlip.answers import QuestionSpec
 from mevlip.checkpoints.routes import read_route
 from mevlip.flare.questions import read_input_folder
 from mevlip.tasks import GENERALIST, TASKS, TaskType, parse_task_type
-from mevlip_training.data.targets import write_target
+from mevlip_validation.targets import write_target
 from mevlip_training.demo.inputs import ANSWERED_PER_DATASET, PER_IMAGE, write_examples, write_inputs, write_training
 from mevlip_training.demo.pairs import held_out_pairs, training_pairs
 from mevlip_training.demo.plain import MOST_TARGETS, base_turns

@@ -1,0 +1,4 @@
+import click
+@click.command()
+def masks() -> None:
+    """x"""
