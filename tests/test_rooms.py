@@ -7,8 +7,8 @@ from dataclasses import replace
 from mevlip.answers import QuestionSpec
 from mevlip.answers.report import Report
 from mevlip.tasks import TASKS, Task, TaskType, fold
-from mevlip_validation.targets import WRITERS
 from mevlip_validation.metrics import missing_rooms
+from mevlip_validation.targets import WRITERS
 from tests.conftest import ROOT
 
 

@@ -251,7 +251,7 @@ class VisionLanguageModel:
         """
         if not isinstance(self._generator, Generator) or not self._generator.differentiable:
             raise CheckpointError(
-                "The answer's loss cannot be differentiated: the base is not of type internvl, or two adapters are mixed",
+                "Answers cannot be differentiated: the base is not of type internvl, or two adapters are mixed",
                 "Use a checkpoint on InternVL, without --reference, whose routes have no mix.",
             )
         tokens = self.encoder.tokenizer(answer, add_special_tokens=False)["input_ids"]

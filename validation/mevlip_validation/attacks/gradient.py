@@ -77,7 +77,9 @@ def attack(
     for epsilon in ordered:
         best = found[-1]
         low, high = (center - epsilon).clamp(min=0), (center + epsilon).clamp(max=255)
-        start = center + epsilon * torch.from_numpy(drawn) if best.epsilon == 0 else torch.from_numpy(best.tiles).float()
+        start = (
+            center + epsilon * torch.from_numpy(drawn) if best.epsilon == 0 else torch.from_numpy(best.tiles).float()
+        )
         pixels = start.clamp(low, high)
         for _ in range(iterations):
             pixels = (pixels + sign * _CROSSING * epsilon / iterations * _signs(loss, pixels)).clamp(low, high)

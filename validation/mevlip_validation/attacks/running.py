@@ -25,8 +25,17 @@ from mevlip.routing.policy import Routing
 from mevlip.settings import AnswerSettings
 from mevlip.tasks import GENERALIST, TaskType, parse_task_type
 from mevlip_validation.attacks.gradient import Attacked, Method, Tiles, attack
-from mevlip_validation.attacks.questions import Case, NotAttackable, Posed, as_picture, check_routes
-from mevlip_validation.attacks.questions import has_options, pair, prepare, sample
+from mevlip_validation.attacks.questions import (
+    Case,
+    NotAttackable,
+    Posed,
+    as_picture,
+    check_routes,
+    has_options,
+    pair,
+    prepare,
+    sample,
+)
 from mevlip_validation.matching import Row, Truth, match
 
 System = Literal["routed", "multi_task", "base"]
