@@ -197,16 +197,15 @@ def _drop(
 
 def render(found: Sequence[Drop]) -> str:
     """A line for each perturbation in its rank, drops of each level behind it, and for each level the mean drop."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name in dict.fromkeys(one.perturbation for one in found):
         mine = [one for one in found if one.perturbation == name]
         first, levels = mine[0], {one.level: number(one.iou_drop.value, signed=True) for one in mine}
         clean = name == CLEAN
-        lost = ("", "") if clean else (show(first.iou_drop, signed=True), show(first.dice_drop, signed=True))
+        lost = ["" if clean else show(drop, signed=True) for drop in (first.iou_drop, first.dice_drop)]
         each = ("" if clean else levels.get(level, NONE) for level in range(1, LEVELS + 1))
-        rows.append(
-            (str(len(rows) or ""), name, first.images, show(first.iou), lost[0], show(first.dice), lost[1], *each)
-        )
+        scores = (show(first.iou), lost[0], show(first.dice), lost[1])
+        rows.append((str(len(rows) or ""), name, first.images, *scores, *each))
     lines = [
         f"level {level}: mean IoU drop {iou:+.3f}, Dice {dice:+.3f}, over {count} perturbations"
         for level, count, iou, dice in by_level(found)
