@@ -76,7 +76,7 @@ def test_drops_are_those_computed_by_hand() -> None:
     ]
     lines = render(made).splitlines()
     assert lines[3].split()[:2] == ["1", "rotation"] and lines[4].split()[:2] == ["2", "jpeg"]
-    assert lines[4].endswith("+0.050  +0.367  -       -       -")
+    assert lines[4].endswith("+0.050  +0.367  -   -   -")
 
 
 def tree(root: Path, condition: tuple[str, int], **labels: Labels) -> Path:

@@ -5,8 +5,9 @@ What is attacked is 8-bit: every result is rounded, and its loss is that of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,7 +52,7 @@ def attack(
 
     FGSM takes one step in the direction of the gradient's signs at the clean pixels. PGD takes several and comes back
     into the ball after each. Its first ball is entered at a random place, each wider one at the result of the one
-    before, which stays the result where the steps find nothing better: with PGD the loss never turns back.
+    before. The result is the best of that result, the last step and the best before it: the loss never turns back.
 
     Args:
         loss: The loss.
@@ -70,30 +71,34 @@ def attack(
     untouched = Attacked(0, clean, _measure(loss, clean))
     ordered = sorted({*epsilons})
     if method == "fgsm":
-        direction = sign * _signs(loss, center)
+        direction = sign * _slope(loss, center)[1]
         return untouched, *(_rounded(loss, center + epsilon * direction, epsilon) for epsilon in ordered)
     drawn = (random or np.random.default_rng(0)).uniform(-1, 1, clean.shape).astype(np.float32)
     found = [untouched]
     for epsilon in ordered:
-        best = found[-1]
+        before = found[-1]
         low, high = (center - epsilon).clamp(min=0), (center + epsilon).clamp(max=255)
-        start = (
-            center + epsilon * torch.from_numpy(drawn) if best.epsilon == 0 else torch.from_numpy(best.tiles).float()
-        )
-        pixels = start.clamp(low, high)
+        entered = center + epsilon * torch.from_numpy(drawn) if len(found) == 1 else torch.from_numpy(before.tiles)
+        last = highest = entered.float().clamp(low, high)
+        most = -math.inf
         for _ in range(iterations):
-            pixels = (pixels + sign * _CROSSING * epsilon / iterations * _signs(loss, pixels)).clamp(low, high)
-        made = _rounded(loss, pixels, epsilon)
-        found.append(made if sign * made.loss > sign * best.loss else Attacked(epsilon, best.tiles, best.loss))
+            value, signs = _slope(loss, last)
+            if sign * value > most:
+                most, highest = sign * value, last
+            last = (last + sign * _CROSSING * epsilon / iterations * signs).clamp(low, high)
+        made = (before, *(_rounded(loss, pixels, epsilon) for pixels in (highest, last)))
+        best = max(made, key=lambda one: sign * one.loss)
+        found.append(replace(best, epsilon=epsilon))
     return tuple(found)
 
 
-def _signs(loss: Loss, pixels: torch.Tensor) -> torch.Tensor:
-    """The signs of the gradient; only the pixels get one."""
+def _slope(loss: Loss, pixels: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """A loss and the signs of its gradient; only the pixels get one."""
     pixels = pixels.detach().requires_grad_()
     with torch.enable_grad():
-        [gradient] = torch.autograd.grad(loss(pixels), [pixels])
-    return gradient.sign()
+        value = loss(pixels)
+        [gradient] = torch.autograd.grad(value, [pixels])
+    return value.item(), gradient.sign()
 
 
 def _rounded(loss: Loss, pixels: torch.Tensor, epsilon: int) -> Attacked:
