@@ -12,7 +12,7 @@ from PIL import Image
 from mevlip.answers import QuestionSpec
 from mevlip.answers.choice import Choice
 from mevlip.checkpoints.routes import Route
-from mevlip.core.errors import CheckpointError
+from mevlip.core.errors import CheckpointError, MevlipError, describe
 from mevlip.flare.images import QuestionImages
 from mevlip.flare.questions import InputFolder
 from mevlip.flare.store import ImageStore
@@ -141,7 +141,12 @@ def prepare(posed: Posed, model: VisionLanguageModel, route: Route, store: Image
         if goal not in options:
             raise NotAttackable("its true answer is none of its options")
         goal = options[(options.index(goal) + 1) % len(options)]
-    pictures = [model.picture(image, route.images) for image in loaded.images]
+    try:
+        pictures = [model.picture(image, route.images) for image in loaded.images]
+    except MevlipError:
+        raise
+    except Exception as error:  # whatever one image does, the other questions are attacked
+        raise NotAttackable(f"an image cannot be prepared ({describe(error)})") from error
     tiles = np.concatenate([picture.tiles for picture in pictures if picture.tiles is not None])
     prompt = model.encode(build_prompt(question.text, len(pictures), route.prompt, model.reserved), pictures)
     budget = route.max_new_tokens[posed.item.task]

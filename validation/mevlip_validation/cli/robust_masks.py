@@ -47,7 +47,7 @@ def masks(
     seed: int,
     quiet: bool,
 ) -> None:
-    """Perturb pictures with their masks, and score a program's masks.
+    """Perturb pictures and masks, and score a program's masks.
 
     Each picture in IMAGES has a mask of the same name in MASKS: whole numbers, 0 for the background. Written are
     OUT/<perturbation>/<level>/{images,masks}/<name>.png, and the clean ones as OUT/clean/0. Masks move as their
