@@ -53,7 +53,7 @@ class Plan:
     Attributes:
         system: Which system answers.
         method: The method.
-        epsilons: By how many levels of 255 each value of a pixel may change, ascending.
+        epsilons: By how many levels of 255 each value of a pixel may change, ascending, each once.
         iterations: Steps of PGD.
         targeted: Whether the model is to answer another option, rather than anything but the truth.
         sample: How many questions of each task; None for all.
