@@ -7,8 +7,8 @@ from dataclasses import replace
 from mevlip.answers import QuestionSpec
 from mevlip.answers.report import Report
 from mevlip.tasks import TASKS, Task, TaskType, fold
-from mevlip_training.data.targets import WRITERS
 from mevlip_validation.metrics import missing_rooms
+from mevlip_validation.targets import WRITERS
 from tests.conftest import ROOT
 
 
@@ -16,7 +16,7 @@ def lacking(task: Task, others: list[Task]) -> list[str]:
     """What a task still lacks, one line each."""
     found = missing_rooms({task.type: task})
     if task.answer not in WRITERS:
-        found.append(f"{task.type}: mevlip_training/data/targets.py does not write {task.answer.__name__}")
+        found.append(f"{task.type}: mevlip_validation/targets.py does not write {task.answer.__name__}")
     if not (ROOT / f"llamafactory_configs/{task.type}.yaml").is_file():
         found.append(f"{task.type}: llamafactory_configs/{task.type}.yaml is missing")
     if fold(task.type) not in task.spellings or task.spellings != tuple(map(fold, task.spellings)):

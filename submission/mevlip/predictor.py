@@ -74,15 +74,24 @@ def load_router(folder: Path, device: Device) -> TaskClassifier:
     return Router.load(folder, choose_device(device))
 
 
-def load_model(checkpoint: Checkpoint, settings: PredictorSettings) -> Model:
-    """Loads the checkpoint's model; the heavy imports happen here."""
+def load_model(checkpoint: Checkpoint, settings: PredictorSettings, exact: bool = False) -> Model:
+    """Loads the checkpoint's model; the heavy imports happen here.
+
+    Args:
+        checkpoint: The checkpoint.
+        settings: Where and how it runs.
+        exact: Whether to compute in float32 without a GPU, whatever the processor is fast with.
+    """
     import_peft()
+    import torch
+
     from mevlip.inference.device import choose_device
     from mevlip.inference.loading import compute_dtype
     from mevlip.inference.model import VisionLanguageModel
 
     chosen = choose_device(settings.device)
-    how = str(compute_dtype(chosen)).removeprefix("torch.")
+    dtype = torch.float32 if exact and chosen.type == "cpu" else compute_dtype(chosen)
+    how = str(dtype).removeprefix("torch.")
     logger.info("device: %s, %s%s", chosen, how, " (chosen automatically)" if settings.device == "auto" else "")
     if unknown := [name for name in checkpoint.routes if name not in checkpoint.probes]:
         logger.warning(
@@ -91,7 +100,7 @@ def load_model(checkpoint: Checkpoint, settings: PredictorSettings) -> Model:
             ", ".join(unknown),
         )
     most = parse_size(settings.max_memory) if settings.max_memory else None
-    return VisionLanguageModel.load(checkpoint, chosen, most, settings.reference)
+    return VisionLanguageModel.load(checkpoint, chosen, most, settings.reference, dtype)
 
 
 class Predictor:

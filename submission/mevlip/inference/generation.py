@@ -74,6 +74,11 @@ class Generator:
         self._bits = torch.arange(32, dtype=torch.int32, device=device)
         install(self._language_model.config)
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether `answer_loss` is that of what the selected adapters answer."""
+        return self._family.keeps_tiles and self._mix is None
+
     def use(self, adapters: Sequence[str], mix: Mix | None = None) -> None:
         """Selects adapters, whose changes of the base are added; none for the base alone.
 
@@ -135,6 +140,23 @@ class Generator:
         if self._mix:
             self._weigh(line, self._measure(line, None, self._mix, Cost()))
         return self._head(self._take(line, None, Cost()))[0].float().cpu()  # type: ignore[no-any-return]
+
+    def answer_loss(self, prompt: Encoded, pixels: torch.Tensor, answer: Sequence[int]) -> torch.Tensor:
+        """How unlikely an answer is: the mean cross-entropy of its tokens, with its gradient.
+
+        Args:
+            prompt: The prompt; its positions count from 0.
+            pixels: All tiles of its pictures, (tiles, 3, height, width), 0 to 255.
+            answer: The answer's tokens, the end token included.
+        """
+        tokens = (*prompt.tokens, *answer[:-1])
+        line = PromptPass.lay_out([Row(None, tokens, 0)], self._device, mutual=self._mutual)
+        states = self._embed(line.tokens)
+        places = moved(np.flatnonzero(line.tokens == self._image_token), self._device)
+        more = self._family.enter(states, places, self._features.of_pixels(pixels))
+        made = self._run(line, states, moved(line.positions, self._device), **more)
+        logits = self._head(made[len(prompt.tokens) - 1 :]).float()
+        return torch.nn.functional.cross_entropy(logits, moved(np.array(answer), self._device))
 
     def _read(
         self, rows: Sequence[Row], pictures: Sequence[Sequence[Picture]], room: Room, cost: Cost

@@ -170,7 +170,10 @@ class _Layer:
         made: torch.Tensor = self._base(states)
         if self.chosen is not None:
             part, up, scale = self.chosen
-            made.view(-1, made.shape[-1]).addmm_(self._group.product(states)[:, part], up, alpha=scale)
+            product = self._group.product(states)[:, part]
+            if made.requires_grad:  # four-bit layers forbid changing what a gradient goes through
+                return torch.addmm(made.view(-1, made.shape[-1]), product, up, alpha=scale).view_as(made)
+            made.view(-1, made.shape[-1]).addmm_(product, up, alpha=scale)
         return made
 
 

@@ -236,6 +236,27 @@ class VisionLanguageModel:
             self._check_room(requests)
             return self._generator.generate(requests)
 
+    def answer_loss(self, prompt: Encoded, pixels: torch.Tensor, answer: str) -> torch.Tensor:
+        """How unlikely an answer is under the selected adapter: the mean cross-entropy of its tokens and the end token.
+
+        It can be differentiated by the pixels; the weights are frozen and have no gradient.
+
+        Args:
+            prompt: The prompt.
+            pixels: All tiles of its pictures, (tiles, 3, height, width), 0 to 255.
+            answer: The text, as training writes it.
+
+        Raises:
+            CheckpointError: This family, or a mix of adapters, is not differentiated.
+        """
+        if not isinstance(self._generator, Generator) or not self._generator.differentiable:
+            raise CheckpointError(
+                "Answers cannot be differentiated: the base is not of type internvl, or two adapters are mixed",
+                "Use a checkpoint on InternVL, without --reference, whose routes have no mix.",
+            )
+        tokens = self.encoder.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        return self._generator.answer_loss(prompt, pixels, (*tokens, self.encoder.tokenizer.eos_token_id))
+
     def _check_room(self, requests: Sequence[Request]) -> None:
         """Raises OutOfMemory where a batch would not fit into main memory: there the kernel ends the whole program."""
         if self.device.type != "cpu":

@@ -103,6 +103,17 @@ class Features:
             self._remember(key, kept[place])
         return found
 
+    def of_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The features of tiles with their gradient, (tokens, hidden size); nothing is remembered.
+
+        Args:
+            pixels: The tiles, (tiles, 3, height, width), 0 to 255; need not be whole numbers.
+        """
+        # Normalizing is a line through the levels of black and white.
+        black, white = (self._levels[:, level, None, None] for level in (0, 255))
+        normalized = black + pixels.to(self._device) * ((white - black) / 255)
+        return torch.cat(tuple(self._family.features(self._base, self._family.inputs(self._processor, [normalized]))))
+
     def inputs(self, tiles: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         """The image arguments of transformers' model for tiles, (3, height, width) each; pixels are float32.
 

@@ -13,7 +13,6 @@ from mevlip.answers import QuestionSpec
 from mevlip.checkpoints.routes import read_route
 from mevlip.flare.questions import read_input_folder
 from mevlip.tasks import GENERALIST, TASKS, TaskType, parse_task_type
-from mevlip_training.data.targets import write_target
 from mevlip_training.demo.inputs import ANSWERED_PER_DATASET, PER_IMAGE, write_examples, write_inputs, write_training
 from mevlip_training.demo.pairs import held_out_pairs, training_pairs
 from mevlip_training.demo.plain import MOST_TARGETS, base_turns
@@ -21,6 +20,7 @@ from mevlip_training.demo.router import PAIRS, SEED
 from mevlip_training.demo.scenes import draw_scene
 from mevlip_training.demo.wordings import DATASETS, HELD_OUT, DemoDataset
 from mevlip_validation.matching import match, read_truth
+from mevlip_validation.targets import write_target
 from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, needs_flare_data
 
 

@@ -25,7 +25,7 @@ from mevlip.flare.store import ImageStore
 from mevlip.tasks import TASKS
 from mevlip_training.data.pictures import can_compare, near_pairs, survey
 from mevlip_training.data.records import TRAINING, Example, Examples, examples_of
-from mevlip_training.data.targets import TargetError, flat_boxes, has_area, read_boxes, read_number, write_target
+from mevlip_validation.targets import TargetError, flat_boxes, has_area, read_boxes, read_number, write_target
 
 _FAR = 10
 """A measurement so many interquartile ranges beyond the quartiles is a typo, not a rare case."""

@@ -22,9 +22,9 @@ from mevlip_training.data.mixing import Copy
 from mevlip_training.data.processes import with_store
 from mevlip_training.data.records import Example
 from mevlip_training.data.rows import AdapterRows, Choices, Row
-from mevlip_training.data.targets import read_boxes, write_target
 from mevlip_validation.perturbations.geometry import BoxMap
 from mevlip_validation.perturbations.perturbed import perturb
+from mevlip_validation.targets import read_boxes, write_target
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_
 from mevlip_training.data.mixing import Copy, balanced, check_names, draw_copy, given, gives, is_left_out
 from mevlip_training.data.pictures import survey
 from mevlip_training.data.records import Example, Examples, rows_to_refit, rows_to_train
-from mevlip_training.data.targets import TargetError, write_target
 from mevlip_training.recipes.reading import RecipeFile
 from mevlip_training.recipes.recipe import AdapterRecipe, ImageChoice, PerturbedCopies
+from mevlip_validation.targets import TargetError, write_target
 
 logger = logging.getLogger(__name__)
 

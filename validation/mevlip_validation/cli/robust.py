@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mevlip.cli.options import INPUT_FILE, OUTPUT_FOLDER, quiet_option, seed_option
+from mevlip_validation.cli.robust_attack import attack
+from mevlip_validation.cli.robust_masks import masks
 from mevlip_validation.defaults import SEED
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 @click.group()
 def robust() -> None:
     """Show what perturbations do to pictures."""
+
+
+robust.add_command(attack)
+robust.add_command(masks)
 
 
 @robust.command()

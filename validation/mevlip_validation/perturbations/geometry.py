@@ -66,6 +66,16 @@ def warp(pixels: NDArray[np.floating[Any]], to: Affine) -> NDArray[np.floating[A
     return np.stack([np.asarray(one, dtype=np.float32) for one in moved], axis=2)
 
 
+def warp_labels(labels: NDArray[np.int32], to: Affine) -> NDArray[np.int32]:
+    """Moves a mask of labels (height, width) as `warp` moves its picture: the nearest label, and 0 from outside."""
+    if to == STILL:
+        return labels
+    moved = Image.fromarray(labels).transform(
+        (labels.shape[1], labels.shape[0]), Image.Transform.AFFINE, tuple(to.inverted()), Image.Resampling.NEAREST
+    )
+    return np.asarray(moved, dtype=np.int32)
+
+
 @dataclass(frozen=True)
 class BoxMap:
     """Where a perturbed picture has the boxes of the clean one.

@@ -35,6 +35,8 @@ class Family(ABC):
         mutual: Whether tokens of one image look at each other, later ones too.
         stateful: Whether layers carry a state from token to token. A line of several questions would mix them, so each
             is asked alone.
+        keeps_tiles: Whether a picture that is one tile already comes out of `tiles` as it went in, so that pixels that
+            were changed where the vision tower gets them can be shown as a picture.
         kinds_argument: The argument of transformers' model that says which tokens are an image's; empty for none.
     """
 
@@ -42,6 +44,7 @@ class Family(ABC):
     image_gap = ""
     mutual = False
     stateful = False
+    keeps_tiles = False
     kinds_argument = ""
 
     @abstractmethod

@@ -18,6 +18,7 @@ class _InternVL(Family):
 
     template = "intern_vl"
     image_gap = "\n"
+    keeps_tiles = True
 
     def load_processor(self, folder: Path) -> Any:
         from transformers import AutoTokenizer

@@ -17,7 +17,7 @@ from mevlip.answers.question_spec import BoxSpace
 from mevlip.core.text import one_line
 from mevlip.flare.issues import IssueCode
 from mevlip.tasks import TASKS, TaskType
-from mevlip_training.data.targets import TargetError, write_target
+from mevlip_validation.targets import TargetError, write_target
 from tests.conftest import FLARE_DATA, needs_flare_data
 
 LETTERED = QuestionSpec("Which is it? A: This one, B: That one")

@@ -1,0 +1,166 @@
+"""What is attacked: questions, their pictures as the vision tower gets them, and the answer whose loss is meant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from mevlip.answers import QuestionSpec
+from mevlip.answers.choice import Choice
+from mevlip.checkpoints.routes import Route
+from mevlip.core.errors import CheckpointError, MevlipError, describe
+from mevlip.flare.images import QuestionImages
+from mevlip.flare.questions import InputFolder
+from mevlip.flare.store import ImageStore
+from mevlip.inference.completion import Encoded
+from mevlip.inference.model import VisionLanguageModel
+from mevlip.inference.prompts import build_prompt
+from mevlip.routing.policy import RoutedQuestion
+from mevlip.tasks import TASKS, TaskType, parse_task_type
+from mevlip_validation.attacks.gradient import Tiles
+from mevlip_validation.matching import Truth, as_text, row_key
+from mevlip_validation.targets import TargetError, write_target
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A question with its true answer, before its pictures are read.
+
+    Attributes:
+        item: The question and who answers it.
+        truth: The true answer.
+        task: The task that the truth states.
+    """
+
+    item: RoutedQuestion
+    truth: Truth
+    task: TaskType
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question that can be attacked.
+
+    Attributes:
+        posed: The question.
+        loaded: Its images as they were loaded.
+        prompt: Its prompt.
+        tiles: Its pictures as the vision tower gets them, (pictures, 3, height, width).
+        goal: The answer whose loss is attacked, as training writes it.
+    """
+
+    posed: Posed
+    loaded: QuestionImages
+    prompt: Encoded
+    tiles: Tiles
+    goal: str
+
+    def shown(self, tiles: Tiles) -> QuestionImages:
+        """Its images with these pixels; boxes still refer to the sizes of the originals."""
+        return replace(self.loaded, images=tuple(map(as_picture, tiles)))
+
+
+class NotAttackable(ValueError):
+    """A question that cannot be attacked; its text is the cause."""
+
+
+def pair(folder: InputFolder, truths: Sequence[Truth]) -> Iterator[tuple[int, Truth]]:
+    """The positions of questions that have a true answer and a known task, with their truths."""
+    waiting: defaultdict[tuple[str, str], list[Truth]] = defaultdict(list)
+    for truth in truths:
+        waiting[row_key(truth.record)].append(truth)
+    for question in folder.questions:
+        mine = waiting[row_key(question.record)]
+        if not mine:
+            continue
+        truth = mine.pop(0)
+        if as_text(truth.record.get("Answer")).strip() and parse_task_type(truth.record.get("TaskType")):
+            yield question.position, truth
+
+
+def sample(pairs: Iterable[tuple[int, Truth]], count: int | None, seed: int) -> list[tuple[int, Truth]]:
+    """So many questions of each task, drawn at random, in their order; all where `count` is None."""
+    known = list(pairs)
+    if count is None:
+        return known
+    groups: defaultdict[TaskType | None, list[int]] = defaultdict(list)
+    for place, (_, truth) in enumerate(known):
+        groups[parse_task_type(truth.record.get("TaskType"))].append(place)
+    random = np.random.default_rng(seed)
+    kept = [int(place) for own in groups.values() for place in random.permutation(own)[:count]]
+    return [known[place] for place in sorted(kept)]
+
+
+def has_options(posed: Posed) -> bool:
+    """Whether one of several options is to be chosen, so that another one can be aimed at."""
+    return TASKS[posed.task].answer is Choice and len(_options(posed)) > 1
+
+
+def check_routes(routes: Iterable[Route]) -> None:
+    """Refuses routes whose pictures are not one tile each.
+
+    Raises:
+        CheckpointError: A route cuts its pictures into tiles.
+    """
+    for route in routes:
+        if route.images.crop_to_patches:
+            raise CheckpointError(
+                f"adapter {route.adapter!r}: it cuts pictures into tiles, and changed tiles are no picture any more",
+                "Attack a checkpoint whose routes have crop_to_patches off.",
+            )
+
+
+def prepare(posed: Posed, model: VisionLanguageModel, route: Route, store: ImageStore, targeted: bool) -> Case:
+    """Reads a question's pictures and writes its prompt, as the predictor does, and the answer that is meant.
+
+    Args:
+        posed: The question.
+        model: The model.
+        route: The route that answers it.
+        store: Where its images are.
+        targeted: Whether the answer that is meant is the option after the true one, the first after the last.
+
+    Raises:
+        NotAttackable: It has no readable image, no true answer that can be taught, or a prompt that is too long.
+    """
+    question = posed.item.question
+    loaded = store.load(question, route.images)
+    if not loaded.images:
+        raise NotAttackable("no image could be used")
+    spec = route.spec(question.text, loaded.sizes[0])
+    try:
+        goal = write_target(posed.task, posed.truth.record["Answer"], spec)
+    except TargetError as error:
+        raise NotAttackable(f"its true answer cannot be taught ({error.code})") from error
+    if targeted:
+        options = _options(posed)
+        if goal not in options:
+            raise NotAttackable("its true answer is none of its options")
+        goal = options[(options.index(goal) + 1) % len(options)]
+    try:
+        pictures = [model.picture(image, route.images) for image in loaded.images]
+    except MevlipError:
+        raise
+    except Exception as error:  # whatever one image does, the other questions are attacked
+        raise NotAttackable(f"an image cannot be prepared ({describe(error)})") from error
+    tiles = np.concatenate([picture.tiles for picture in pictures if picture.tiles is not None])
+    prompt = model.encode(build_prompt(question.text, len(pictures), route.prompt, model.reserved), pictures)
+    budget = route.max_new_tokens[posed.item.task]
+    if len(prompt.tokens) + budget > model.window:
+        raise NotAttackable("its text is too long for the model")
+    return Case(posed, loaded, prompt, tiles, goal)
+
+
+def as_picture(tile: Tiles) -> Image.Image:
+    """A tile, (3, height, width), as a picture."""
+    return Image.fromarray(np.ascontiguousarray(tile.transpose(1, 2, 0)))
+
+
+def _options(posed: Posed) -> list[str]:
+    """The options of a question as they are answered: their marks, else their words."""
+    spec = QuestionSpec(posed.item.question.text)
+    return list(spec.options) or list(spec.labels)
