@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +71,9 @@ class Aspect:
         return next(one for one in scorings(self.task, main) if one.protocol == REFERENCE).statistic(rows)
 
 
+ALL_TASKS = Aspect()
+
+
 @dataclass(frozen=True)
 class Drop:
     """What a system loses under one perturbation at one level.
@@ -88,6 +90,8 @@ class Drop:
         drop: By how much it is worse.
         invalid: Share of answers that could not be read and were replaced by a fallback, with clean pictures and with
             perturbed ones.
+        ssim: Mean structural similarity of the perturbed pictures with the clean ones.
+        reached: Share of pictures whose level was reached; None where the level has no target.
         resampled: (resamples,): the drop of each resample of images; the same resample for all drops.
     """
 
@@ -101,6 +105,8 @@ class Drop:
     perturbed: float
     drop: Estimate
     invalid: tuple[float, float]
+    ssim: float
+    reached: float | None
     resampled: Scores
 
     @property
@@ -141,16 +147,18 @@ class Drops:
 
     Attributes:
         cells: The drops, with those that are reported apart.
+        clean: Each system's score with clean pictures, over all questions of an aspect.
         faults: How many questions count for nothing, by the reason.
     """
 
     cells: tuple[Drop, ...]
+    clean: Mapping[tuple[str, Aspect], float]
     faults: Mapping[str, int]
 
     @cached_property
     def systems(self) -> tuple[str, ...]:
         """The systems' names."""
-        return tuple(dict.fromkeys(one.system for one in self.cells))
+        return tuple(dict.fromkeys(system for system, _ in self.clean))
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
@@ -164,20 +172,45 @@ class Drops:
         found = {one.aspect for one in self.cells}
         return tuple(sorted(found, key=lambda one: (one.apart, order.index(one.task), one.dataset or "")))
 
-    def choose(self, **wanted: Any) -> list[Drop]:
-        """The drops that have all of these attributes, such as `system="routed", level=3, group=BASE`."""
-        return [one for one in self.cells if all(getattr(one, name) == value for name, value in wanted.items())]
+    def choose(
+        self,
+        system: str,
+        aspect: Aspect = ALL_TASKS,
+        *,
+        group: str | None = None,
+        level: int | None = None,
+        perturbation: str | None = None,
+    ) -> list[Drop]:
+        """The drops of a system in one aspect, of one group, level or perturbation where one is named."""
+        wanted = {"group": group, "level": level, "perturbation": perturbation}
+        asked = {name: value for name, value in wanted.items() if value is not None}
+        own = self._by_aspect.get((system, aspect), [])
+        return [one for one in own if all(getattr(one, name) == value for name, value in asked.items())]
 
-    def mean(self, **wanted: Any) -> MeanDrop:
-        """The mean of the drops that have these attributes."""
-        return mean_drop(self.choose(**wanted))
+    def mean(
+        self,
+        system: str,
+        aspect: Aspect = ALL_TASKS,
+        *,
+        group: str | None = None,
+        level: int | None = None,
+        perturbation: str | None = None,
+    ) -> MeanDrop:
+        """The mean of the drops that `choose` gives."""
+        return mean_drop(self.choose(system, aspect, group=group, level=level, perturbation=perturbation))
 
-    def ranking(self, system: str, aspect: Aspect | None = None) -> list[tuple[Perturbation, MeanDrop]]:
+    @cached_property
+    def _by_aspect(self) -> Mapping[tuple[str, Aspect], list[Drop]]:
+        found: dict[tuple[str, Aspect], list[Drop]] = {}
+        for one in self.cells:
+            found.setdefault((one.system, one.aspect), []).append(one)
+        return found
+
+    def ranking(self, system: str, aspect: Aspect = ALL_TASKS) -> list[tuple[Perturbation, MeanDrop]]:
         """The perturbations by their mean drop over levels, the greatest first."""
-        chosen = self.choose(system=system, aspect=aspect or Aspect())
-        names = dict.fromkeys(one.perturbation for one in chosen)
-        means = [(find(name), mean_drop([one for one in chosen if one.perturbation == name])) for name in names]
-        return sorted((pair for pair in means if not math.isnan(pair[1].drop.value)), key=lambda p: -p[1].drop.value)
+        names = dict.fromkeys(one.perturbation for one in self.choose(system, aspect))
+        means = [(find(name), self.mean(system, aspect, perturbation=name)) for name in names]
+        return sorted((pair for pair in means if pair[1].number), key=lambda pair: -pair[1].drop.value)
 
 
 def mean_drop(drops: Sequence[Drop]) -> MeanDrop:
@@ -230,9 +263,11 @@ def measure_drops(sample: Sample, cells: Iterable[Cell], resamples: int = RESAMP
     if missing := sorted({cell.system for cell in chosen} - set(clean)):
         raise ValueError(f"no answers about clean pictures of {', '.join(missing)}")
     found: list[Drop] = []
+    scores: dict[tuple[str, Aspect], float] = {}
     faults: dict[str, int] = {}
     for name in clean:
         meter = _Meter(sample, clean[name], weights, bootstrap.member)
+        scores |= {(name, aspect): score_of(aspect.statistic(rows), len(rows)) for aspect, rows in _parts(clean[name])}
         for cell in chosen:
             if cell.system == name and cell.perturbation != CLEAN:
                 found += meter.drops(cell)
@@ -240,7 +275,7 @@ def measure_drops(sample: Sample, cells: Iterable[Cell], resamples: int = RESAMP
         for one in cell.outcomes:
             if one.fault:
                 faults[one.fault] = faults.get(one.fault, 0) + 1
-    return Drops(tuple(found), faults)
+    return Drops(tuple(found), scores, faults)
 
 
 class _Meter:
@@ -262,9 +297,8 @@ class _Meter:
             if one.fault or one.number not in self._clean:
                 continue
             modality = self._items[one.number].modality
-            reason = apart.get(modality, "") if modality else ""
-            for task, dataset in ((None, None), (one.row.task, None), (one.row.task, one.row.dataset)):
-                groups.setdefault(Aspect(task, dataset, reason), []).append(one)
+            for aspect in _aspects_of(one.row, apart.get(modality, "") if modality else ""):
+                groups.setdefault(aspect, []).append(one)
         for aspect, outcomes in groups.items():
             yield self._drop(cell, aspect, outcomes)
 
@@ -283,8 +317,9 @@ class _Meter:
             images,
             before,
             after,
-            difference(aspect.sign * (before - after), resampled, images),
+            difference(aspect.sign * (before - after) + 0.0, resampled, images),
             (_invalid([self._clean[number] for number in numbers]), _invalid(outcomes)),
+            *_severity(outcomes),
             resampled,
         )
 
@@ -294,6 +329,20 @@ class _Meter:
     def _score(self, aspect: Aspect, rows: Rows, numbers: tuple[int, ...]) -> tuple[float, Scores]:
         statistic = aspect.statistic(rows)
         return score_of(statistic, len(rows)), statistic.scores(self._weights[:, list(numbers)])
+
+
+def _aspects_of(row: Row, apart: str = "") -> tuple[Aspect, ...]:
+    """Everything that a question counts for."""
+    return Aspect(None, None, apart), Aspect(row.task, None, apart), Aspect(row.task, row.dataset, apart)
+
+
+def _parts(clean: Cell) -> Iterable[tuple[Aspect, list[Row]]]:
+    """The rows of each aspect of a clean cell."""
+    groups: dict[Aspect, list[Row]] = {}
+    for row in clean.rows:
+        for aspect in _aspects_of(row):
+            groups.setdefault(aspect, []).append(row)
+    return groups.items()
 
 
 def _mean_points(rows: Rows) -> MacroAverage:
@@ -310,6 +359,14 @@ def _mean_points(rows: Rows) -> MacroAverage:
 
 def _invalid(outcomes: Sequence[Outcome]) -> float:
     return sum(one.stage == "fallback" for one in outcomes) / len(outcomes)
+
+
+def _severity(outcomes: Sequence[Outcome]) -> tuple[float, float | None]:
+    """Mean SSIM, and the share of levels reached, where there are pictures and targets."""
+    known = [one.severity for one in outcomes if one.severity]
+    targets = [one.reached for one in known if one.reached is not None]
+    ssim = float(np.mean([one.ssim for one in known])) if known else math.nan
+    return ssim, sum(targets) / len(targets) if targets else None
 
 
 def _mean_of_known(values: NDArray[np.float64]) -> Scores:
