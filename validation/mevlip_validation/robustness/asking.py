@@ -263,7 +263,7 @@ class _Asking:
         truth = move_truth(item, made.boxes) if made else item.row.truth
         fault = "; ".join([answer.reason, *answer.problems]) if answer.failed else ""
         if truth is None:
-            truth, fault = item.row.truth, fault or NO_BOX_LEFT
+            truth, fault = item.row.truth, NO_BOX_LEFT
         row = replace(item.row, answers=(answer.text,), turn=0, truth=truth)
         severity = made.severity if made else None
         number = item.question.position

@@ -21,6 +21,9 @@ from mevlip_validation.robustness.drops import ALL_TASKS, BASE, MEDICAL, Aspect,
 TOP = 15
 """Perturbations of the ranking that people see."""
 GROUPS = (BASE, MEDICAL)
+_MEAN = {BASE: "ΔB", MEDICAL: "ΔM"}
+LEGEND = "ΔB, ΔM: mean drop under base and under medical perturbations; positive is worse, whatever the measure."
+"""How tables name the drops, as the published ones do."""
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 CSV_HEADER = (
@@ -70,7 +73,7 @@ class Benchmark:
 def render(what: Benchmark) -> str:
     """All tables for the terminal."""
     parts = [
-        "What is lost, the mean over perturbations and levels; positive is worse, whatever the measure",
+        f"What is lost, over perturbations and levels. {LEGEND}",
         table(*loss_table(what.drops)),
         "By level, all tasks (points of 0 to 1, each task counting once)",
         table(*level_table(what.drops)),
@@ -96,7 +99,7 @@ def loss_table(drops: Drops) -> Table:
                  show(contrast(own[BASE], own[MEDICAL]), signed=True), _percent(everything.relative),
                  _worst(everything), _invalid(drops.choose(system, aspect)))
             )  # fmt: skip
-    header = ("task", "measure", "system", "clean", "base", "medical", "medical over base", "relative", "worst",
+    header = ("task", "measure", "system", "clean", *_MEAN.values(), "ΔM - ΔB", "relative", "worst",
               "invalid answers")  # fmt: skip
     return header, rows
 
@@ -120,7 +123,7 @@ def system_table(drops: Drops) -> Table:
     for first, second in pairwise(drops.systems):
         cells = [_more(drops, first, second, group) for group in GROUPS]
         rows.append((f"{second} over {first}", *(show(one, signed=True) for one in cells)))
-    return ("systems", *GROUPS), rows
+    return ("systems", *_MEAN.values()), rows
 
 
 def ranking_table(drops: Drops, most: int | None = None) -> Table:
@@ -150,7 +153,7 @@ def dataset_table(drops: Drops) -> Table:
             )
         ]  # fmt: skip
         rows.append((visible(aspect.dataset, 30), aspect.title, aspect.measure, *cells))
-    each = (f"{system}: {what}" for system in drops.systems for what in ("clean", *GROUPS))
+    each = (f"{system}: {what}" for system in drops.systems for what in ("clean", *_MEAN.values()))
     return ("data set", "task", "measure", *each), rows
 
 
