@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
@@ -187,6 +187,7 @@ class _Asking:
         self._calibrations = calibrations
         self._cells = cells
         self._routed: dict[str, list[RoutedQuestion]] = {}
+        self._calibrated: set[Perturbation] = set()
 
     def run(self, budget: float | None, quiet: bool, clock: Callable[[], float]) -> Run:
         """Takes one step after another, as long as there is time."""
@@ -231,8 +232,9 @@ class _Asking:
         """Asks some systems all questions of a step."""
         items = step.items(self._sample)
         asked = {name: [self._routed[name][item.question.position] for item in items] for name in systems}
-        if step.perturbation:
-            self._calibrate(step.perturbation, items, chain.from_iterable(asked.values()))
+        if step.perturbation and step.perturbation not in self._calibrated:
+            self._calibrate(step.perturbation, items)
+            self._calibrated.add(step.perturbation)
         load = PerturbedPictures(
             self._store, step.perturbation, step.level, self._plan.seed, self._plan.mode, self._calibrations,
             self._sample.box_pictures,
@@ -269,9 +271,11 @@ class _Asking:
         number = item.question.position
         return Outcome(number, row, answer.adapter, answer.task.value, answer.stage, severity, fault)
 
-    def _calibrate(self, one: Perturbation, items: Sequence[Item], routed: Iterable[RoutedQuestion]) -> None:
+    def _calibrate(self, one: Perturbation, items: Sequence[Item]) -> None:
+        """Searches for the parameters of all levels, as the routes of all systems show the pictures."""
         if (self._plan.mode or one.mode) != "ssim":
             return
+        routed = chain.from_iterable(self._routed.values())
         settings = dict.fromkeys(self._images(question.adapter) for question in routed)
         pictures: dict[tuple[object, ...], Picture] = {}
         for item in items:
