@@ -4,7 +4,9 @@ import json
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -166,6 +168,19 @@ def test_one_bad_picture_loses_no_other_question(root: Path) -> None:
     found = measure_drops(done.sample, done.cells, 20)
     assert sum(found.faults.values()) == 3
     assert {one.questions for one in found.cells if one.aspect.dataset == "lit"} == {1}
+
+
+def test_a_cell_in_which_the_model_broke_is_not_kept(root: Path, tmp_path: Path) -> None:
+    def break_on_boxes(text: str, pixels: np.ndarray[Any, Any]) -> str:
+        if BOXES in text:
+            raise ValueError("broken")
+        return see(text, pixels)
+
+    out = tmp_path / "out"
+    broken = ask(root, "under_exposure", model=SeeingModel(break_on_boxes), out=out)
+    assert [len(cell.rows) for cell in broken.cells] == [5, 3] and not list((out / "cells").glob("*"))
+    assert "the model failed (ValueError: broken)" in {one.fault for cell in broken.cells for one in cell.outcomes}
+    assert [len(cell.rows) for cell in ask(root, "under_exposure", out=out).cells] == [9, 6]
 
 
 def test_another_route_than_with_the_clean_picture_is_a_fault_of_the_program(root: Path, tmp_path: Path) -> None:

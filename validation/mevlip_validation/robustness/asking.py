@@ -210,7 +210,6 @@ class _Asking:
                     continue
                 for cell in self._take(step, missing[step], progress):
                     found[step, cell.system] = cell
-                    self._cells.write(cell, SYSTEMS[cell.system])
                 answers += todo[step]
         cells = tuple(cell for cell in found.values() if cell is not None)
         _check_routes(cells)
@@ -247,18 +246,15 @@ class _Asking:
                 answers |= {answer.position: answer for answer in made}
                 progress.advance(len(made))
                 interrupts.check()
-        return [
-            Cell(
-                name,
-                step.name,
-                step.level,
-                tuple(
-                    self._outcome(item, one, answers[one.question.position], load)
-                    for item, one in zip(items, routed, strict=True)
-                ),
-            )
-            for name, routed in asked.items()
-        ]
+        cells = []
+        for name, routed in asked.items():
+            mine = [answers[one.question.position] for one in routed]
+            parts = zip(items, routed, mine, strict=True)
+            cell = Cell(name, step.name, step.level, tuple(self._outcome(*part, load) for part in parts))
+            cells.append(cell)
+            if not any(answer.failed and answer.asked for answer in mine):  # else a later run tries again
+                self._cells.write(cell, SYSTEMS[name])
+        return cells
 
     def _outcome(self, item: Item, routed: RoutedQuestion, answer: Answer, load: PerturbedPictures) -> Outcome:
         made = load.of(item.question, self._images(routed.adapter))
