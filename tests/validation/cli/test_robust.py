@@ -103,7 +103,7 @@ def test_losses_are_shown_and_written(seeing: SeeingModel, tmp_path: Path) -> No
     rows = list(csv.DictReader((out / "cells.csv").open()))
     assert {row["perturbation"] for row in rows} == {"brightness", "rotation", "under_exposure"}
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<svg") == 3 and page.count("data:image/jpeg") == 3 and "under_exposure (xray)" in page
+    assert page.count("<svg") == 3 and page.count("data:image/jpeg") == 3 and "under_exposure, xray (6)" in page
     asked = len(seeing.batches)
     assert run(root, out, *options).output == done.output.replace(f"page: {tmp_path}/page.html (0.2 MB)\n", "")
     assert len(seeing.batches) == asked, "a second run asks nothing"

@@ -144,6 +144,7 @@ def test_tables_and_files_name_every_figure(folder: Path) -> None:
         make_predictor(SeeingModel(see)).checkpoint.manifest, done, measure_drops(done.sample, done.cells, 20)
     )
     shown = render(what)
+    assert "perturbations reach fewer than" not in shown
     assert "routed over base" in shown and "under_exposure L5 +1.000" in shown and "DEMO" in shown
     content = as_json(what)
     assert {(one["perturbations"], one["level"]) for one in content["means"]} >= {("base", 2), ("medical", None)}

@@ -81,7 +81,7 @@ def write_report(path: Path, title: str, what: Benchmark, calibrations: Calibrat
 
 
 def draw_strips(what: Benchmark, calibrations: Calibrations) -> list[Strip]:
-    """For each perturbation that was asked about, the first picture that it reaches, clean and at five levels."""
+    """For each perturbation that was asked about, a picture that it reaches, clean and at five levels."""
     asked = {cell.perturbation for cell in what.run.cells}
     plan = what.run.plan
     with ImageStore(what.run.sample.root) as store:
@@ -95,9 +95,9 @@ def _strip(
     sample: Sample, one: Perturbation, store: ImageStore, plan: Plan, calibrations: Calibrations
 ) -> Strip | None:
     settings = ImageSettings()
-    for item in sample.items:
-        if not item.is_reached_by(one) or not item.question.image_names:
-            continue
+    reached = [item for item in sample.items if item.is_reached_by(one) and item.question.image_names]
+    start = one.number % max(len(reached), 1)  # so that not all show the same picture
+    for item in reached[start:] + reached[:start]:
         try:
             clean = store.image(item.question, item.question.image_names[0])
             fitted = fit_pixel_budget(clean, settings.min_pixels, settings.max_pixels)

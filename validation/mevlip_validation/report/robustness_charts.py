@@ -81,7 +81,7 @@ def _lines(axes: Axes, drops: Drops, aspect: Aspect, group: str | None = None) -
 
 
 def _ranking(drops: Drops) -> Figure | None:
-    """A bar for each perturbation and system; those for medical pictures are hatched and named with their kind."""
+    """A bar for each perturbation and system; those for medical pictures are hatched and named with their group."""
     found = drops.ranking(drops.systems[-1])[:TOP]
     if not found:
         return None
@@ -98,10 +98,14 @@ def _ranking(drops: Drops) -> Figure | None:
             )  # fmt: skip
             if math.isfinite(drop.low):
                 axes.plot((drop.low, drop.high), (center, center), color="black", linewidth=0.8)
-    axes.set_yticks(range(len(found)), [one.name if one.is_base else f"{one.name} ({one.group})" for one, _ in found])
+    names = [
+        f"{one.name} ({mean.images})" if one.is_base else f"{one.name}, {one.group} ({mean.images})"
+        for one, mean in found
+    ]
+    axes.set_yticks(range(len(found)), names)
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.axvline(0, color="gray", linewidth=1)
-    axes.set_xlabel("points lost, mean over levels and tasks; hatched: specific to medical pictures")
+    axes.set_xlabel("points lost, mean over levels and tasks (number of images); hatched: medical")
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=len(drops.systems))
     return figure

@@ -20,6 +20,8 @@ from mevlip_validation.robustness.drops import ALL_TASKS, BASE, MEDICAL, Aspect,
 
 TOP = 15
 """Perturbations of the ranking that people see."""
+FEW = 5
+"""Images; of fewer, a drop says little."""
 GROUPS = (BASE, MEDICAL)
 _MEAN = {BASE: "ΔB", MEDICAL: "ΔM"}
 LEGEND = "ΔB, ΔM: mean drop under base and under medical perturbations; positive is worse, whatever the measure."
@@ -65,6 +67,12 @@ class Benchmark:
             lines.append(
                 f"{unknown} questions are about pictures whose modality neither record nor folder names; they see base "
                 "perturbations only."
+            )
+        few = [one.name for one, mean in self.drops.ranking(self.drops.systems[-1]) if mean.images < FEW]
+        if few:
+            lines.append(
+                f"{len(few)} perturbations reach fewer than {FEW} images, so that few answers decide their drop, and with "
+                f"it ΔM: {', '.join(few)}. A larger --sample holds more."
             )
         lines += [f"left out {count} times: {visible(reason, 200)}" for reason, count in self.drops.faults.items()]
         return lines
@@ -133,8 +141,9 @@ def ranking_table(drops: Drops, most: int | None = None) -> Table:
         others = (drops.mean(name, perturbation=one.name).drop for name in drops.systems[:-1])
         worst = f"L{mean.worst.level}" if mean.worst else NONE
         cells = (*(number(drop.value, signed=True) for drop in others), show(mean.drop, signed=True))
-        rows.append((str(len(rows) + 1), one.name, BASE if one.is_base else one.group, *cells, worst))
-    return ("", "perturbation", "for", *drops.systems, "worst"), rows
+        kind = BASE if one.is_base else one.group
+        rows.append((str(len(rows) + 1), one.name, kind, str(mean.images), *cells, worst))
+    return ("", "perturbation", "for", "images", *drops.systems, "worst"), rows
 
 
 def dataset_table(drops: Drops) -> Table:
