@@ -15,6 +15,7 @@ from mevlip_validation.perturbations.registry import find
 from mevlip_validation.robustness.asking import Plan, ask_perturbed
 from mevlip_validation.robustness.cells import CLEAN, NO_BOX_LEFT, Cell
 from mevlip_validation.robustness.drops import measure_drops
+from mevlip_validation.robustness.output import Benchmark
 from tests.validation.robustness.stubs import (
     BOX,
     BOXES,
@@ -110,6 +111,9 @@ def test_a_run_that_has_no_more_time_leaves_whole_steps_out(root: Path) -> None:
     assert done.left and {cell.perturbation for cell in done.cells} >= {CLEAN}
     assert len(done.cells) + len(done.left) == len(steps) == 10
     assert all(len(cell.outcomes) >= 6 for cell in done.cells), "no cell is partial"
+    manifest = make_predictor(SeeingModel(see)).checkpoint.manifest
+    notices = Benchmark(manifest, done, measure_drops(done.sample, done.cells, 20)).notices
+    assert any(line.startswith(f"PARTIAL: no time was left for {len(done.left)} ") for line in notices)
 
 
 def test_what_says_the_most_is_asked_first(root: Path) -> None:
