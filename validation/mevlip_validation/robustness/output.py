@@ -71,8 +71,8 @@ class Benchmark:
         few = [one.name for one, mean in self.drops.ranking(self.drops.systems[-1]) if mean.images < FEW]
         if few:
             lines.append(
-                f"{len(few)} perturbations reach fewer than {FEW} images, so that few answers decide their drop and a part "
-                f"of ΔM: {', '.join(few)}. A larger --sample holds more."
+                f"{len(few)} perturbations reach fewer than {FEW} images, so that few answers decide their drop and a "
+                f"part of ΔM: {', '.join(few)}. A larger --sample holds more."
             )
         lines += [f"left out {count} times: {visible(reason, 200)}" for reason, count in self.drops.faults.items()]
         return lines
