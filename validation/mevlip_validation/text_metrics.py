@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ _ORDERS = 4
 """Longest n-gram of BLEU (Papineni et al. 2002) and CIDEr (Vedantam et al. 2015)."""
 _SPREAD = 6.0
 """Width in words of CIDEr-D's penalty on a difference in length."""
+
+_KEPT = 1 << 10
+"""Pairs of reports whose ROUGE-L is kept: the same rows are scored by task, by data set and by question."""
 
 Grams = list[Counter[tuple[str, ...]]]
 
@@ -56,12 +59,12 @@ def package_version(package: str) -> str:
 
 def rouge_l(rows: Sequence[Row]) -> Aggregate:
     """F1 of the longest common subsequence of words (Lin 2004), mean of rows, 0 to 1, by the rouge-score package."""
-    scorer = _rouge()
+    return Aggregate(tuple(_rouge_f1(row.target, row.prediction) if row.prediction else 0.0 for row in rows))
 
-    def f1(row: Row) -> float:
-        return float(scorer.score(row.target, row.prediction)["rougeL"].fmeasure) if row.prediction else 0.0
 
-    return Aggregate(tuple(map(f1, rows)))
+@lru_cache(_KEPT)
+def _rouge_f1(target: str, prediction: str) -> float:
+    return float(_rouge().score(target, prediction)["rougeL"].fmeasure)
 
 
 def bleu(rows: Sequence[Row]) -> Bleu:

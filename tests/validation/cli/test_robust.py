@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from mevlip.core.errors import EnvironmentProblem, InputError
+from mevlip.predictor import Predictor
 from mevlip_validation.cli.robust import robust
+from tests.conftest import DEMO, EXAMPLES, call_mevlip
 from tests.validation.perturbations.pictures import synthetic
+from tests.validation.report.browser import needs_browser, open_page
+from tests.validation.robustness.stubs import SeeingModel, WordRouter, see, write_folder
 
 
 @pytest.fixture
@@ -72,3 +76,71 @@ def test_a_missing_package_names_its_extra(picture: Path, tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(EnvironmentProblem, match=r"Perturbations need skimage.*pip install 'me-vlip\[robust\]'"):
         show(picture, "--out", str(tmp_path / "out"))
+
+
+@pytest.fixture
+def seeing(monkeypatch: pytest.MonkeyPatch) -> SeeingModel:
+    """The model that commands of the test load."""
+    model = SeeingModel(see)
+    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_model", lambda *_: model)
+    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_router", lambda *_: WordRouter())
+    return model
+
+
+def run(root: Path, out: Path, *options: str) -> Result:
+    command = ["run", str(root), "--truth", str(root), "--checkpoint", str(DEMO), "--resamples", "20", "--quiet"]
+    return CliRunner().invoke(robust, [*command, "--workers", "1", "--out", str(out), *options], catch_exceptions=False)
+
+
+def test_losses_are_shown_and_written(seeing: SeeingModel, tmp_path: Path) -> None:
+    root, out = write_folder(tmp_path / "in"), tmp_path / "out"
+    options = ("--perturbations", "brightness, rotation,under_exposure", "--levels", "1,5", "--mode", "table")
+    done = run(root, out, *options, "--report", str(tmp_path / "page.html"))
+    assert done.exit_code == 0, done.output
+    assert "PARTIAL" not in done.output and "routed over multi_task" in done.output
+    content = json.loads((out / "results.json").read_text())
+    assert content["systems"] == ["base", "multi_task", "routed"] and content["left"] == []
+    rows = list(csv.DictReader((out / "cells.csv").open()))
+    assert {row["perturbation"] for row in rows} == {"brightness", "rotation", "under_exposure"}
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 3 and page.count("data:image/jpeg") == 3 and "under_exposure, xray (6)" in page
+    asked = len(seeing.batches)
+    assert run(root, out, *options).output == done.output.replace(f"page: {tmp_path}/page.html (0.2 MB)\n", "")
+    assert len(seeing.batches) == asked, "a second run asks nothing"
+
+
+@needs_browser
+def test_the_page_opens_without_a_network(seeing: SeeingModel, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    run(write_folder(tmp_path / "in"), tmp_path / "out", "--perturbations", "jpeg", "--levels", "3", "--mode", "table",
+        "--report", str(page))  # fmt: skip
+    with open_page(page) as opened:
+        assert [one for one in opened.complaints if not one.startswith(("file:", "data:"))] == []
+        assert opened.locator("figure svg").count() == 3 and opened.locator("figure img").count() == 1
+        assert opened.locator("figure img").evaluate("image => image.complete && image.naturalWidth > 900")
+
+
+def test_names_that_are_none_are_refused_before_anything_is_asked(seeing: SeeingModel, tmp_path: Path) -> None:
+    root, out = write_folder(tmp_path / "in"), tmp_path / "out"
+    for options, message in {
+        ("--levels", "1,6"): "'6' is none of 1, 2, 3, 4, 5",
+        ("--systems", "best"): "'best' is none of base, multi_task, routed",
+        ("--perturbations", "jpeg,fog"): "'fog' is not a perturbation",
+    }.items():
+        done = run(root, out, *options)
+        assert done.exit_code == 2 and message in done.output
+    assert not seeing.batches
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("loaded_once")
+def test_the_demo_is_asked_about_perturbed_pictures(tmp_path: Path) -> None:
+    part = EXAMPLES / "Mammography"
+    done = call_mevlip(
+        "robust", "run", part, "--truth", part, "--checkpoint", DEMO, "--device", "cpu", "--perturbations",
+        "grid_pattern", "--levels", "5", "--sample", "2", "--resamples", "20", "--out", tmp_path, "--quiet",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    content = json.loads((tmp_path / "results.json").read_text())
+    reached = {one["perturbation"]: one["ssim"] for one in content["cells"] if one["system"] == "routed"}
+    assert set(reached) == {"grid_pattern"} and 0.5 <= reached["grid_pattern"] <= 0.59

@@ -104,7 +104,12 @@ class Perturbation:
     move: Move | None = field(default=None, repr=False)
     box_bounds: Bounds | None = None
     keeps_counts: bool = True
-    apart: Mapping[Modality, str] = field(default_factory=dict)
+    apart: Mapping[Modality, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is one of the twelve for all pictures; the others are specific to medical ones."""
+        return self.modalities == ALL
 
 
 _registry: dict[str, Perturbation] = {}
@@ -167,20 +172,25 @@ def perturbations() -> Mapping[str, Perturbation]:
     return {one.name: one for one in sorted(_registry.values(), key=lambda one: one.number)}
 
 
+def modality_named(name: str) -> Modality | None:
+    """The modality of a name, whose letter case and hyphens do not matter; None where it is none."""
+    wanted = "".join(filter(str.isalpha, name.lower()))
+    return next((one for one in Modality if one.lower() == wanted), None)
+
+
 def perturbations_of(modality: str) -> tuple[Perturbation, ...]:
     """The perturbations of a modality, in the order of their numbers.
 
     Args:
-        modality: The name of one of FLARE's folders, or `CT` or `MRI`; letter case and hyphens do not matter.
+        modality: The name of one of FLARE's folders, or `CT` or `MRI`, as `modality_named` reads it.
 
     Raises:
         LookupError: There is no such modality.
     """
-    wanted = "".join(filter(str.isalpha, modality.lower()))
-    for one in Modality:
-        if one.lower() == wanted:
-            return tuple(found for found in perturbations().values() if one in found.modalities)
-    raise LookupError(f"{modality!r} is not a modality. Name one of {', '.join(Modality)}.")
+    one = modality_named(modality)
+    if one is None:
+        raise LookupError(f"{modality!r} is not a modality. Name one of {', '.join(Modality)}.")
+    return tuple(found for found in perturbations().values() if one in found.modalities)
 
 
 def find(name: str) -> Perturbation:

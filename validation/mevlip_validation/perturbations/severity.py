@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -100,6 +100,7 @@ class Calibrations:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._found: dict[str, tuple[Level, ...]] = {}
+        self._new: dict[str, tuple[Level, ...]] = {}
         if path is not None and path.exists():
             try:
                 content = json.loads(read_bounded(path, LARGEST_LIST))
@@ -114,8 +115,17 @@ class Calibrations:
         shape = "x".join(map(str, pixels.shape))
         key = f"{__version__}/{name}/{bounds.weakest:g}-{bounds.strongest:g}/{shape}/{content_hash(pixels)}/{seed}"
         if key not in self._found:
-            self._found[key] = find()
+            self._found[key] = self._new[key] = find()
         return self._found[key]
+
+    def take_new(self) -> dict[str, tuple[Level, ...]]:
+        """What was found since the last call, for `add`: that of another process goes on from it."""
+        new, self._new = self._new, {}
+        return new
+
+    def add(self, found: Mapping[str, tuple[Level, ...]]) -> None:
+        """Takes over what another process found."""
+        self._found |= found
 
     def save(self) -> None:
         """Writes the file.

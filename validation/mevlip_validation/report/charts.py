@@ -47,10 +47,11 @@ def draw_charts(scores: Sequence[Score], results: Sequence[QuestionResult], slic
             *((f"{TASKS[task].title}: predicted vs. true", _scatter(results, task)) for task in TASKS),
             *((f"Reliability: {one.title}", _reliability(one)) for one in analysis.calibrations(results)),
         ]
-        return [Chart(title, _svg(figure)) for title, figure in figures if figure is not None]
+        return [Chart(title, to_svg(figure)) for title, figure in figures if figure is not None]
 
 
-def _svg(figure: Figure) -> Markup:
+def to_svg(figure: Figure) -> Markup:
+    """A figure as markup; the same figure gives the same bytes."""
     from markupsafe import Markup
 
     file = io.StringIO()
