@@ -17,16 +17,15 @@ from mevlip.flare.questions import Question
 from mevlip.tasks import TaskType
 from mevlip_training.data import processes
 from mevlip_training.data.mixing import draw_copy
-from mevlip_training.data.perturbing import move_boxes
 from mevlip_training.data.planning import HEADER, plan
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.data.records import Example
 from mevlip_training.recipes.recipe import PerturbedCopies
-from mevlip_validation.perturbations.geometry import STILL, BoxMap
 from tests.conftest import ROOT
 from tests.training.data.conftest import boxes, row
 
 Flare = Callable[..., Path]
+CONFIGS = ROOT / "llamafactory_configs"
 BOX = (60, 40, 110, 90)
 
 
@@ -123,9 +122,6 @@ def test_a_share_of_the_rows_has_copies_and_the_dry_run_counts_them(flare: Flare
     assert 10 < copied < 30
 
 
-CONFIGS = ROOT / "llamafactory_configs"
-
-
 def test_what_changes_the_answer_is_not_drawn() -> None:
     def drawn(task: TaskType, category: str) -> set[str]:
         example = Example(Question.given_as("?"), "1", task, "training", category, "any")
@@ -165,11 +161,3 @@ def test_several_processes_write_what_one_does(flare: Flare, tmp_path: Path, mon
     files = {path.relative_to(one): path.read_bytes() for path in one.rglob("*.png")}
     assert {path.relative_to(two): path.read_bytes() for path in two.rglob("*.png")} == files
     assert (two / "generalist.jsonl").read_bytes() == (one / "generalist.jsonl").read_bytes()
-
-
-def test_boxes_keep_the_form_they_were_given_in() -> None:
-    still = BoxMap(STILL, (100, 100))
-    assert move_boxes("[1, 2, 30, 40]", still, ellipse=False) == [[1, 2, 30, 40]]
-    assert move_boxes({"7": [[1, 2, 30, 40]], "X": []}, still, ellipse=False) == {"7": [[1, 2, 30, 40]]}
-    gone = BoxMap(STILL._replace(x0=500), (100, 100))
-    assert move_boxes([[1, 2, 30, 40]], gone, ellipse=False) is None

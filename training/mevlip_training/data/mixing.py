@@ -7,11 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from mevlip.answers.numbers import Count
 from mevlip.core.errors import InputError
 from mevlip.core.extras import needing
 from mevlip.flare.images import spaced_indices
-from mevlip.tasks import TASKS
 from mevlip_training.data.records import Example
 from mevlip_training.recipes.recipe import Balance, Donor, LeaveOut, PerturbedCopies
 
@@ -105,19 +103,16 @@ def draw_copy(example: Example, key: str, rule: PerturbedCopies) -> Copy | None:
     Returns:
         None where it has no copy.
     """
-    from mevlip_validation.perturbations.registry import ALL, Modality, perturbations
+    from mevlip_validation.perturbations.asked import Asked
+    from mevlip_validation.perturbations.registry import modality_named, perturbations
 
     draw = random.Random(key)  # noqa: S311 - data, not secrets
     if draw.random() >= rule.share:
         return None
-    modality = Modality(example.modality) if example.modality in set(Modality) else None
-    counted = TASKS[example.task].answer is Count
+    asked = Asked(example.task, modality_named(example.modality))
     fitting = [
         name
         for name, one in perturbations().items()
-        if (modality in one.modalities if modality else one.modalities == ALL)
-        and modality not in one.apart
-        and (one.keeps_counts or not counted)
-        and (name in rule.names or not rule.names)
+        if asked.is_reached_by(one) and not asked.is_apart(one) and (name in rule.names or not rule.names)
     ]
     return Copy(draw.choice(fitting), draw.choice(rule.levels)) if fitting else None

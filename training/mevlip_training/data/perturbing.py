@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.question_spec import QuestionSpec
@@ -22,9 +22,11 @@ from mevlip_training.data.mixing import Copy
 from mevlip_training.data.processes import with_store
 from mevlip_training.data.records import Example
 from mevlip_training.data.rows import AdapterRows, Choices, Row
+from mevlip_validation.perturbations.asked import Asked, move_boxes
 from mevlip_validation.perturbations.geometry import BoxMap
 from mevlip_validation.perturbations.perturbed import perturb
-from mevlip_validation.targets import read_boxes, write_target
+from mevlip_validation.perturbations.registry import modality_named
+from mevlip_validation.targets import write_target
 
 logger = logging.getLogger(__name__)
 
@@ -97,43 +99,19 @@ def write_copies(
     return finished
 
 
-def move_boxes(answer: Any, boxes: BoxMap, *, ellipse: bool) -> Any:
-    """An answer's boxes where a perturbed picture has them, in the form that they were given in.
-
-    Args:
-        answer: Boxes as found, in pixels of the map's size.
-        boxes: Where boxes go.
-        ellipse: Whether they are around something round.
-
-    Returns:
-        A list of boxes, or an object of lists, without those that have left the picture; None where none is left.
-
-    Raises:
-        TargetError: The answer holds no boxes.
-    """
-
-    def moved(found: list[Any]) -> list[Any]:
-        return [list(map(round, at)) for box in found if (at := boxes.move(tuple(box), ellipse=ellipse))]
-
-    found = read_boxes(answer)
-    if isinstance(found, dict):
-        return {identity: kept for identity, one in found.items() if (kept := moved(one))} or None
-    return moved(found) or None
-
-
 def _pictures(row: Row, copy: Copy, choices: Choices, store: ImageStore) -> Iterator[Picture]:
     question, settings = row.example.question, choices.route_images
-    budget = (settings.min_pixels, settings.max_pixels)
+    budget, for_boxes = (settings.min_pixels, settings.max_pixels), _asked(row.example).for_boxes
     for name in row.names:
         path = image_path(name)
-        key = sha256(f"{store.facts(question, name).sha256}/{budget}/{_asks_for_boxes(row.example)}".encode())
+        key = sha256(f"{store.facts(question, name).sha256}/{budget}/{for_boxes}".encode())
         file = f"{path.stem}-{copy.perturbation}-{copy.level}-{key.hexdigest()[:12]}.png"
         target = PurePosixPath("images", "perturbed", row.example.place, path.with_name(file))
-        yield Picture(question.folder, name, target, copy, _asks_for_boxes(row.example), budget)
+        yield Picture(question.folder, name, target, copy, for_boxes, budget)
 
 
-def _asks_for_boxes(example: Example) -> bool:
-    return TASKS[example.task].answer in (Boxes, InstanceBoxes)
+def _asked(example: Example) -> Asked:
+    return Asked(example.task, modality_named(example.modality))
 
 
 def _write(store: ImageStore, picture: Picture, folder: Path) -> BoxMap | None:
@@ -159,11 +137,18 @@ def _finish(
     first = boxes[0]
     if first is None or None in boxes:
         return None
-    target = row.target
-    if _asks_for_boxes(row.example):
-        answer = move_boxes(row.example.answer, first, ellipse=False)
-        if answer is None:
-            return None
-        spec = QuestionSpec(row.example.question.text, first.size, choices.box_space)
-        target = write_target(row.example.task, answer, spec)
+    target: str | None = row.target
+    if _asked(row.example).for_boxes:
+        target = _moved_target(row.example, first, choices)
+    if target is None:
+        return None
     return replace(row, target=target, pictures=tuple(picture.path.as_posix() for picture in shown))
+
+
+def _moved_target(example: Example, boxes: BoxMap, choices: Choices) -> str | None:
+    """What is to be said about a perturbed picture; None where nothing of it is left to be found."""
+    spec = QuestionSpec(example.question.text, boxes.size, "pixel")
+    answer = TASKS[example.task].answer.parse(write_target(example.task, example.answer, spec), spec)
+    assert isinstance(answer, Boxes | InstanceBoxes), "boxes are asked for"  # noqa: S101 - the caller looked
+    moved = move_boxes(answer, boxes, _asked(example))
+    return write_target(example.task, moved.format(), replace(spec, box_space=choices.box_space)) if moved else None

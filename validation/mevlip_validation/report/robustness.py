@@ -95,7 +95,7 @@ def _strip(
     sample: Sample, one: Perturbation, store: ImageStore, plan: Plan, calibrations: Calibrations
 ) -> Strip | None:
     settings = ImageSettings()
-    reached = [item for item in sample.items if item.is_reached_by(one) and item.question.image_names]
+    reached = [item for item in sample.items if item.asked.is_reached_by(one) and item.question.image_names]
     start = one.number % max(len(reached), 1)  # so that not all show the same picture
     for item in reached[start:] + reached[:start]:
         try:

@@ -65,7 +65,7 @@ class Plan:
         """
         groups: dict[str, list[Perturbation]] = {}
         for one in self.perturbations:
-            if any(item.is_reached_by(one) for item in sample.items):
+            if any(item.asked.is_reached_by(one) for item in sample.items):
                 groups.setdefault(one.group, []).append(one)
         ordered = [one for round_ in zip_longest(*groups.values()) for one in round_ if one is not None]
         levels = sorted(set(self.levels))
@@ -93,7 +93,7 @@ class Step:
     def items(self, sample: Sample) -> list[Item]:
         """The questions that it reaches."""
         one = self.perturbation
-        return [item for item in sample.items if one is None or item.is_reached_by(one)]
+        return [item for item in sample.items if one is None or item.asked.is_reached_by(one)]
 
 
 @dataclass(frozen=True)

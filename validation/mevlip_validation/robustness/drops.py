@@ -291,13 +291,12 @@ class _Meter:
 
     def drops(self, cell: Cell) -> Iterator[Drop]:
         """The drops of a cell in every aspect that it has questions of."""
-        apart = find(cell.perturbation).apart
+        perturbation = find(cell.perturbation)
         groups: dict[Aspect, list[Outcome]] = {}
         for one in cell.outcomes:
             if one.fault or one.number not in self._clean:
                 continue
-            modality = self._items[one.number].modality
-            for aspect in _aspects_of(one.row, apart.get(modality, "") if modality else ""):
+            for aspect in _aspects_of(one.row, self._items[one.number].asked.is_apart(perturbation)):
                 groups.setdefault(aspect, []).append(one)
         for aspect, outcomes in groups.items():
             yield self._drop(cell, aspect, outcomes)

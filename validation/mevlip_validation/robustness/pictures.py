@@ -6,12 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mevlip.answers.boxes import Box, Boxes, InstanceBoxes
+from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.errors import describe
 from mevlip.flare.images import QuestionImages
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
+from mevlip_validation.perturbations.asked import move_boxes
 from mevlip_validation.perturbations.geometry import STILL, BoxMap
 from mevlip_validation.perturbations.perturbed import perturb
 from mevlip_validation.perturbations.registry import Mode, Perturbation
@@ -105,22 +106,7 @@ def move_truth(item: Item, boxes: BoxMap) -> Any:
     if boxes.to == STILL:
         return item.row.truth
     match item.row.parsed_target:
-        case Boxes(boxes=plain) if plain:
-            moved = _moved(plain, boxes, item.is_round)
-            return Boxes(moved).format() if moved else None
-        case InstanceBoxes(instances=instances) if instances:
-            each = [(name, _moved(some, boxes, item.is_round)) for name, some in instances]
-            left = tuple((name, some) for name, some in each if some)
-            return InstanceBoxes(left).format() if left else None
+        case (Boxes(boxes=found) | InstanceBoxes(instances=found)) as answer if found:
+            moved = move_boxes(answer, boxes, item.asked)
+            return moved.format() if moved else None
     return item.row.truth
-
-
-def _moved(plain: tuple[Box, ...], boxes: BoxMap, ellipse: bool) -> tuple[Box, ...]:
-    """Boxes that are left, in whole pixels and at least one pixel wide and high."""
-    found = []
-    for box in plain:
-        corners = boxes.move(box, ellipse=ellipse)
-        if corners is not None:
-            left, top, right, bottom = map(round, corners)
-            found.append(Box(left, top, max(right, left + 1), max(bottom, top + 1)))
-    return tuple(dict.fromkeys(found))

@@ -11,17 +11,16 @@ from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 
-from mevlip.answers.boxes import Boxes, InstanceBoxes
-from mevlip.answers.numbers import Count
 from mevlip.core.errors import InputError
 from mevlip.flare.predictions import answered
 from mevlip.flare.questions import InputFolder, Question
 from mevlip.flare.store import ImageStore
 from mevlip.runs.journal import question_key
-from mevlip.tasks import TASKS, TaskType
+from mevlip.tasks import TaskType
 from mevlip_validation.defaults import SEED
 from mevlip_validation.matching import Row, Truth, match
-from mevlip_validation.perturbations.registry import Modality, Perturbation, modality_named
+from mevlip_validation.perturbations.asked import Asked
+from mevlip_validation.perturbations.registry import Modality, modality_named
 
 SIZE = 500
 """Questions of a sample, as many as in the published benchmark."""
@@ -42,24 +41,9 @@ class Item:
     modality: Modality | None
 
     @property
-    def asks_for_boxes(self) -> bool:
-        """Whether its answer moves with the picture."""
-        return issubclass(TASKS[self.row.task].answer, Boxes | InstanceBoxes)
-
-    @property
-    def is_round(self) -> bool:
-        """Whether its boxes are around something round.
-
-        Boxes of one kind of thing in ultrasound are: the challenge asks for lesions of the breast and for a fetal head
-        and symphysis. Others, such as chromosomes and teeth, may reach into the corners.
-        """
-        return self.modality is Modality.ULTRASOUND and issubclass(TASKS[self.row.task].answer, Boxes)
-
-    def is_reached_by(self, perturbation: Perturbation) -> bool:
-        """Whether a perturbation is for its kind of picture and leaves its truth what it is, boxes' places aside."""
-        if issubclass(TASKS[self.row.task].answer, Count) and not perturbation.keeps_counts:
-            return False
-        return perturbation.is_base if self.modality is None else self.modality in perturbation.modalities
+    def asked(self) -> Asked:
+        """What is asked about what kind of picture."""
+        return Asked(self.row.task, self.modality)
 
 
 @dataclass(frozen=True)
@@ -81,7 +65,7 @@ class Sample:
     @cached_property
     def box_pictures(self) -> frozenset[tuple[object, ...]]:
         """The pictures that some question asks boxes of; they move no farther than boxes can follow, for all."""
-        return frozenset(item.question.pictures for item in self.items if item.asks_for_boxes)
+        return frozenset(item.question.pictures for item in self.items if item.asked.for_boxes)
 
     def digest(self) -> str:
         """What identifies the questions, their truths, and the state of their pictures' files."""
