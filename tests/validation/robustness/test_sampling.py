@@ -59,7 +59,7 @@ def test_what_pushes_objects_out_of_the_picture_is_not_for_counting(tmp_path: Pa
     items = sample_of(write_folder(tmp_path / "in")).items
     reached = {name: {i.row.dataset for i in items if i.asked.is_reached_by(find(name))} for name in ("rotation", "scaling")}
     assert reached == {"rotation": {"lit", "teeth", "lesions"}, "scaling": {"lit", "teeth", "lesions", "cells"}}
-    assert {item.row.dataset for item in items if item.is_round} == {"lesions"}
+    assert {item.row.dataset for item in items if item.asked.is_round} == {"lesions"}
 
 
 def test_another_picture_or_truth_is_another_sample(tmp_path: Path) -> None:
