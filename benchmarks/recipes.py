@@ -121,6 +121,8 @@ def steps_from_fresh(task: TaskType) -> int:
 class Bench:
     """A folder in which trees, runs, checkpoints and answers are made once each."""
 
+    recipes: Mapping[str, str] = RECIPES
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
@@ -153,7 +155,7 @@ class Bench:
         )
 
     def prepare(self, name: str, tree: Path, recipe: str) -> Path:
-        """Rows and routes of a tree by one of `RECIPES`."""
+        """Rows and routes of a tree by one of `recipes`."""
         data = self.folder / "data" / name
         base = ("--tokenizer", DEMO / "base", "--base-model", BASE_NAME, "--base-revision", BASE_REVISION)
         made = data / "prepared.json"
@@ -161,8 +163,8 @@ class Bench:
         return data
 
     def recipe(self, name: str) -> Path:
-        """The file of one of `RECIPES`."""
-        return self._file(f"{name}.yaml", RECIPES[name])
+        """The file of one of `recipes`."""
+        return self._file(f"{name}.yaml", self.recipes[name])
 
     def train(self, run: str, data: Path, task: TaskType, steps: int, seed: int, start: Path | None = None) -> Path:
         """The packed adapter of a task.

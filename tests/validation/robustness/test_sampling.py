@@ -57,7 +57,9 @@ def test_pictures_of_an_unknown_kind_see_base_perturbations_only(tmp_path: Path)
 
 def test_what_pushes_objects_out_of_the_picture_is_not_for_counting(tmp_path: Path) -> None:
     items = sample_of(write_folder(tmp_path / "in")).items
-    reached = {name: {i.row.dataset for i in items if i.asked.is_reached_by(find(name))} for name in ("rotation", "scaling")}
+    reached = {
+        name: {i.row.dataset for i in items if i.asked.is_reached_by(find(name))} for name in ("rotation", "scaling")
+    }
     assert reached == {"rotation": {"lit", "teeth", "lesions"}, "scaling": {"lit", "teeth", "lesions", "cells"}}
     assert {item.row.dataset for item in items if item.asked.is_round} == {"lesions"}
 
