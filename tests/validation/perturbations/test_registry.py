@@ -111,7 +111,7 @@ def test_a_new_perturbation_is_one_function(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_page_lists_every_perturbation_with_its_parameters() -> None:
     rows = re.findall(
         r"^\| (\d+) \| `(\w+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \| [^|]+ \| (\w+) \|$",
-        (ROOT / "docs/robustness.md").read_text("utf-8"),
+        (ROOT / "docs/perturbations.md").read_text("utf-8"),
         re.MULTILINE,
     )
     assert rows == [

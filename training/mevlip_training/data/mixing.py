@@ -86,7 +86,7 @@ def check_names(rule: PerturbedCopies) -> None:
         for name in rule.names:
             find(name)
     except LookupError as error:
-        raise InputError(f"perturb.names: {error.args[0]}", "docs/robustness.md lists them.") from error
+        raise InputError(f"perturb.names: {error.args[0]}", "docs/perturbations.md lists them.") from error
 
 
 def draw_copy(example: Example, key: str, rule: PerturbedCopies) -> Copy | None:

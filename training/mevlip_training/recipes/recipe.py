@@ -71,7 +71,7 @@ class Donor(FrozenModel):
 
 
 class PerturbedCopies(FrozenModel):
-    """Rows that are seen a second time, their pictures made worse (docs/robustness.md has the perturbations)."""
+    """Rows that are seen a second time, their pictures made worse (docs/perturbations.md has the perturbations)."""
 
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The part of the rows that have such a copy."""

@@ -73,7 +73,7 @@ class Perturbation:
     """One of the 40 perturbations.
 
     Attributes:
-        number: Its row in the table of docs/robustness.md.
+        number: Its row in the table of docs/perturbations.md.
         name: Its name.
         group: `noise`, `degradation` or `geometric`, else the kind of picture that it is specific to.
         unit: What its parameter is.
@@ -121,7 +121,7 @@ def perturbation(
     """Registers a function as a perturbation; one function may be several.
 
     Args:
-        number: Its row in the table of docs/robustness.md.
+        number: Its row in the table of docs/perturbations.md.
         name: Its name, which no other has.
         group: Its group.
         unit: What its parameter is.
@@ -140,7 +140,7 @@ def movement(number: int, name: str, unit: str, bounds: Bounds, **facts: Any) ->
     """Registers a function that says where points go as a geometric perturbation; what comes in is black.
 
     Args:
-        number: Its row in the table of docs/robustness.md.
+        number: Its row in the table of docs/perturbations.md.
         name: Its name, which no other has.
         unit: What its parameter is.
         bounds: Its parameters.
