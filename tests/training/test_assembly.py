@@ -41,6 +41,7 @@ def put_together(
 def test_parts_become_a_checkpoint_that_the_predictor_opens(tmp_path: Path) -> None:
     done = run_mevlip("checkpoint", "assemble", *PARTS, "--out", tmp_path / "made", "--kind", "demo", "--notice", "Hi")
     assert done.returncode == 0, done.stderr
+    assert "Loading weights" not in done.stderr and "kernels" not in done.stderr, "libraries keep to themselves"
     made = open_checkpoint(tmp_path / "made")
     assert made.manifest.notice == "Hi"
     assert made.routes == open_checkpoint(DEMO).routes
