@@ -1,6 +1,6 @@
 """What the levels of each perturbation are on real pictures: `python -m benchmarks.perturbations`.
 
-Prints docs/perturbations.md's table: for six pictures that come with scikit-image and pydicom, each as a model would get
+Prints the table of docs/perturbations.md: for six pictures of scikit-image and pydicom, each as a model would get
 it, the perturbations of its modality with parameter and SSIM of each level. Dermoscopy and endoscopy, of which neither
 package has a picture, are shown on the fundus photograph. `--strip FILE` writes that page's picture.
 """
