@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
-from mevlip.routing.policy import Routing
 from mevlip.settings import AnswerSettings
 from mevlip.tasks import GENERALIST, TaskType, parse_task_type
 from mevlip_validation.attacks.gradient import Attacked, Method, Tiles, attack
@@ -36,11 +34,8 @@ from mevlip_validation.attacks.questions import (
     prepare,
     sample,
 )
+from mevlip_validation.defaults import SYSTEMS
 from mevlip_validation.matching import Row, Truth, match
-
-System = Literal["routed", "multi_task", "base"]
-ROUTING: dict[System, Routing] = {"routed": "router", "multi_task": "generalist", "base": "none"}
-"""How the questions of each system find their adapters."""
 
 _GAP = 6  # pixels between the panels of a strip
 _CAPTION = 20
@@ -51,7 +46,7 @@ class Plan:
     """How questions are attacked.
 
     Attributes:
-        system: Which system answers.
+        system: Which system answers, by a name of `SYSTEMS`.
         method: The method.
         epsilons: By how many levels of 255 each value of a pixel may change, ascending, each once.
         iterations: Steps of PGD.
@@ -60,7 +55,7 @@ class Plan:
         seed: Seed of the sample and of PGD's starts.
     """
 
-    system: System = "routed"
+    system: str = "routed"
     method: Method = "pgd"
     epsilons: tuple[int, ...] = (2, 4, 6, 8, 10)
     iterations: int = 10
@@ -132,7 +127,7 @@ def attack_folder(
     """
     check_routes(predictor.checkpoint.routes.values())
     chosen = sample(pair(folder, truths), plan.sample, plan.seed)
-    settings = AnswerSettings(routing=ROUTING[plan.system])
+    settings = AnswerSettings(routing=SYSTEMS[plan.system])
     routed = predictor.route([folder.questions[position] for position, _ in chosen], settings, Counters())
     posed = [
         Posed(item, truth, task)

@@ -21,7 +21,7 @@ from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_validation.cli.options import resamples_option, truth_option
 from mevlip_validation.cli.robust_attack import attack
 from mevlip_validation.cli.robust_masks import masks
-from mevlip_validation.defaults import SEED
+from mevlip_validation.defaults import SEED, SYSTEMS
 
 if TYPE_CHECKING:
     from mevlip_validation.perturbations.registry import Mode, Perturbation
@@ -107,7 +107,7 @@ def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, qu
 @settings_options(AnswerSettings, ["batch_tokens"])
 @click.option(
     "--systems",
-    default="base,multi_task,routed",
+    default=",".join(SYSTEMS),
     show_default=True,
     metavar="NAMES",
     help="No adapter, the generalist, the task's own adapter.",
@@ -184,7 +184,7 @@ def run(
         from mevlip_validation.perturbations.severity import Calibrations
         from mevlip_validation.report.robustness import check_packages, write_report
         from mevlip_validation.robustness import output
-        from mevlip_validation.robustness.asking import ALL_LEVELS, SYSTEMS, Plan, ask_perturbed
+        from mevlip_validation.robustness.asking import ALL_LEVELS, Plan, ask_perturbed
         from mevlip_validation.robustness.drops import measure_drops
         from mevlip_validation.robustness.sampling import draw_sample
     if report:

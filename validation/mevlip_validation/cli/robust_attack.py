@@ -10,11 +10,10 @@ import click
 from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FOLDER, quiet_option, seed_option, settings_options, take_settings
 from mevlip.settings import PredictorSettings
 from mevlip_validation.cli.options import resamples_option, truth_option
-from mevlip_validation.defaults import SEED
+from mevlip_validation.defaults import SEED, SYSTEMS
 
 if TYPE_CHECKING:
     from mevlip_validation.attacks.gradient import Method
-    from mevlip_validation.attacks.running import System
 
 
 def _epsilons(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
@@ -33,7 +32,7 @@ def _epsilons(_context: click.Context, _option: click.Parameter, value: str) -> 
 @settings_options(PredictorSettings, ["checkpoint", "device", "max_memory", "verify"])
 @click.option(
     "--system",
-    type=click.Choice(["routed", "multi_task", "base"]),
+    type=click.Choice([*SYSTEMS]),
     default="routed",
     show_default=True,
     help="The task's own adapter by the router, the generalist, or no adapter.",
@@ -59,7 +58,7 @@ def _epsilons(_context: click.Context, _option: click.Parameter, value: str) -> 
 def attack(
     input_folder: Path,
     truth: Path,
-    system: System,
+    system: str,
     method: Method,
     epsilons: tuple[int, ...],
     iterations: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
@@ -18,11 +18,11 @@ from mevlip.flare.images import ImageError, spaced_indices
 from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Answer, Counters
 from mevlip.predictor import Predictor
-from mevlip.routing.policy import RoutedQuestion, Routing
+from mevlip.routing.policy import RoutedQuestion
 from mevlip.runs.output import output_folder
 from mevlip.settings import AnswerSettings
 from mevlip.tasks import GENERALIST, NO_ADAPTER
-from mevlip_validation.defaults import SEED
+from mevlip_validation.defaults import SEED, SYSTEMS
 from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation, perturbations
 from mevlip_validation.perturbations.severity import Calibrations
 from mevlip_validation.robustness.calibrating import Calibrator, Picture, calibrating
@@ -32,8 +32,6 @@ from mevlip_validation.robustness.sampling import Item, Sample
 
 logger = logging.getLogger(__name__)
 
-SYSTEMS: Mapping[str, Routing] = {"base": "none", "multi_task": "generalist", "routed": "router"}
-"""The base without an adapter, the generalist, and the task's own adapter."""
 ALL_LEVELS = tuple(range(1, LEVELS + 1))
 
 
