@@ -82,6 +82,8 @@ def _type(annotation: Any) -> tuple[Any, str | None]:
     """The click type of a field, and the word that stands for its value in the help."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         annotation = next(part for part in typing.get_args(annotation) if part is not type(None))
+    if typing.get_origin(annotation) is typing.Annotated:  # the model checks the bounds
+        annotation = typing.get_args(annotation)[0]
     if typing.get_origin(annotation) is typing.Literal:
         return click.Choice(typing.get_args(annotation)), None
     if annotation is Path:

@@ -364,3 +364,9 @@ def test_a_pipe_is_not_a_predictions_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     done = run_mevlip("predictions", "show", tmp_path / "pipe")
     assert done.returncode == 6 and "is a named pipe, not a regular file" in done.stderr
+
+
+def test_every_option_names_a_kind_of_value_that_people_know() -> None:
+    shown = (ROOT / "docs/help.md").read_text("utf-8")  # generated from the commands, and checked to be of today
+    assert "--batch-tokens INTEGER" in shown and "--threshold FLOAT" in shown
+    assert "ANNOTATED" not in shown
