@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mevlip.checkpoints.records import FrozenModel, read_record
 from mevlip.core.errors import CheckpointError
@@ -81,6 +81,16 @@ class Language(_Part):
     use_sliding_window: Literal[False] = False
     tie_word_embeddings: bool = False
 
+    @field_validator("rope_scaling")
+    @classmethod
+    def _is_known(cls, value: dict[str, str | float] | None) -> dict[str, str | float] | None:
+        if value is not None:
+            kind = value.get("rope_type", value.get("type", ""))
+            if kind not in ("default", "linear", "dynamic") or not value.keys() <= {"rope_type", "type", "factor"}:
+                raise ValueError("only default, linear and dynamic are known, each with nothing but a factor")
+            return {**{key: one for key, one in value.items() if key == "factor"}, "rope_type": kind}
+        return None
+
 
 class Original(_Part):
     """Content of config.json."""
@@ -97,6 +107,8 @@ class Original(_Part):
     def _tiles_have_one_size(self) -> Original:
         if self.force_image_size not in (None, self.vision_config.image_size):
             raise ValueError("force_image_size is not vision_config.image_size")
+        if self.vision_config.image_size / self.vision_config.patch_size * self.downsample_ratio % 1:
+            raise ValueError("a side of a tile is no whole number of tokens")
         return self
 
 

@@ -80,6 +80,23 @@ def internvl3_8b() -> InternVLConfig:
     return _config(vision, text)
 
 
+def internvl3_38b() -> InternVLConfig:
+    """The shape of OpenGVLab/InternVL3-38B, with InternViT-6B and Qwen2.5-32B: 38,388,164,992 parameters."""
+    vision = {"hidden_size": 3200, "num_hidden_layers": 45, "num_attention_heads": 25, "intermediate_size": 12_800}
+    text = {
+        "hidden_size": 5120,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 8,
+        "intermediate_size": 27_648,
+    }
+    config = _config(vision, text)
+    config.vision_config.attention_bias = False
+    config.vision_config.use_qk_norm = True
+    config.vision_config.norm_type = "rms_norm"
+    return config
+
+
 def thin() -> InternVLConfig:
     """InternVL3-8B's vocabulary, tiles and visual tokens around two narrow layers each: 80 million parameters."""
     vision = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
