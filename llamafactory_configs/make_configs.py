@@ -91,7 +91,8 @@ BASES = {
         {
             "model_name_or_path": "model_name_or_path: bases/fleming-vl-38b # as `mevlip checkpoint convert` writes it",
             "model_revision": "",
-            "per_device_train_batch_size": "per_device_train_batch_size: 1 # by arithmetic 31 GB at 2,048 tokens, and 37 for two rows",
+            "per_device_train_batch_size": "per_device_train_batch_size: 1 # by arithmetic 31 GB at 2,048 tokens, "
+            "and 37 for two rows",
             "gradient_accumulation_steps": "gradient_accumulation_steps: 8 # keeps the global batch at 8",
         },
         in_paper=False,

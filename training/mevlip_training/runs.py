@@ -14,6 +14,7 @@ from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route
 from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.files import file_sha256
+from mevlip.inference.families import base_family
 from mevlip.tasks import adapter_names
 from mevlip_training.bases import base_folder
 from mevlip_training.families import misfits

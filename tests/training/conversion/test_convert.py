@@ -30,7 +30,15 @@ from mevlip_training.shapes.checkpoint import write_adapters
 from mevlip_training.shapes.internvl3 import hub_shapes, internvl3_8b, internvl3_38b
 from tests.conftest import DEMO, call_mevlip
 from tests.training.conversion.original_internvl import (
-    LIKE_6B, LOGITS, SMALL_LANGUAGE, SMALL_VISION, TRUE_LANGUAGE, TRUE_VISION, InternVLChat, config, random_model,
+    LIKE_6B,
+    LOGITS,
+    SMALL_LANGUAGE,
+    SMALL_VISION,
+    TRUE_LANGUAGE,
+    TRUE_VISION,
+    InternVLChat,
+    config,
+    random_model,
     write,
 )  # fmt: skip
 
@@ -274,7 +282,7 @@ def refused(folder: Path, out: Path, cause: str) -> None:
         ({"vision_config": SMALL_VISION | {"num_hidden_layers": 10**9}}, "vision_config.num_hidden_layers"),
         ({"vision_config": SMALL_VISION | {"hidden_act": "silu"}}, "vision_config.hidden_act"),
         ({"llm_config": {"architectures": ["InternLM2ForCausalLM"]}}, "llm_config.architectures.0"),
-        ({"llm_config": config()["llm_config"] | {"rope_scaling": {"type": "none such"}}}, "llm_config.rope_scaling: Value error, only default"),
+        ({"llm_config": config()["llm_config"] | {"rope_scaling": {"type": "x"}}}, "llm_config.rope_scaling: Value err"),
         ({"llm_config": config()["llm_config"] | {"vocab_size": 1000}}, "more tokens than the 1000 logits"),
     ],
 )  # fmt: skip
