@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def checkpoint() -> None:
-    """Assemble, check or fetch a checkpoint folder, or convert a base for it."""
+    """Assemble, check or fetch a checkpoint; convert a base."""
 
 
 @checkpoint.command()
