@@ -72,7 +72,7 @@ def convert(source: Path, out: Path) -> Converted:
             "They do not belong together: fetch both again.",
         )
     wanted = hub_shapes(config)
-    pieces = plan(stored, wanted)
+    pieces = plan(source, stored, wanted)
     count = sum(shape.numel() for shape in wanted.values())
     if 2 * count > (free := free_bytes(out)):
         raise EnvironmentProblem(

@@ -106,11 +106,12 @@ def read_headers(files: Iterable[Path]) -> dict[str, Stored]:
     return found
 
 
-def plan(stored: Mapping[str, Stored], wanted: Mapping[str, torch.Size]) -> dict[str, Piece]:
+def plan(folder: Path, stored: Mapping[str, Stored], wanted: Mapping[str, torch.Size]) -> dict[str, Piece]:
     """Finds the one place of every tensor that the model has.
 
     Args:
-        stored: Tensors of the original layout by name.
+        folder: The original base's, as messages name it.
+        stored: Its tensors by name.
         wanted: Shapes of the model's tensors by name in transformers' layout.
 
     Returns:
@@ -122,7 +123,7 @@ def plan(stored: Mapping[str, Stored], wanted: Mapping[str, torch.Size]) -> dict
     """
     mine = {key: (one, new_names(key)) for key, one in stored.items() if not is_leftover(key)}
     unknown = [key for key, (_, names) in mine.items() if not wanted.keys() >= set(names)]
-    _refuse("that its config does not have", unknown)
+    _refuse(folder, "holds", unknown, "does not have")
     pieces: dict[str, Piece] = {}
     for key, (one, names) in mine.items():
         if one.dtype not in _NUMBERS:
@@ -138,16 +139,16 @@ def plan(stored: Mapping[str, Stored], wanted: Mapping[str, torch.Size]) -> dict
             if name in pieces:
                 raise CheckpointError(f"{key} and {pieces[name].source.key} are both {name}", _REFETCH)
             pieces[name] = piece
-    _refuse("fewer than its config has", [name for name in wanted if name not in pieces])
+    _refuse(folder, "lacks", [name for name in wanted if name not in pieces], "has")
     return {name: pieces[name] for name in wanted}
 
 
-def _refuse(what: str, names: list[str]) -> None:
-    """Raises CheckpointError where there are any such tensors."""
+def _refuse(folder: Path, there: str, names: list[str], described: str) -> None:
+    """Raises CheckpointError where files and config.json differ in any tensors."""
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise CheckpointError(
-            f"The base's files hold {len(names)} tensors {what}: {', '.join(names[:_NAMED])}{more}",
+            f"{folder} {there} {len(names)} tensors that its config.json {described}: {', '.join(names[:_NAMED])}{more}",
             "Config and weights do not belong together, or the files are incomplete: fetch both again.",
         )
 
