@@ -148,7 +148,7 @@ def _refuse(folder: Path, there: str, names: list[str], described: str) -> None:
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise CheckpointError(
-            f"{folder} {there} {len(names)} tensors that its config.json {described}: {', '.join(names[:_NAMED])}{more}",
+            f"{folder} {there} {len(names)} tensors that config.json {described}: {', '.join(names[:_NAMED])}{more}",
             "Config and weights do not belong together, or the files are incomplete: fetch both again.",
         )
 
