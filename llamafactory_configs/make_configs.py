@@ -76,6 +76,27 @@ BASES = {
         },
         in_paper=False,
     ),
+    "fleming_vl_8b": Base(
+        "Fleming-VL-8B",
+        "--tokenizer BASE --base-model UbiquantAI/Fleming-VL-8B --base-revision REVISION",
+        {
+            "model_name_or_path": "model_name_or_path: bases/fleming-vl-8b # as `mevlip checkpoint convert` writes it",
+            "model_revision": "",
+        },
+        in_paper=False,
+    ),
+    "fleming_vl_38b": Base(
+        "Fleming-VL-38B",
+        "--tokenizer BASE --base-model UbiquantAI/Fleming-VL-38B --base-revision REVISION",
+        {
+            "model_name_or_path": "model_name_or_path: bases/fleming-vl-38b # as `mevlip checkpoint convert` writes it",
+            "model_revision": "",
+            "per_device_train_batch_size": "per_device_train_batch_size: 1 # by arithmetic 31 GB at 2,048 tokens, "
+            "and 37 for two rows",
+            "gradient_accumulation_steps": "gradient_accumulation_steps: 8 # keeps the global batch at 8",
+        },
+        in_paper=False,
+    ),
     "medgemma_4b": Base(
         "MedGemma-4B",
         "--tokenizer BASE --base-model google/medgemma-4b-it --base-revision REVISION",

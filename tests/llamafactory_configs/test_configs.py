@@ -80,6 +80,10 @@ OF_A_BASE = {
     "qwen3_5_9b": {
         "model_name_or_path", "model_revision", "template", "lora_target", "image_max_pixels", "crop_to_patches",
     },
+    "fleming_vl_8b": {"model_name_or_path", "model_revision"},
+    "fleming_vl_38b": {
+        "model_name_or_path", "model_revision", "per_device_train_batch_size", "gradient_accumulation_steps",
+    },
     "medgemma_4b": {"model_name_or_path", "model_revision", "template", "image_do_pan_and_scan", "crop_to_patches"},
 }  # fmt: skip
 """The same for all files of another base, besides what its adapter's own file differs in."""

@@ -346,3 +346,11 @@ def test_a_config_and_rows_for_a_base_of_another_family_are_refused(
         with pytest.raises(InputError, match="are not for") as caught:
             planned(data, overlay)
         assert cause in caught.value.cause
+
+
+def test_a_base_in_internvls_original_layout_is_refused_with_the_command_that_converts_it(
+    data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "internvl_chat"}')
+    with pytest.raises(CheckpointError, match="mevlip checkpoint convert"):
+        planned(data, {"model_name_or_path": str(tmp_path)})

@@ -59,6 +59,14 @@ def test_files_that_could_run_code_stay_behind(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "made/base").iterdir()} == {p.name for p in (DEMO / "base").iterdir()}
 
 
+def test_a_base_in_internvls_original_layout_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/config.json").write_text('{"model_type": "internvl_chat"}')
+    with pytest.raises(CheckpointError, match="mevlip checkpoint convert"):
+        put_together(tmp_path / "made", base=tmp_path / "base")
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_recipe_changes_which_adapters_answer_together_and_nothing_else(tmp_path: Path) -> None:
     text = b"""
 default: {box_space: pixel, compose: [generalist]}

@@ -49,7 +49,7 @@ def test_preparing_shows_the_longest_rows_and_names_those_that_would_be_cut(flar
     )
     dry = call_mevlip("data", "prepare", flare, "--dry-run", "--config-dir", CONFIGS, "--tokenizer", BASE)
     [line] = [line.split() for line in dry.stdout.splitlines() if line.startswith("counting ")]
-    assert line[7:10] == [str(longest), "2048", "0"]
+    assert line[8:11] == [str(longest), "2048", "0"]
 
 
 def test_training_refuses_rows_that_would_be_cut_and_says_what_would_hold_them(flare: Path, tmp_path: Path) -> None:

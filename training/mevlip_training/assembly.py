@@ -34,6 +34,7 @@ from mevlip.checkpoints.routes import ROUTE_NAME, Quantization, Route, read_rout
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip.core.files import draft_folder, link_or_copy, writing
 from mevlip.core.offline import go_offline
+from mevlip.inference.families import base_family
 from mevlip.routing.policy import adapter_of
 from mevlip.tasks import GENERALIST, TASKS, adapter_names
 from mevlip_training.bases import shape_misfit
@@ -84,6 +85,7 @@ def assemble(
         EnvironmentProblem: `out` cannot be written, or the model does not fit into the free memory.
     """
     go_offline()
+    base_family(base)  # refuses a base in InternVL's original layout
     found = [one for one in adapter_names() if (adapters / one).is_dir()]
     missing = [str(part) for part in (adapters / GENERALIST, base, router) if not part.is_dir()]
     if missing:

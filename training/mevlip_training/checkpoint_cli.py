@@ -1,4 +1,4 @@
-"""The commands `mevlip checkpoint assemble|check|fetch`."""
+"""The commands `mevlip checkpoint assemble|check|convert|fetch`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def checkpoint() -> None:
-    """Assemble, check or fetch a checkpoint folder."""
+    """Assemble, check or fetch a checkpoint; convert a base."""
 
 
 @checkpoint.command()
@@ -101,6 +101,28 @@ def check(folder: Path) -> None:
     from mevlip.checkpoints.checkpoint import open_checkpoint
 
     _show(open_checkpoint(folder), "verified")
+
+
+@checkpoint.command()
+@click.argument("source", type=INPUT_FOLDER)
+@click.argument("out", type=OUTPUT_FOLDER)
+def convert(source: Path, out: Path) -> None:
+    """Convert a base from InternVL's original layout.
+
+    SOURCE is the folder of an InternVLChatModel, such as Fleming-VL-8B; OUT becomes a base in the layout of
+    transformers, in bfloat16. Every tensor is accounted for before anything is written, and no code from SOURCE is
+    executed.
+
+    \b
+    Example: mevlip checkpoint convert downloads/Fleming-VL-8B bases/fleming-vl-8b
+    """
+    from mevlip_training.conversion.convert import convert as write
+
+    made = write(source, out)
+    click.echo(
+        f"{out}: converted, {made.tensors} tensors, {made.parameters / 1e9:.2f} billion parameters, "
+        f"{2 * made.parameters / 1e9:.1f} GB; name it as --tokenizer and --base"
+    )
 
 
 @checkpoint.command()

@@ -1,37 +1,16 @@
-"""Which family a base model is of, and what LLaMA-Factory has to be told of it."""
+"""What LLaMA-Factory has to be told of a base model's family."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-from mevlip.checkpoints.records import RECORD_LIMIT
-from mevlip.core.files import read_bounded
-from mevlip.inference.families import Family, find_family
+from mevlip.inference.families import Family
 from mevlip.inference.prompts import IMAGE_PLACE
 
 DEFAULT = "internvl"
 """The family of the published configs' base."""
-
-
-def base_type(folder: Path | None) -> str | None:
-    """The model type of a base in a folder; None where the folder has no readable config.json that names one."""
-    if folder is None:
-        return None
-    try:
-        config = json.loads(read_bounded(folder / "config.json", RECORD_LIMIT))
-    except (OSError, ValueError, RecursionError):
-        return None
-    model_type = config.get("model_type") if isinstance(config, dict) else None
-    return model_type if isinstance(model_type, str) else None
-
-
-def base_family(folder: Path | None) -> Family | None:
-    """The family of a base in a folder; None where its model type is not known."""
-    model_type = base_type(folder)
-    return find_family(model_type) if model_type is not None else None
 
 
 def misfits(family: Family, settings: dict[str, Any], rows: Iterable[bytes]) -> Iterator[str]:

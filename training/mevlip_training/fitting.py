@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.files import free_bytes
 from mevlip_training.bases import base_folder
 from mevlip_training.llamafactory import find_command, missing_packages
 from mevlip_training.memory import BESIDE, adapter_numbers, optimizer_bytes, read_shape, training_memory
@@ -104,8 +104,7 @@ def disk_line(needs: Iterable[Need], out: Path) -> tuple[str, bool]:
         out: Their parent folder; it need not exist.
     """
     wanted = sum(need.disk for need in needs)
-    there = next(path for path in (out.resolve(), *out.resolve().parents) if path.is_dir())
-    free = shutil.disk_usage(there).free
+    free = free_bytes(out)
     return f"{wanted / 1e9:.1f} GB will be written to {out}, where {free / 1e9:.1f} GB are free", wanted <= free
 
 

@@ -17,9 +17,8 @@ from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Route
 from mevlip.core.errors import InputError
 from mevlip.flare.images import fit_pixel_budget
 from mevlip.inference.encoder import PromptEncoder
-from mevlip.inference.families import families
+from mevlip.inference.families import base_type, families
 from mevlip.inference.prompts import Prompt
-from mevlip_training.families import base_type
 
 HEADER = ("adapter", "rows", "longest row", "cutoff_len", "beyond")
 _NAMED = 3

@@ -14,9 +14,10 @@ from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.routes import ROUTE_NAME, Route, read_route
 from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.files import file_sha256
+from mevlip.inference.families import base_family
 from mevlip.tasks import adapter_names
 from mevlip_training.bases import base_folder
-from mevlip_training.families import base_family, misfits
+from mevlip_training.families import misfits
 from mevlip_training.history import History, read_history, read_results
 from mevlip_training.lengths import Lengths, RowMeter, find_meter, measure_file
 from mevlip_training.recipes.overlays import overlay_path

@@ -225,6 +225,11 @@ def user_cache() -> Path:
     return (given if given.is_absolute() else Path.home() / ".cache") / "mevlip"
 
 
+def free_bytes(out: Path) -> int:
+    """Free bytes of the disk that a folder lies on, or would if it existed."""
+    return shutil.disk_usage(next(path for path in (out.resolve(), *out.resolve().parents) if path.is_dir())).free
+
+
 def real_path(path: Path) -> Path:
     """A path without links; what does not exist, or is a link to itself, is taken as it is named.
 

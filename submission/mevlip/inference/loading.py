@@ -13,6 +13,7 @@ from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.checkpoint import Checkpoint, stored_quantization
 from mevlip.checkpoints.routes import Quantization
 from mevlip.core.errors import CheckpointError, EnvironmentProblem
+from mevlip.inference.families import base_family
 from mevlip.inference.lora import check_targets
 
 REFETCH = "Fetch the base model again."
@@ -62,6 +63,7 @@ def load_base(folder: Path, quantization: Quantization, device: torch.device) ->
     """
     from transformers import AutoModelForImageTextToText
 
+    base_family(folder)  # refuses a base in InternVL's original layout
     wanted = _bitsandbytes(quantization)
     stored = stored_quantization(folder)
     if stored is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.errors import CheckpointError, EnvironmentProblem
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.data.tokens import Tokens, read_tokens, token_budgets
 from tests.conftest import DEMO
@@ -30,6 +30,12 @@ def test_special_tokens_are_those_that_prediction_reserves() -> None:
     assert tokens.reserved == PromptEncoder("internvl", DEMO / "base").reserved
     assert tokens.count("<|im_end|>") == 1
     assert tokens.count("12") >= 1
+
+
+def test_a_base_in_internvls_original_layout_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "internvl_chat"}')
+    with pytest.raises(CheckpointError, match="mevlip checkpoint convert"):
+        read_tokens(tmp_path)
 
 
 def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:

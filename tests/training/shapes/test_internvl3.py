@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from transformers import InternVLForConditionalGeneration
 
+from mevlip_training import sharding
 from mevlip_training.shapes import internvl3
 from mevlip_training.shapes.internvl3 import internvl3_8b, random_adapter, shapes, thin, write_weights
 from tests.conftest import DEMO
@@ -54,7 +55,7 @@ def test_weights_lie_under_the_names_that_transformers_saves(tmp_path: Path) -> 
 def test_weights_in_several_files_are_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = thin()
     write_weights(tmp_path / "one", config, seed=1)
-    monkeypatch.setattr(internvl3, "_SHARD_BYTES", 90_000_000)
+    monkeypatch.setattr(sharding, "SHARD_BYTES", 90_000_000)
     write_weights(tmp_path / "many", config, seed=1)
     index = json.loads((tmp_path / "many/model.safetensors.index.json").read_bytes())
     assert len(set(index["weight_map"].values())) > 1

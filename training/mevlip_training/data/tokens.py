@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.inference.encoder import reserved_tokens
-from mevlip.inference.families import find_family
+from mevlip.inference.families import base_family, find_family
 from mevlip.tasks import TASKS, TaskType
-from mevlip_training.families import DEFAULT, base_family
+from mevlip_training.families import DEFAULT
 
 _ROUND_TO = 8
 
@@ -38,9 +38,11 @@ def read_tokens(folder: Path) -> Tokens:
 
     Raises:
         EnvironmentProblem: There is none in the folder.
+        CheckpointError: The folder has InternVL's original layout.
     """
     from transformers import AutoTokenizer
 
+    family = base_family(folder) or find_family(DEFAULT)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -50,7 +52,7 @@ def read_tokens(folder: Path) -> Tokens:
     return Tokens(
         reserved_tokens(tokenizer),
         lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
-        (base_family(folder) or find_family(DEFAULT)).image_gap,
+        family.image_gap,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from transformers import (
 )
 
 from mevlip.core.progress import Progress
+from mevlip_training.sharding import write_shards
 
 LOGITS = 151_674
 TILE_SIZE = 448
@@ -34,7 +34,6 @@ STATE_PROJECTIONS = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_
 TARGETS = tuple(f"self_attn.{name}" if name in ("q_proj", "k_proj", "v_proj") else name for name in PROJECTIONS)
 """Their names as an adapter_config.json has them: none fits a layer of the vision tower."""
 
-_SHARD_BYTES = 4 << 30
 # In the hub's files the language model holds its output head, and the wrapper's own prefix is left out.
 _WRAPPED = ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
             (r"^model\.", ""))  # fmt: skip
@@ -79,6 +78,23 @@ def internvl3_8b() -> InternVLConfig:
         "intermediate_size": 18944,
     }
     return _config(vision, text)
+
+
+def internvl3_38b() -> InternVLConfig:
+    """The shape of OpenGVLab/InternVL3-38B, with InternViT-6B and Qwen2.5-32B: 38,388,164,992 parameters."""
+    vision = {"hidden_size": 3200, "num_hidden_layers": 45, "num_attention_heads": 25, "intermediate_size": 12_800}
+    text = {
+        "hidden_size": 5120,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 8,
+        "intermediate_size": 27_648,
+    }
+    config = _config(vision, text)
+    config.vision_config.attention_bias = False
+    config.vision_config.use_qk_norm = True
+    config.vision_config.norm_type = "rms_norm"
+    return config
 
 
 def thin() -> InternVLConfig:
@@ -162,10 +178,30 @@ def shapes(config: Any) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
+def hub_shapes(config: Any) -> dict[str, torch.Size]:
+    """The shape of every parameter, by its name in the files of the hub."""
+    return {_hub_name(name, config): shape for name, shape in shapes(config).items()}
+
+
+def write_config(folder: Path, config: Any) -> None:
+    """Writes config.json and generation_config.json as they lie on the hub.
+
+    Args:
+        folder: The base model's folder.
+        config: The shape.
+    """
+    model_class = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
+    saved = type(config).from_dict({**config.to_dict(), "architectures": [model_class.__name__]})
+    saved.dtype = torch.bfloat16
+    saved.save_pretrained(folder)
+    text = config.text_config
+    pad = text.bos_token_id if text.pad_token_id is None else text.pad_token_id
+    generation = {"bos_token_id": text.bos_token_id, "pad_token_id": pad, "eos_token_id": text.eos_token_id}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", "utf-8")
+
+
 def write_weights(folder: Path, config: Any, seed: int, quiet: bool = True, deviation: float = DEVIATION) -> int:
     """Writes config.json, generation_config.json and random bfloat16 weights in shards, under the hub's names.
-
-    One tensor is in memory besides the shard that is being filled.
 
     Args:
         folder: The base model's folder.
@@ -177,33 +213,17 @@ def write_weights(folder: Path, config: Any, seed: int, quiet: bool = True, devi
     Returns:
         Number of parameters.
     """
-    from safetensors.torch import save_file
-
-    model_class = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
-    saved = type(config).from_dict({**config.to_dict(), "architectures": [model_class.__name__]})
-    saved.dtype = torch.bfloat16
-    saved.save_pretrained(folder)
-    text = config.text_config
-    pad = text.bos_token_id if text.pad_token_id is None else text.pad_token_id
-    generation = {"bos_token_id": text.bos_token_id, "pad_token_id": pad, "eos_token_id": text.eos_token_id}
-    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", "utf-8")
-    wanted = shapes(config)
+    write_config(folder, config)
+    wanted = hub_shapes(config)
     count = sum(shape.numel() for shape in wanted.values())
     generator = torch.Generator().manual_seed(seed)
-    parts = list(_shards(wanted))
-    places: dict[str, str] = {}
     with Progress("writing weights", count, "parameters", quiet) as progress:
-        for number, names in enumerate(parts, 1):
-            file = "model.safetensors" if len(parts) == 1 else f"model-{number:05}-of-{len(parts):05}.safetensors"
-            tensors: Tensors = {}
-            for name in names:
-                tensors[_hub_name(name, config)] = random_parameter(name, wanted[name], generator, deviation)
-                progress.advance(wanted[name].numel())
-            save_file(tensors, folder / file, {"format": "pt"})
-            places |= dict.fromkeys(tensors, file)
-    if len(parts) > 1:
-        index = {"metadata": {"total_size": 2 * count}, "weight_map": places}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", "utf-8")
+
+        def make(name: str) -> torch.Tensor:
+            progress.advance(wanted[name].numel())
+            return random_parameter(name, wanted[name], generator, deviation)
+
+        write_shards(folder, wanted, make)
     return count
 
 
@@ -219,19 +239,6 @@ def random_adapter(config: Any, rank: int, seed: int, deviation: float = DEVIATI
                 tensor = torch.empty(size, dtype=torch.bfloat16).normal_(0, deviation, generator=generator)
                 tensors[f"base_model.model.{layer}.lora_{part}.weight"] = tensor
     return tensors
-
-
-def _shards(wanted: dict[str, torch.Size]) -> Iterator[list[str]]:
-    """Names of the parameters of each file, as many as fit into it."""
-    part: list[str] = []
-    size = 0
-    for name, shape in wanted.items():
-        if part and size + 2 * shape.numel() > _SHARD_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(name)
-        size += 2 * shape.numel()
-    yield part
 
 
 def _hub_name(name: str, config: Any) -> str:

@@ -6,16 +6,22 @@ the language model and how that attends. Of a base of any other type only prompt
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, NoReturn
 
+from mevlip.checkpoints.records import RECORD_LIMIT
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.errors import CheckpointError
+from mevlip.core.files import read_bounded
 from mevlip.inference.families.base import OFFLINE, Family, Size
 
-__all__ = ["Family", "Size", "families", "find_family"]
+__all__ = ["Family", "Size", "base_family", "base_type", "families", "find_family"]
+
+ORIGINAL_INTERNVL = "internvl_chat"
+"""The model type of InternVL's original layout, which transformers reads only with code from the model's folder."""
 
 
 def families() -> list[str]:
@@ -29,6 +35,33 @@ def find_family(model_type: str) -> Family:
         family: Family = import_module(f"{__name__}.{model_type}").FAMILY
         return family
     return _Unknown(model_type)
+
+
+def base_type(folder: Path | None) -> str | None:
+    """The model type of a base in a folder; None where the folder has no readable config.json that names one."""
+    if folder is None:
+        return None
+    try:
+        config = json.loads(read_bounded(folder / "config.json", RECORD_LIMIT))
+    except (OSError, ValueError, RecursionError):
+        return None
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    return model_type if isinstance(model_type, str) else None
+
+
+def base_family(folder: Path | None) -> Family | None:
+    """The family of a base in a folder; None where its model type is not known.
+
+    Raises:
+        CheckpointError: The base has InternVL's original layout.
+    """
+    model_type = base_type(folder)
+    if model_type == ORIGINAL_INTERNVL:
+        raise CheckpointError(
+            f"{folder} has InternVL's original layout, which needs code from its folder",
+            f"Convert it once: mevlip checkpoint convert {folder} NEW.",
+        )
+    return find_family(model_type) if model_type is not None else None
 
 
 class _Unknown(Family):

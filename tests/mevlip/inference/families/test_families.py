@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mevlip.checkpoints.routes import ImageSettings
+from mevlip.checkpoints.routes import ImageSettings, Quantization
 from mevlip.core.errors import CheckpointError
 from mevlip.inference import families
 from mevlip.inference.attention import looked_at
-from mevlip.inference.families import find_family
+from mevlip.inference.families import base_family, find_family
+from mevlip.inference.loading import load_base
 from mevlip.inference.memory import MOST_TILES, passes
 from mevlip.inference.packed import PromptPass, Room, Row, StepPass
 
@@ -55,6 +56,14 @@ def test_what_has_no_file_is_refused_with_the_types_that_have_one(name: str) -> 
     with pytest.raises(CheckpointError) as caught:
         find_family(name).inputs(None, [])
     assert "gemma3, internvl, qwen2_5_vl, qwen3_5, qwen3_vl" in caught.value.remedy
+
+
+def test_a_base_in_internvls_original_layout_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "internvl_chat", "auto_map": {"AutoModel": "x.X"}}')
+    for refuse in (base_family, lambda folder: load_base(folder, Quantization(), CPU)):
+        with pytest.raises(CheckpointError, match=f"{tmp_path} has InternVL's original layout") as caught:
+            refuse(tmp_path)
+        assert f"mevlip checkpoint convert {tmp_path} NEW" in caught.value.remedy
 
 
 @pytest.mark.parametrize("window", [None, 1, 3, 100])

@@ -1,0 +1,1 @@
+"""From InternVL's original layout to the one that transformers loads without code from the model's folder."""
