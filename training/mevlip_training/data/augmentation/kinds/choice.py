@@ -15,7 +15,8 @@ _ONE = "Exactly one of these is right."
 _LEAD = re.compile(r"^(?:question|task)\s*:\s*", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.:;!?])\s+")
 _ABOUT_OPTIONS = re.compile(
-    r"\b(?:options?|choices|choose|select|pick|answer with|one of|all|every|each|entries|listed|listing|separated?|several)\b",
+    r"\b(?:options?|choices|choose|select|pick|answer with|one of|"
+    r"all|every|each|entries|listed|listing|separated?|several)\b",
     re.IGNORECASE,
 )
 

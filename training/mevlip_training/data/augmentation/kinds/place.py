@@ -19,25 +19,28 @@ _MARGIN = 0.03
 """Nearer than this part of a side to a line between two thirds, a box's center could be told to lie on either side."""
 
 _BRACKETS = re.compile(r"\s*[\[({][^\])}]*[\])}]+")
-_DETERMINER = r"(?:(?:the|an?|all|each|every|any|its|position|location|coordinates|places?)\s+(?:of\s+)?)*"
+_DETERMINER = r"(?:(?:the|an?|all|each|every|any|whatever|its|position|location|coordinates|places?)\s+(?:of\s+)?)*"
 _THING = r"([a-z][a-z-]*(?:\s[a-z][a-z-]*){0,2}?)"
 _END = (
-    r"(?=\s(?:in|on|with|within|using|as|and|by|at|lies?|sits?|is|are|visible|seen|shown|positions?|coordinates|"
+    r"(?=\s(?:in|on|with|within|using|as|and|by|at|of|lies?|sits?|covers?|occup(?:y|ies)|is|are|visible|seen|shown|positions?|coordinates|"
     r"regions?|locations?|boundar(?:y|ies))\b|\s*[.,;:?!]|\s*$)"
 )
 _SUBJECTS = (
     re.compile(
         r"\b(?:around|contains?|containing|encloses?|enclosing|surrounds?|surrounding|bounds|"
-        rf"(?:coordinates|location|position|place|box(?:es)?|information|extent) (?:of|for))\s+{_DETERMINER}{_THING}{_END}",
+        rf"(?:coordinates|location|position|place|box(?:es)?|information|extent) (?:of|for))\s+"
+        rf"{_DETERMINER}{_THING}{_END}",
         re.IGNORECASE,
     ),
     re.compile(
-        r"\b(?:find|locate|locali[sz]e|box|detect|mark|outline|capture|describe|identify|where (?:is|are)|where|does|do)"
-        rf"\s+{_DETERMINER}{_THING}{_END}",
+        r"\b(?:find|locate|locali[sz]e|box|detect|mark|outline|capture|describe|identify|"
+        rf"where(?: is| are| does| do)?)\s+{_DETERMINER}{_THING}{_END}",
         re.IGNORECASE,
     ),
 )
-_NO_THINGS = frozenset({"it", "them", "box", "boxes", "bounding box", "bounding boxes", "coordinates", "image", "picture"})
+_NO_THINGS = frozenset(
+    {"it", "them", "box", "boxes", "bounding box", "bounding boxes", "coordinates", "image", "picture"}
+)
 
 
 @kind("place", "a single box as single choice among nine places of the picture")

@@ -25,7 +25,7 @@ FRAMES = (
 
 @kind("report", "a report or caption, asked for in other words")
 def report(row: Original, dataset: DataSet, draw: random.Random) -> Open | None:
-    """Asks for a row's report with one of a few questions, or around its own where there are several of its pictures."""
+    """Asks for a row's report by one of a few questions; by its own in a frame where its pictures have several."""
     if row.answer_type is not Report:
         return None
     frame = draw.choice(QUESTIONS if dataset.is_alone(row) else FRAMES)
