@@ -276,6 +276,36 @@ def augment(flare_dir: Path, out: Path, **options: Any) -> None:
     click.echo(f"\nwrote {done.written.total()} new rows {originals} {done.originals} originals to {out}")
 
 
+@data.command("import")
+@click.argument("name")
+@click.argument("src", type=_FOLDER)
+@_out_option
+@click.option(
+    "--split", type=click.Choice(["test", "validation", "train"]), default="test", show_default=True, help="The split."
+)
+def import_command(name: str, src: Path, out: Path, split: Any) -> None:
+    """Write a published benchmark as an input folder with ground truth.
+
+    NAME is iu-xray, omnimedvqa, path-vqa, pmc-vqa, slake or vqa-rad, SRC its folder as downloaded and unpacked. Yes/no
+    and multiple choice become questions with letters, other questions and reports free text. docs/benchmarks.md says
+    which files are read, and how scores relate to published ones.
+
+    \b
+    Example: mevlip data import slake Slake1.0 --out build/slake
+    """
+    from mevlip.core.tables import table
+    from mevlip_validation.benchmarks.importing import import_benchmark
+    from mevlip_validation.published import FLEMING, benchmark_table
+
+    done = import_benchmark(name, src, out, split)
+    rows = [(dataset, task, count) for (dataset, task), count in sorted(done.questions.items())]
+    click.echo(table(("data set", "task", "questions"), rows))
+    if done.left_out:
+        click.echo("\n" + table(("left out because", "records"), done.left_out.most_common()))
+    click.echo(f"\n{table(*benchmark_table(name))}\n{FLEMING}")
+    click.echo(f"\nwrote {done.questions.total()} questions of {done.title} to {out}")
+
+
 @data.command()
 @click.argument("flare_dir", type=_FOLDER)
 @click.option("--out", type=_FOLDER, help="Write counts.csv and two figures (PNG and SVG) here.")
