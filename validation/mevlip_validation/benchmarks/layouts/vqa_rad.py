@@ -1,7 +1,7 @@
 """VQA-RAD: questions of clinicians on radiographs, CT and MR (Lau et al. 2018; https://osf.io/89kps).
 
-`VQA_RAD Dataset Public.json` is a list with `image_name`, `question`, `answer`, `answer_type` (OPEN or CLOSED, in places
-with a blank behind it) and `phrase_type`, which begins with `test` for the test questions; the pictures lie in
+`VQA_RAD Dataset Public.json` is a list with `image_name`, `question`, `answer`, `answer_type` (OPEN or CLOSED, some
+with a blank behind them) and `phrase_type`, which begins with `test` for the test questions; the pictures lie in
 `VQA_RAD Image Folder`. There is no validation split. The mirror flaviagiammarino/vqa-rad on Hugging Face has
 `data/test-*.parquet` with `image`, `question` and `answer`.
 """
