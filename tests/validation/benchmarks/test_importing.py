@@ -124,6 +124,7 @@ def test_an_imported_benchmark_is_checked_and_scored_as_it_is(source: Callable[[
         for one in json.loads((tmp_path / "scores.json").read_text())["scores"]
     }
     assert scores["classification", "accuracy", "macro"] == 0.5
+    assert not any(measure == "accuracy" and protocol != "macro" for _, measure, protocol in scores)
     assert scores["report_generation", "statement F1", "macro"] == 1.0, "letter case and a full stop do not matter"
 
 

@@ -284,7 +284,7 @@ def augment(flare_dir: Path, out: Path, **options: Any) -> None:
     "--split", type=click.Choice(["test", "validation", "train"]), default="test", show_default=True, help="The split."
 )
 def import_command(name: str, src: Path, out: Path, split: Any) -> None:
-    """Write a published benchmark as an input folder with ground truth.
+    """Write a published benchmark as a folder to answer and score.
 
     NAME is iu-xray, omnimedvqa, path-vqa, pmc-vqa, slake or vqa-rad, SRC its folder as downloaded and unpacked. Yes/no
     and multiple choice become questions with letters, other questions and reports free text. docs/benchmarks.md says

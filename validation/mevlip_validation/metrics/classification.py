@@ -28,7 +28,7 @@ def _meant(row: Row) -> tuple[str, str]:
 METRICS = TaskMetrics(
     measures=(
         Measure("balanced accuracy", "higher", "balanced-accuracy@meant", balanced_accuracy),
-        Measure("accuracy", "higher", "accuracy@meant,mean-of-rows", accuracy),
+        Measure("accuracy", "higher", "accuracy@meant,mean-of-rows", accuracy, is_own=True),
     ),
     constant=most_frequent_target,
     is_single_choice=True,

@@ -22,25 +22,29 @@ _BRACKETS = re.compile(r"\s*[\[({][^\])}]*[\])}]+")
 _DETERMINER = r"(?:(?:the|an?|all|each|every|any|whatever|its|position|location|coordinates|places?)\s+(?:of\s+)?)*"
 _THING = r"([a-z][a-z-]*(?:\s[a-z][a-z-]*){0,2}?)"
 _END = (
-    r"(?=\s(?:in|on|with|within|using|as|and|by|at|of|lies?|sits?|covers?|occup(?:y|ies)|is|are|visible|seen|shown|positions?|coordinates|"
-    r"regions?|locations?|boundar(?:y|ies))\b|\s*[.,;:?!]|\s*$)"
+    r"(?='s\s|\s(?:in|on|from|with|within|using|as|and|by|at|of|is|are|lies?|sits?|covers?|occup(?:y|ies)|"
+    r"located|expressed|visible|seen|shown|positions?|coordinates|regions?|locations?|boundar(?:y|ies))\b|"
+    r"\s*[.,;:?!]|\s*$)"
 )
 _SUBJECTS = (
     re.compile(
         r"\b(?:around|contains?|containing|encloses?|enclosing|surrounds?|surrounding|bounds|"
-        rf"(?:coordinates|location|position|place|box(?:es)?|information|extent) (?:of|for))\s+"
+        rf"(?:coordinates|location|position|place|box(?:es)?|information|extent|dimensions) (?:of|for)|^for)\s+"
         rf"{_DETERMINER}{_THING}{_END}",
         re.IGNORECASE,
     ),
     re.compile(
         r"\b(?:find|locate|locali[sz]e|box|detect|mark|outline|capture|describe|identify|"
-        rf"where(?: is| are| does| do)?)\s+{_DETERMINER}{_THING}{_END}",
+        rf"where(?: is| are| does| do)?|does|do)\s+{_DETERMINER}{_THING}{_END}",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"\b(?:the|an?)\s+{_THING}(?:'s)?\s+(?:coordinates|positions?|locations?|regions?|boundar(?:y|ies))\b",
         re.IGNORECASE,
     ),
 )
-_NO_THINGS = frozenset(
-    {"it", "them", "box", "boxes", "bounding box", "bounding boxes", "coordinates", "image", "picture"}
-)
+_NO_THINGS = frozenset(("it", "them", "box", "boxes", "coordinates", "format", "image", "notation", "picture"))
+"""Last words of what is no thing in the picture."""
 
 
 @kind("place", "a single box as single choice among nine places of the picture")
@@ -81,6 +85,6 @@ def subject_of(line: str) -> str:
     for pattern in _SUBJECTS:
         for found in pattern.finditer(plain):
             thing = found[1].lower()
-            if thing not in _NO_THINGS and thing.split()[-1] not in _NO_THINGS:
+            if thing.split()[-1] not in _NO_THINGS:
                 return thing
     return ""
