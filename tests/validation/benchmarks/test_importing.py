@@ -23,6 +23,9 @@ from mevlip_validation.benchmarks import importing
 from mevlip_validation.benchmarks.base import Unusable, ask, ask_one, benchmarks
 from mevlip_validation.benchmarks.importing import import_benchmark
 from mevlip_validation.benchmarks.layouts.iu_xray import QUESTION
+from mevlip_validation.bootstrap import score_of
+from mevlip_validation.matching import Row
+from mevlip_validation.metrics import metrics_of
 from mevlip_validation.published import BENCHMARK_MEASURES, BENCHMARKS, benchmark_table
 from tests.conftest import ROOT, call_mevlip
 from tests.validation.benchmarks.small_benchmarks import (
@@ -34,6 +37,7 @@ from tests.validation.benchmarks.small_benchmarks import (
     write_json,
     write_parquet,
 )
+from tests.validation.rows import make_row
 
 EXPECTED: dict[str, list[tuple[str, str, str, str]]] = {
     "iu-xray": [
@@ -126,6 +130,21 @@ def test_an_imported_benchmark_is_checked_and_scored_as_it_is(source: Callable[[
     assert scores["classification", "accuracy", "macro"] == 0.5
     assert not any(measure == "accuracy" and protocol != "macro" for _, measure, protocol in scores)
     assert scores["report_generation", "statement F1", "macro"] == 1.0, "letter case and a full stop do not matter"
+
+
+def test_right_chinese_answers_count_as_statements_though_not_in_rouge(
+    source: Callable[[str], Path], tmp_path: Path
+) -> None:
+    import_benchmark("slake", source("slake"), tmp_path / "out")
+    rows = match_all(tmp_path / "out", "slake_zh")
+    by_name = {one.name: score_of(one.statistic(rows), len(rows)) for one in metrics_of(TaskType.REPORT).measures[:4]}
+    assert by_name["statement F1"] == 1.0 and by_name["ROUGE-L"] == 0.0, "docs/benchmarks.md says so"
+
+
+def match_all(folder: Path, dataset: str) -> list[Row]:
+    """Rows of one data set's free texts, each answered with its truth."""
+    found = [row for row in read_answered(folder).rows if row.question.folder.name == dataset]
+    return [make_row(TaskType.REPORT, row.answer, row.answer) for row in found if row.task is TaskType.REPORT]
 
 
 def test_other_splits_are_taken_when_they_are_asked_for(source: Callable[[str], Path], tmp_path: Path) -> None:

@@ -115,7 +115,9 @@ class Source:
             return
         if path.suffix == ".jsonl":
             try:
-                content = [json.loads(line) for line in self._read(path).decode("utf-8-sig").splitlines() if line]
+                content = [
+                    json.loads(line) for line in self._read(path).decode("utf-8-sig").split("\n") if line.strip()
+                ]
             except (ValueError, RecursionError) as error:
                 raise self._broken(path, f"is not lines of JSON ({error})") from error
         else:
