@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.metrics import (
+    accuracy_score,
     balanced_accuracy_score,
     f1_score,
     mean_absolute_error,
@@ -46,6 +47,13 @@ def test_balanced_accuracy_also_with_weights(seed: int, protocol: str) -> None:
         warnings.simplefilter("ignore")
         expected = balanced_accuracy_score(truth[kept], said[kept], sample_weight=weights[kept])
     assert scored(TaskType.CLASSIFICATION, protocol, rows, weights) == pytest.approx(expected)
+
+
+def test_accuracy() -> None:
+    rng = np.random.default_rng(1)
+    truth, said = rng.choice(list("AAAB"), 60), rng.choice(list("AB"), 60)
+    rows = [make_row(TaskType.CLASSIFICATION, str(s), str(t)) for t, s in zip(truth, said, strict=True)]
+    assert scored(TaskType.CLASSIFICATION, "macro", rows, measure=1) == pytest.approx(accuracy_score(truth, said))
 
 
 @pytest.mark.parametrize("seed", range(20))

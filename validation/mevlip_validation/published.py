@@ -136,3 +136,50 @@ def published_table(year: Year) -> tuple[tuple[str, ...], list[tuple[str, ...]]]
     tasks = [task for task in TASKS if any(task in row.scores for row in rows)]
     header = ("system", "set", *(TASKS[task].title for task in tasks))
     return header, [(row.system, row.data, *(row.scores.get(task, "-") for task in tasks)) for row in rows]
+
+
+FLEMING = "Fleming-VL paper, Tables 3 and 4 (all scores x 100), as printed; not reproduced here."
+"""Source of `BENCHMARKS`, and of what each measure is called there."""
+
+BENCHMARK_MEASURES: Mapping[str, Sequence[str]] = {
+    "omnimedvqa": ("accuracy",),
+    "pmc-vqa": ("accuracy",),
+    "path-vqa": ("accuracy",),
+    "slake": ("accuracy",),
+    "vqa-rad": ("accuracy",),
+    "iu-xray": ("ROUGE-L", "CIDEr", "RaTE", "SembScore", "1/RadCliQ"),
+}
+"""What was published of each benchmark that `mevlip data import` knows."""
+
+BENCHMARKS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "InternVL3-8B": {
+        "omnimedvqa": ("79.1",),
+        "pmc-vqa": ("53.8",),
+        "path-vqa": ("48.6",),
+        "slake": ("72.8",),
+        "vqa-rad": ("65.4",),
+        "iu-xray": ("22.9", "76.2", "51.2", "31.3", "59.9"),
+    },
+    "Fleming-VL-8B": {
+        "omnimedvqa": ("86.7",),
+        "pmc-vqa": ("64.3",),
+        "path-vqa": ("62.9",),
+        "slake": ("86.5",),
+        "vqa-rad": ("66.1",),
+        "iu-xray": ("44.9", "198.6", "66.7", "51.3", "112.1"),
+    },
+    "Fleming-VL-38B": {
+        "omnimedvqa": ("87.9",),
+        "pmc-vqa": ("76.5",),
+        "path-vqa": ("68.0",),
+        "slake": ("89.8",),
+        "vqa-rad": ("76.6",),
+        "iu-xray": ("43.2", "190.0", "63.9", "55.8", "132.2"),
+    },
+}
+"""What was published for each system, in the order of the benchmark's measures."""
+
+
+def benchmark_table(name: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of what was published for a benchmark: one row for each system."""
+    return ("system", *BENCHMARK_MEASURES[name]), [(system, *scores[name]) for system, scores in BENCHMARKS.items()]

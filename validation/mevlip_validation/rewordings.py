@@ -72,23 +72,40 @@ def shuffle_options(question: Question) -> Reworded | None:
     """Puts the texts of the options, or the labels, in another order; the letters keep their places."""
     spec = QuestionSpec(question.text)
     texts = list(spec.options.values()) if spec.options else list(spec.labels)
-    spans = _spans(spec.line, texts)
-    if spans is None or len(texts) < 2 or len(set(texts)) < len(texts):
-        return None
     order = list(range(len(texts)))
     random.Random(spec.line).shuffle(order)  # noqa: S311 - another order, not a secret
     if order == sorted(order):
         order = order[1:] + order[:1]
-    parts, end = [], 0
-    for (start, stop), source in zip(spans, order, strict=True):
-        parts += [spec.line[end:start], texts[source]]
-        end = stop
-    changed = _asked(question, "".join([*parts, spec.line[end:]]))
+    text = with_options(spec, [texts[source] for source in order])
+    if text is None:
+        return None
+    changed = _asked(question, text)
     if not spec.options:
         return Reworded(changed, lambda answer: _in_order(answer, spec))
     marks = list(spec.options)
     letters = {marks[place]: marks[source] for place, source in enumerate(order)}
     return Reworded(changed, lambda answer: letters.get(answer) or _in_order(answer, spec))
+
+
+def with_options(spec: QuestionSpec, texts: Sequence[str]) -> str | None:
+    """A question with other texts in the places of its options, or of its labels; the marks stay where they are.
+
+    Args:
+        spec: The question.
+        texts: One for each option or label.
+
+    Returns:
+        The question's text; None where the places cannot be told, or there are fewer than two.
+    """
+    found = list(spec.options.values()) if spec.options else list(spec.labels)
+    spans = option_spans(spec.line, found)
+    if spans is None or len(found) < 2 or len(set(found)) < len(found):
+        return None
+    parts, end = [], 0
+    for (start, stop), text in zip(spans, texts, strict=True):
+        parts += [spec.line[end:start], text]
+        end = stop
+    return "".join([*parts, spec.line[end:]])
 
 
 def reword(question: Question) -> Reworded | None:
@@ -135,8 +152,8 @@ def stability(
     return found
 
 
-def _spans(line: str, texts: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Where the texts stand, one after the other, the last run of them; None where they do not."""
+def option_spans(line: str, texts: Sequence[str]) -> list[tuple[int, int]] | None:
+    """Where the texts of options stand in a line, one after the other, the last run of them; None where they do not."""
     found: list[tuple[int, int]] = []
     end = len(line)
     for text in reversed(texts):

@@ -225,6 +225,89 @@ def split(flare_dir: Path, out: Path, share: float, seed: int) -> None:
 
 @data.command()
 @click.argument("flare_dir", type=_FOLDER)
+@_out_option
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="choice, shuffle, place, report or chinese; may be repeated. Default: all.",
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the rows that a kind applies to, in each data set.",
+)
+@click.option(
+    "--options",
+    type=click.IntRange(2, 26),
+    default=4,
+    show_default=True,
+    help="Options of a question made of labels or boxes, where there are so many.",
+)
+@click.option("--only-new", is_flag=True, help="Leave out the rows that the new ones are made of.")
+@seed_option(2025)
+def augment(flare_dir: Path, out: Path, **options: Any) -> None:
+    """Write further training rows made of FLARE_DIR's.
+
+    Options are shuffled, labels and places of boxes become multiple choice, reports are asked for in other words, and
+    questions in Chinese test the routing. Rows of other splits are never used, nor those that `mevlip data check` marks
+    as left out. OUT is a FLARE tree with the originals and the new rows; the field Augmented says where each is from.
+
+    \b
+    Example: mevlip data augment build/split/training --out build/augmented
+    """
+    from mevlip.core.tables import table
+    from mevlip_training.data.augmentation.augment import Choices
+    from mevlip_training.data.augmentation.augment import augment as run
+
+    done = run(flare_dir, out, Choices(**options))
+    click.echo(table(("kind", "data set", "rows"), [(*key, count) for key, count in sorted(done.written.items())]))
+    if done.passed_over:
+        rows = [(*key, count) for key, count in sorted(done.passed_over.items())]
+        click.echo("\n" + table(("kind", "not made because", "rows"), rows))
+    if done.left_out:
+        click.echo("\n" + table(("left out because of", "records"), done.left_out.most_common()))
+    if done.other_splits:
+        click.echo(f"\n{done.other_splits} rows of other splits were not used")
+    originals = "without" if options["only_new"] else "beside"
+    click.echo(f"\nwrote {done.written.total()} new rows {originals} {done.originals} originals to {out}")
+
+
+@data.command("import")
+@click.argument("name")
+@click.argument("src", type=_FOLDER)
+@_out_option
+@click.option(
+    "--split", type=click.Choice(["test", "validation", "train"]), default="test", show_default=True, help="The split."
+)
+def import_command(name: str, src: Path, out: Path, split: Any) -> None:
+    """Write a published benchmark as a folder to answer and score.
+
+    NAME is iu-xray, omnimedvqa, path-vqa, pmc-vqa, slake or vqa-rad, SRC its folder as downloaded and unpacked. Yes/no
+    and multiple choice become questions with letters, other questions and reports free text. docs/benchmarks.md says
+    which files are read, and how scores relate to published ones.
+
+    \b
+    Example: mevlip data import slake Slake1.0 --out build/slake
+    """
+    from mevlip.core.tables import table
+    from mevlip_validation.benchmarks.importing import import_benchmark
+    from mevlip_validation.published import FLEMING, benchmark_table
+
+    done = import_benchmark(name, src, out, split)
+    rows = [(dataset, task, count) for (dataset, task), count in sorted(done.questions.items())]
+    click.echo(table(("data set", "task", "questions"), rows))
+    if done.left_out:
+        click.echo("\n" + table(("left out because", "records"), done.left_out.most_common()))
+    click.echo(f"\n{table(*benchmark_table(name))}\n{FLEMING}")
+    click.echo(f"\nwrote {done.questions.total()} questions of {done.title} to {out}")
+
+
+@data.command()
+@click.argument("flare_dir", type=_FOLDER)
 @click.option("--out", type=_FOLDER, help="Write counts.csv and two figures (PNG and SVG) here.")
 def stats(flare_dir: Path, out: Path | None) -> None:
     """Count FLARE_DIR's questions by split, modality and task.

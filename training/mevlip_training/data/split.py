@@ -7,18 +7,17 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from mevlip.core.errors import InputError
-from mevlip.core.files import link_or_copy, whole_folder
-from mevlip.flare.images import image_path
+from mevlip.core.files import whole_folder
 from mevlip.flare.issues import IssueCode
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TaskType
 from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_leave_out
 from mevlip_training.data.pictures import near_pairs, survey
 from mevlip_training.data.records import TRAINING, Example, read_examples, rows_to_train
+from mevlip_training.data.trees import place_images, refuse_namesakes, write_question_files
 
 SPLIT_NAME = "split.json"
 VALIDATION = "validation"
@@ -63,7 +62,7 @@ def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: 
     """
     examples = read_examples(source)
     candidates = rows_to_train(examples)
-    _refuse_namesakes(candidates)
+    refuse_namesakes(candidates)
     with ImageStore(examples.root) as store, whole_folder(out, SPLIT_NAME, examples.root) as folder:
         looks = survey(examples.root, store, (row.question for row in examples.rows), quiet, compare=True)
         reasons = reasons_to_leave_out(audit_examples(examples, store, quiet))
@@ -79,7 +78,7 @@ def split(source: Path, out: Path, share: float = 0.1, seed: int = 2025, quiet: 
             (VALIDATION, [row for index, row in enumerate(rows) if index in held_out]),
         )
         for name, part in parts:
-            _place_images(folder / name, part, store)
+            place_images(folder / name, part, store)
             _write_questions(folder / name, part, truth_apart=name == VALIDATION)
         training, validation = (Counter((row.dataset, row.task) for row in part) for _, part in parts)
         sizes = {name: len(part) for name, part in parts}
@@ -133,16 +132,6 @@ def _groups(keys: Sequence[frozenset[str]]) -> Iterator[list[int]]:
             yield group
 
 
-def _refuse_namesakes(rows: Iterable[Example]) -> None:
-    folders: dict[PurePosixPath, Path] = {}
-    for row in rows:
-        if folders.setdefault(row.place, row.question.folder) != row.question.folder:
-            raise InputError(
-                f"{folders[row.place]} and {row.question.folder} would both become {row.place}",
-                "Rename one, or name a folder that holds only one of them.",
-            )
-
-
 def _left_out(rows: Iterable[Example], reasons: Mapping[str, IssueCode]) -> dict[str, list[str]]:
     """Places of the rows that are left out, by reason, the commonest reason first."""
     places: dict[str, list[str]] = defaultdict(list)
@@ -162,16 +151,6 @@ def _image_keys(rows: Sequence[Example], store: ImageStore, looks: Mapping[str, 
     return [frozenset(digests.union(*(pairs.get(one, ()) for one in digests))) for digests in shown]
 
 
-def _place_images(root: Path, rows: Iterable[Example], store: ImageStore) -> None:
-    """Links or copies the rows' images to where their records name them."""
-    for row in rows:
-        for name in row.question.image_names:
-            target = root / row.place / image_path(name)
-            if not target.exists():
-                with store.file(row.question, name) as file:
-                    link_or_copy(file, target)
-
-
 def _write_questions(root: Path, rows: Iterable[Example], truth_apart: bool) -> None:
     """Writes question files; for validation as the challenge does, the answers in a file of their own."""
     files: dict[Path, list[dict[str, Any]]] = defaultdict(list)
@@ -183,6 +162,4 @@ def _write_questions(root: Path, rows: Iterable[Example], truth_apart: bool) -> 
             files[folder / f"{row.dataset}_questions_val_withGT.json"].append(record)
         else:
             files[folder / Path(row.question.file).name].append(record)
-    for path, records in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(records, indent=1) + "\n", "utf-8")
+    write_question_files(files)

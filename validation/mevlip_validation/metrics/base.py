@@ -30,6 +30,7 @@ class Measure:
         threshold: Least IoU of a found box; NaN for other measures.
         aggregation: How the values of the rows become one.
         is_judgment: Whether a model gives it, so that it is known only for rows with such a judgment.
+        is_own: Whether the challenge's evaluators do not know it; only a protocol's `default_scorer` computes it then.
         in_summary: Whether the score table shows it although it is not the task's first measure.
         scale: What values it can take, which decides how its interval is computed.
     """
@@ -41,6 +42,7 @@ class Measure:
     threshold: float = field(default=nan, compare=False)
     aggregation: Aggregation = "mean"
     is_judgment: bool = False
+    is_own: bool = False
     in_summary: bool = False
     scale: Scale = "share"
 

@@ -91,7 +91,8 @@ class Protocol:
         evaluator: Whose evaluator it is.
         reader: How it reads answers; None where it reads them as the predictor reads its model's text.
         scorers: How it scores each task that it knows; empty for an evaluator of which only the reading is known.
-        default_scorer: How it scores every other task; None where it does not.
+        default_scorer: How it scores every other task, and measures that its evaluator does not know; None where it
+            does not.
         judges: The model-based scorers of reports that belong to it.
         version: Raised whenever it gives another score for the same files.
         repeats: The protocol whose reading it repeats, so that tables show it on request only; empty for all others.
@@ -121,7 +122,7 @@ class Protocol:
         if measure.is_judgment:
             formula = Formula(measure.how, measure.statistic) if measure.name in self.judges else None
         else:
-            scorer = self.scorers.get(task, self.default_scorer)
+            scorer = self.default_scorer if measure.is_own else self.scorers.get(task, self.default_scorer)
             formula = scorer(measure) if scorer else None
         if formula is None:
             return None

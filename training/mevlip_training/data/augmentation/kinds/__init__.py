@@ -1,0 +1,1 @@
+"""The kinds of synthesized rows; each module registers its own."""

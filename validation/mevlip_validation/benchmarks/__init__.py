@@ -1,0 +1,1 @@
+"""Published benchmarks as FLARE input folders: one module for each layout, in `layouts/`."""

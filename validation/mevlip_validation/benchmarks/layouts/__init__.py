@@ -1,0 +1,1 @@
+"""The layouts of published benchmarks; each module defines a `BENCHMARK`."""
