@@ -92,10 +92,14 @@ def load_in_turn(
     def fit(image: Image.Image) -> tuple[tuple[int, int], Image.Image]:
         return image.size, fit_pixel_budget(image, settings.min_pixels, settings.max_pixels)
 
+    def take(index: int) -> list[tuple[tuple[int, int], Image.Image]]:
+        # A function, and map: no variable holds a full-size image any longer than needed.
+        with open_file(index) as frames:
+            return list(map(fit, frames.pictures(shown_frames(frames.count, settings, len(chosen)))))
+
     for index in chosen:
         try:
-            with open_file(index) as frames:
-                fitted = [fit(one) for one in frames.pictures(shown_frames(frames.count, settings, len(chosen)))]
+            fitted = take(index)
         except ImageError as error:
             problems.append(f"{shown(index)}: {error}")
             continue

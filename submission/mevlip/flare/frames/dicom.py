@@ -72,8 +72,9 @@ class Dicom:
             raise ImageError(f"it holds no image ({self._data.get('Modality', 'unknown modality')})")
         if self._kind not in (*_GRAY, *_COLORS, "PALETTE COLOR"):
             raise ImageError(f"its photometric interpretation, {self._kind[:16]!r}, is not read")
-        if self._kind == "PALETTE COLOR" and "SegmentedRedPaletteColorLookupTableData" in self._data:
-            raise ImageError("its palette is segmented, which is not read")
+        segmented = "SegmentedRedPaletteColorLookupTableData" in self._data  # a few bytes of it may stand for billions
+        if self._kind == "PALETTE COLOR" and (segmented or syntax == ExplicitVRBigEndian):
+            raise ImageError(f"its palette is {'segmented' if segmented else 'big-endian'}, which is not read")
         self._count = int(self._data.get("NumberOfFrames") or 1)
         size = int(self._data.Columns), int(self._data.Rows)
         check_size(*size, self._count, max_pixels)
