@@ -249,7 +249,15 @@ class Engine:
             elif shown.named and not shown.pictures:
                 yield _failure(item, shown, route, "no image could be used", asked=False)
             else:
-                ready.append(self._prepare(item, shown, route))
+                row = self._prepare(item, shown, route)
+                if row.size.shared > self._model.window:
+                    cause = (
+                        f"its {len(shown.pictures)} pictures take {row.size.shared} tokens, more than the model's window "
+                        f"of {self._model.window}: set images.frames or max_count of adapter {route.adapter!r} lower"
+                    )
+                    yield _failure(item, shown, route, cause)
+                else:
+                    ready.append(row)
         yield from self._ask(ready, route)
 
     def _prepare(self, item: RoutedQuestion, shown: Shown, route: Route) -> _Row:

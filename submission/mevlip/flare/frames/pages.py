@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PAGED = ("TIFF", "GIF")
 """Formats whose pages are frames. Of a JPEG's further pictures (MPO), an animated PNG or WebP the first is shown."""
-_SUBFILE, _REDUCED, _MASK = 254, 1, 4  # a TIFF page's kind: a smaller version of another page, or its mask
+_SUBFILE, _REDUCED = 254, 1  # a TIFF page's kind: a lesser version of another page
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Picture:
 
 
 class Pages:
-    """The pages of an open picture that are like its first: equal in size and mode, neither thumbnail nor mask.
+    """The pages of an open picture that are like its first: equal in size and mode, and no thumbnail.
 
     They end where the next one cannot be found.
 
@@ -76,7 +76,7 @@ class Pages:
             for page in range(1, MAX_FRAMES + 1):
                 self._image.seek(page)
                 kind = getattr(self._image, "tag_v2", {}).get(_SUBFILE, 0)
-                if (self._image.size, self._image.mode) == self._like and not kind & (_REDUCED | _MASK):
+                if (self._image.size, self._image.mode) == self._like and not kind & _REDUCED:
                     pages.append(page)
         except Exception:  # noqa: BLE001 - Pillow raises many kinds where no page follows, or a damaged one
             self._image.seek(0)
