@@ -252,8 +252,8 @@ class Engine:
                 row = self._prepare(item, shown, route)
                 if row.size.shared > self._model.window:
                     cause = (
-                        f"its {len(shown.pictures)} pictures take {row.size.shared} tokens, more than the model's window "
-                        f"of {self._model.window}: set images.frames or max_count of adapter {route.adapter!r} lower"
+                        f"its {len(shown.pictures)} pictures take {row.size.shared} tokens, more than the model's "
+                        f"window of {self._model.window}: lower images.frames or max_count of adapter {route.adapter!r}"
                     )
                     yield _failure(item, shown, route, cause)
                 else:

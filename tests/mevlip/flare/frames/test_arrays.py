@@ -112,9 +112,8 @@ def test_slope_and_intercept_are_applied() -> None:
 
 def test_big_endian_flat_and_single_moments_are_read() -> None:
     planes = slices(3).astype(np.int16)
-    big = nibabel.Nifti1Image(
-        planes.transpose(2, 1, 0), np.diag([-1.0, -1, 1, 1]), nibabel.Nifti1Header(endianness=">")
-    )
+    swapped = nibabel.Nifti1Header(endianness=">")
+    big = nibabel.Nifti1Image(planes.transpose(2, 1, 0), np.diag([-1.0, -1, 1, 1]), swapped)
     assert np.array_equal(levels(big.to_bytes()), expected(planes))
     moment = nibabel.Nifti1Image(planes.transpose(2, 1, 0)[..., None], np.diag([-1.0, -1, 1, 1]))
     assert np.array_equal(levels(moment.to_bytes()), expected(planes))

@@ -85,7 +85,7 @@ def test_sound_alone_is_no_film() -> None:
 
 
 def test_other_codecs_are_named() -> None:
-    with pytest.raises(ImageError, match="coded as flv1, which is not read|cannot be decoded"):
+    with pytest.raises(ImageError, match="coded as flv, which is not read"):
         brightness(film(10, 10, "avi", "flv"))
 
 
