@@ -23,7 +23,7 @@ RUN python3 -m venv /opt/venv \
  && /opt/venv/bin/pip uninstall --yes --quiet hf-xet joblib scikit-learn scipy setuptools threadpoolctl pip \
  && find /opt/venv/bin -type f ! -name 'python*' -delete \
  && find /opt/venv -name __pycache__ -prune -exec rm -rf {} + \
- && find /opt/venv -type d -path '*/site-packages/*' \( -name tests -o -name test \) ! -path '*/torch/*' -prune -exec rm -rf {} + \
+ && find /opt/venv -type d -path '*/site-packages/*' \( -name tests -o -name test -o -name test_files \) ! -path '*/torch/*' -prune -exec rm -rf {} + \
  && PYTHONHASHSEED=0 python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /torch/testing/ /opt/venv/lib \
  && mkdir -p /tree/opt && mv /opt/venv /tree/opt/venv \
  && find /tree -exec touch -h -d 1980-01-01 {} +

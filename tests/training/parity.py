@@ -44,6 +44,15 @@ def write_odd_images(folder: Path) -> None:
     rows = [record(f"What is {path.stem}? A: This, B: That", f"imagesTr/{path.name}", Answer="B", Split="train")
             for path in sorted(images.iterdir())]  # fmt: skip
     names = [f"imagesTr/{name}" for name in ("gray.png", "turned.jpg", "tiny.png", "deep.png")]
+    volume = noise.normal(size=(13, 64, 64)).cumsum(axis=0).astype(np.float32)
+    np.save(images / "volume.npy", volume)
+    Image.fromarray(noise.integers(0, 255, (48, 48), dtype=np.uint8)).save(
+        images / "film.gif", save_all=True, append_images=[Image.new("L", (48, 48), level) for level in (90, 180)]
+    )
+    rows += [
+        record("Does it grow? A: Yes, B: No", "imagesTr/volume.npy", Answer="A", Split="train"),
+        record("Do both? A: Yes, B: No", ["imagesTr/film.gif", "imagesTr/volume.npy"], Answer="A", Split="train"),
+    ]
     rows.append(record("Do these four agree? A: Yes, B: No", names, Answer="A", Split="train"))
     (folder / "odd_questions_train.json").write_text(json.dumps(rows), "utf-8")
 

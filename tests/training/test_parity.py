@@ -16,6 +16,8 @@ from tests.training.parity import Rows, differences, length_differences, train
 
 pytestmark = [needs_training_environment, pytest.mark.model]
 BASE = DEMO / "base"
+LONG = {"cutoff_len": 4096}
+"""Eleven slices are 2,816 visual tokens, more than the published cut-off."""
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +27,19 @@ def several(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> 
     They go through one process of LLaMA-Factory.
     """
     variants: dict[str, dict[str, Any]] = {
-        "system": {"default_system": None},  # comes first: LLaMA-Factory keeps a system text for later runs
-        "agreed": {},
-        "backend": {"use_fast_tokenizer": True},
-        "tiles": {"crop_to_patches": True},
-        "pixels": {"image_max_pixels": 64 * 64},
+        "system": {"default_system": None, **LONG},  # comes first: LLaMA-Factory keeps a system text for later runs
+        "agreed": LONG,
+        "backend": {"use_fast_tokenizer": True, **LONG},
+        "tiles": {"crop_to_patches": True, **LONG},
+        "pixels": {"image_max_pixels": 64 * 64, **LONG},
     }
     demo = Rows(tmp_path_factory.mktemp("parity"), BASE, variants)
     # Thirteen tiles of an image are 3,328 visual tokens, more than the published cut-off.
-    variants = {"whole": {}, "tiles": {"crop_to_patches": True, "cutoff_len": 16_384}}
+    variants = {"whole": LONG, "tiles": {"crop_to_patches": True, "cutoff_len": 16_384}}
     true = Rows(tmp_path_factory.mktemp("true-parity"), thin_checkpoint / "base", variants, each=1)
     prompt = PromptSettings(image_mark="Image-{number}: ")
     folder = tmp_path_factory.mktemp("announced-parity")
-    announced = Rows(folder, thin_checkpoint / "base", {"agreed": {}}, each=1, prompt=prompt)
+    announced = Rows(folder, thin_checkpoint / "base", {"agreed": LONG}, each=1, prompt=prompt)
     train(demo, true, announced)
     return demo, true, announced
 
@@ -64,8 +66,8 @@ def encoder() -> PromptEncoder:
 
 def test_the_rows_cover_every_task_and_several_images(rows: Rows) -> None:
     assert {rows.questions[row["id"]].declared for row in rows.rows} == set(TaskType)
-    assert {len(row["images"]) for row in rows.rows} == {1, 2, 3, 4}
-    assert sum(row["id"].startswith("odd/") for row in rows.rows) == 7
+    assert {len(row["images"]) for row in rows.rows} == {1, 2, 3, 4, 8, 11}
+    assert sum(row["id"].startswith("odd/") for row in rows.rows) == 9
     assert not disagreements(rows.settings, rows.route)
 
 
@@ -89,7 +91,7 @@ def test_they_agree_on_the_real_vocabulary_and_448_pixel_tiles(
     encoder = PromptEncoder("internvl", thin_checkpoint / "base")
     assert differences(true_rows, variant, route, encoder) == set()
     tiles = {len(true_rows.trained[variant][f"{index}.pixel_values"]) for index in range(len(true_rows.rows))}
-    assert max(tiles) == (4 if variant == "whole" else 52), "four images; of twelve tiles and a thumbnail each"
+    assert max(tiles) == (11 if variant == "whole" else 52), "slices; four images of twelve tiles and a thumbnail each"
     assert true_rows.trained[variant]["0.pixel_values"].shape[1:] == (3, 448, 448)
 
 
@@ -97,7 +99,7 @@ def test_they_agree_on_images_that_are_announced(announced_rows: Rows, thin_chec
     encoder, route = PromptEncoder("internvl", thin_checkpoint / "base"), announced_rows.route
     texts = {len(row["images"]): row["conversations"][0]["value"] for row in announced_rows.rows}
     assert texts[3].startswith("Image-1: <image>\nImage-2: <image>\nImage-3: <image>\n")
-    assert texts[1].startswith("<image>\n") and set(texts) == {1, 2, 3, 4}
+    assert texts[1].startswith("<image>\n") and set(texts) == {1, 2, 3, 4, 8, 11}
     assert differences(announced_rows, "agreed", route, encoder) == set()
     other = route.model_copy(update={"prompt": PromptSettings(image_mark="Image {number}: ")})
     assert differences(announced_rows, "agreed", other, encoder) == {"ids"}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mevlip.answers.question_spec import GREATEST, BoxSpace, QuestionSpec
 from mevlip.checkpoints.fingerprints import AdapterFingerprint, BaseFingerprint
@@ -59,6 +59,18 @@ class ImageSettings(FrozenModel):
     """Cut images into tiles (InternVL); always passed on, because libraries differ in the default."""
     max_patches: int = Field(default=12, ge=1, le=256)
     """Most tiles per image where tiling is on."""
+    frames: int = Field(default=11, ge=1, le=64)
+    """At most this many frames of a volume, a film or a file of several pages are used, evenly spaced; several files of
+    a question share them."""
+    intensity: Literal["volume", "slice"] = "volume"
+    """Which values of a volume without a window of its own become black and white: least and greatest of all of it, or
+    of each slice by itself, as Fleming-VL has it."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_frames(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what older routes do not have where it is the default, so that they are written as they were."""
+        defaults = {name: type(self).model_fields[name].default for name in ("frames", "intensity")}
+        return {key: value for key, value in serialize(self).items() if defaults.get(key, ...) != value}
 
 
 class Quantization(FrozenModel):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mevlip.core.text import visible
-from mevlip.flare.images import QuestionImages, load_image, load_in_turn, to_rgb
+from mevlip.flare.frames.base import Frames, Intensity
+from mevlip.flare.frames.pages import Picture
+from mevlip.flare.frames.reading import open_frames
+from mevlip.flare.images import QuestionImages, load_in_turn
+from mevlip.flare.pixels import to_rgb
 from mevlip.flare.questions import GivenImage, Question
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from mevlip.checkpoints.routes import ImageSettings
 
 
@@ -22,20 +26,21 @@ def load_given_images(question: Question, settings: ImageSettings) -> QuestionIm
     names = question.image_names
     return load_in_turn(
         len(question.given),
-        lambda index: load_given(question.given[index]),
+        lambda index: open_given(question.given[index], settings.intensity),
         lambda index: visible(names[index], 200),
         settings,
     )
 
 
-def load_given(image: GivenImage) -> Image.Image:
-    """Turns a path, a file's bytes or a Pillow image into upright 8-bit RGB.
+@contextmanager
+def open_given(image: GivenImage, intensity: Intensity) -> Iterator[Frames]:
+    """Opens a path, a file's bytes or a Pillow image, of which the page that is open is shown.
 
     Raises:
         ImageError: It cannot be decoded.
     """
-    if isinstance(image, str | Path):
-        return load_image(Path(image))
-    if isinstance(image, bytes):
-        return load_image(image)
-    return to_rgb(image)
+    if isinstance(image, str | Path | bytes):
+        with open_frames(Path(image) if isinstance(image, str) else image, intensity) as frames:
+            yield frames
+    else:
+        yield Picture(to_rgb(image))

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,18 +22,10 @@ from mevlip.core.archives import BadMember, open_archive, read_member
 from mevlip.core.files import NotReadable, open_regular
 from mevlip.core.text import visible
 from mevlip.flare.archived import find_archives, names_beside
-from mevlip.flare.images import (
-    FORMATS,
-    IMAGE_FOLDERS,
-    MAX_BYTES,
-    ImageError,
-    QuestionImages,
-    find_image,
-    image_path,
-    load_image,
-    load_in_turn,
-    strips,
-)
+from mevlip.flare.frames.base import shown_frames
+from mevlip.flare.frames.reading import open_frames
+from mevlip.flare.images import IMAGE_FOLDERS, QuestionImages, find_image, image_path, load_image, load_in_turn
+from mevlip.flare.pixels import FORMATS, MAX_BYTES, ImageError, strips
 from mevlip.flare.questions import Question
 
 if TYPE_CHECKING:
@@ -71,13 +63,15 @@ class ImageFacts:
         sha256: Hash of the file's bytes.
         size: Width and height in pixels, upright.
         plain: Whether a bare `Image.open` shows what `load_image` shows.
-        appearance: How it looks.
+        appearance: How it looks; of several frames, the middle one.
+        frames: How many frames may be shown of it: pages, slices or seconds.
     """
 
     sha256: str
     size: tuple[int, int]
     plain: bool
     appearance: Appearance
+    frames: int = 1
 
 
 @dataclass(frozen=True)
@@ -133,13 +127,13 @@ class ImageStore:
             return QuestionImages((), ("the record's ImageName names no image",), 0, ())
         return load_in_turn(
             len(names),
-            lambda index: self.image(question, names[index]),
+            lambda index: open_frames(_content(self._locate(question, names[index])), settings.intensity),
             lambda index: f"image {visible(repr(names[index]), 200)}",
             settings,
         )
 
     def image(self, question: Question, name: str) -> Image.Image:
-        """Decodes an image to upright 8-bit RGB.
+        """Decodes an image, of several frames the first, to upright 8-bit RGB.
 
         Args:
             question: The question that names it.
@@ -185,8 +179,7 @@ class ImageStore:
         place = self.place(question, name)
         if place not in self._facts:
             try:
-                content = self.content(question, name)
-                self._facts[place] = describe(content, load_image(content))
+                self._facts[place], _ = examine(self.content(question, name))
             except ImageError as error:
                 self._facts[place] = error
         facts = self._facts[place]
@@ -194,8 +187,17 @@ class ImageStore:
             raise ImageError(str(facts))
         return facts
 
+    def sizes(self, question: Question, names: Sequence[str], settings: ImageSettings) -> list[tuple[int, int]]:
+        """Width and height of each picture that a route shows of some of a question's files.
+
+        Raises:
+            ImageError: A file is missing or cannot be decoded.
+        """
+        known = [self.facts(question, name) for name in names]
+        return [one.size for one in known for _ in shown_frames(one.frames, settings, len(names))]
+
     def content(self, question: Question, name: str) -> Path | bytes:
-        """The file of an image, or the bytes of an archived one: what `load_image` and `describe` take.
+        """The file of an image, or the bytes of an archived one: what `load_image` and `examine` take.
 
         Raises:
             ImageError: The image does not exist or cannot be unpacked.
@@ -275,17 +277,23 @@ class ImageStore:
         return members
 
 
-def describe(content: Path | bytes, image: Image.Image) -> ImageFacts:
-    """Describes a readable image.
+def examine(content: Path | bytes) -> tuple[ImageFacts, Image.Image]:
+    """Decodes and describes an image.
 
     Args:
         content: The image's file, or its bytes.
-        image: What `load_image` made of it.
+
+    Returns:
+        What is known of it, and the frame that was looked at: of several the middle one.
 
     Raises:
-        ImageError: The file cannot be read any more.
+        ImageError: It cannot be decoded, or not be read any more.
     """
-    return ImageFacts(_digest(content), image.size, is_plain(content), measure_appearance(image))
+    with open_frames(content) as frames:
+        count = frames.count
+        image = next(frames.pictures([count // 2]))
+    facts = ImageFacts(_digest(content), image.size, is_plain(content), measure_appearance(image), count)
+    return facts, image
 
 
 def is_plain(content: Path | bytes) -> bool:

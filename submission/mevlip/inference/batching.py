@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+from mevlip.flare.questions import Question
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import NO_ADAPTER, adapter_names
 
@@ -59,6 +60,11 @@ class Batch:
 
     adapter: str
     items: tuple[RoutedQuestion, ...]
+
+    @property
+    def questions(self) -> list[Question]:
+        """Its questions, as they were read."""
+        return [item.question for item in self.items]
 
 
 def plan(routed: Iterable[RoutedQuestion], budget: Budget, estimate: Callable[[RoutedQuestion], Size]) -> list[Batch]:

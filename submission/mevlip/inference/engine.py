@@ -10,10 +10,9 @@ from mevlip.answers import ParsedAnswer, QuestionSpec, Stage
 from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.routes import Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
-from mevlip.flare.questions import Question
 from mevlip.inference.batching import Batch, Budget, Size, plan, split
 from mevlip.inference.completion import Completion, Cost, Encoded, Model, OutOfMemory, Request
-from mevlip.inference.pictures import Gallery, ImageLoader, Shown
+from mevlip.inference.pictures import Gallery, ImageLoader, Shown, overflow
 from mevlip.inference.prompts import build_prompt, cut_middle
 from mevlip.reading import fallback_answer, grammar_of, read_answer
 from mevlip.routing.policy import RoutedQuestion
@@ -206,9 +205,8 @@ class Engine:
         Raises:
             MevlipError: No question is to blame.
         """
-        for coming in (batch, following):
-            if coming is not None:
-                self._gallery.prepare(_questions(coming), self._routes[coming.adapter].images)
+        for coming in filter(None, (batch, following)):
+            self._gallery.prepare(coming.questions, self._routes[coming.adapter].images)
         if batch.adapter != self._selected:
             self._model.use(batch.adapter)
             self.counters.adapter_switches += 1
@@ -216,7 +214,7 @@ class Engine:
         self.counters.batches += 1
         self.counters.questions += len(batch.items)
         answers = tuple(self._run_batch(batch))
-        self._gallery.forget(_questions(batch), self._routes[batch.adapter].images)
+        self._gallery.forget(batch.questions, self._routes[batch.adapter].images)
         self.counters.pictures_decoded = self._gallery.decoded
         return answers
 
@@ -249,7 +247,11 @@ class Engine:
             elif shown.named and not shown.pictures:
                 yield _failure(item, shown, route, "no image could be used", asked=False)
             else:
-                ready.append(self._prepare(item, shown, route))
+                row = self._prepare(item, shown, route)
+                if cause := overflow(shown, row.size.shared, self._model.window, route.adapter):
+                    yield _failure(item, shown, route, cause)
+                else:
+                    ready.append(row)
         yield from self._ask(ready, route)
 
     def _prepare(self, item: RoutedQuestion, shown: Shown, route: Route) -> _Row:
@@ -350,10 +352,6 @@ class Engine:
             ) from error
 
 
-def _questions(batch: Batch) -> list[Question]:
-    return [item.question for item in batch.items]
-
-
 def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
     """The fallback answer of a question that the model is not asked any more, or not at all; nothing is loaded.
 
@@ -367,8 +365,7 @@ def give_up(item: RoutedQuestion, cause: str, *, asked: bool) -> Answer:
 
 
 def _spec(item: RoutedQuestion, shown: Shown, route: Route) -> QuestionSpec:
-    size = shown.sizes[0] if shown.sizes else None
-    return route.spec(item.question.text, size)
+    return route.spec(item.question.text, shown.sizes[0] if shown.sizes else None)
 
 
 def _failure(item: RoutedQuestion, shown: Shown, route: Route, cause: str, *, asked: bool = True) -> Answer:

@@ -334,7 +334,7 @@ class VisionLanguageModel:
         """Raises where a prompt, of any number of images, or a task's grammar does not fit template and tokenizer."""
         for route in routes:
             self._encode(build_prompt("?", 0, route.prompt, self.reserved), [], f"adapter {route.adapter!r}: ")
-            for count in range(route.images.max_count + 1):
+            for count in {*range(route.images.max_count + 1), route.images.frames}:
                 self.encoder.render(build_prompt("?", count, route.prompt, self.reserved))
             for task in route.max_new_tokens:
                 grammar = grammar_of(task, route.spec("?", None))

@@ -43,6 +43,23 @@ class Shown:
         return tuple(picture.key for picture in self.pictures)
 
 
+def overflow(shown: Shown, tokens: int, window: int, adapter: str) -> str:
+    """Why a question cannot be asked whose pictures alone take more tokens than a model's window; empty where it can.
+
+    Args:
+        shown: Its pictures.
+        tokens: How many tokens they take.
+        window: How many the model can read.
+        adapter: Whose route shows them.
+    """
+    if tokens <= window:
+        return ""
+    return (
+        f"its {len(shown.pictures)} pictures take {tokens} tokens, more than the model's window of {window}: "
+        f"lower images.frames or max_count of adapter {adapter!r}"
+    )
+
+
 class Gallery:
     """Prepares the images of questions that are going to be asked.
 

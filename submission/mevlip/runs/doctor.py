@@ -118,6 +118,20 @@ def _memory() -> Finding:
     return Finding("memory", "ok", f"{free}, {os.cpu_count()} CPUs")
 
 
+def _volumes(predictor: Predictor) -> Finding:
+    """Compares the tokens of as many frames as routes show of a volume or a film with the model's window."""
+    model, routes = predictor.model, predictor.checkpoint.routes
+    needed = {
+        name: route.images.frames * model.image_tokens(route.images) + max(route.max_new_tokens.values())
+        for name, route in routes.items()
+    }
+    largest = max(needed, key=lambda name: needed[name])
+    detail = f"{routes[largest].images.frames} frames take up to {needed[largest]} tokens of {model.window}"
+    if needed[largest] <= model.window:
+        return Finding("volumes", "ok", detail)
+    return Finding("volumes", "note", f"{detail}: set images.frames of adapter {largest!r} lower before you train it")
+
+
 def _checkpoint(settings: PredictorSettings) -> Iterator[Finding]:
     """Verifies and loads a checkpoint, which proves every adapter and grammar, and asks about a gray square."""
     from PIL import Image
@@ -135,6 +149,7 @@ def _checkpoint(settings: PredictorSettings) -> Iterator[Finding]:
     if predictor.loads.unchanged_files:
         detail += f" ({predictor.loads.unchanged_files} files not hashed: unchanged since they were)"
     yield Finding("checkpoint", "ok", detail)
+    yield _volumes(predictor)
     if answer.failed:
         yield Finding("dry run", "FAIL", answer.reason, f"Report it with the output of {Path(sys.argv[0]).name}.")
         return

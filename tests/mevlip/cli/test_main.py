@@ -259,7 +259,7 @@ def test_doctor_examines_a_good_machine_and_a_bad_checkpoint(tmp_path: Path) -> 
     done = call_mevlip("doctor", "--checkpoint", "demo")
     assert done.exit_code == 0, done.stdout
     subjects = [line.split()[1] for line in done.stdout.splitlines()]
-    assert subjects == ["python", "packages", "bitsandbytes", "gpu", "memory", "checkpoint", "dry"]
+    assert subjects == ["python", "packages", "bitsandbytes", "gpu", "memory", "checkpoint", "volumes", "dry"]
     folder = Path(shutil.copytree(DEMO, tmp_path / "copy"))
     (folder / "router/model.safetensors").unlink()
     bad = call_mevlip("doctor", "--checkpoint", folder)

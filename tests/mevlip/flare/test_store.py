@@ -8,6 +8,7 @@ import tracemalloc
 import weakref
 import zipfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core import archives
 from mevlip.core.files import file_sha256
 from mevlip.flare import store as store_module
-from mevlip.flare.images import ImageError, load_image
+from mevlip.flare.frames.base import Frames
+from mevlip.flare.frames.reading import open_frames
+from mevlip.flare.images import ImageError, fit_pixel_budget, load_image
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore, is_plain, measure_appearance
 from tests.conftest import HANG, ROOT
@@ -228,11 +231,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path | bytes]:
     """What is decoded from now on, in order."""
     decoded: list[Path | bytes] = []
 
-    def decode(content: Path | bytes) -> Image.Image:
+    def decode(content: Path | bytes) -> AbstractContextManager[Frames]:
         decoded.append(content)
-        return load_image(content)
+        return open_frames(content)
 
-    monkeypatch.setattr(store_module, "load_image", decode)
+    monkeypatch.setattr(store_module, "open_frames", decode)
     return decoded
 
 
@@ -376,27 +379,28 @@ def test_an_image_file_larger_than_allowed_is_not_opened(folder: Path, store: Im
             read(asked(folder), "1.png")
 
 
-def test_images_are_fitted_one_by_one_and_their_own_sizes_stay_known(folder: Path, store: ImageStore) -> None:
+def test_images_are_fitted_one_by_one_and_their_own_sizes_stay_known(
+    folder: Path, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the full-size pictures only the one being fitted is alive."""
-    names = [f"{n}.png" for n in range(4)]
-    for name in names:
+    names = ["0.png", "1.png", "stack.npy"]
+    for name in names[:2]:
         Image.new("RGB", (400, 300)).save(folder / name)
+    np.save(folder / "stack.npy", np.zeros((9, 300, 400), np.uint8))
     seen: list[weakref.ref[Image.Image]] = []
     most = 0
 
-    class Watched(ImageStore):
-        def image(self, question: Question, name: str) -> Image.Image:
-            nonlocal most
-            loaded = super().image(question, name)
-            seen.append(weakref.ref(loaded))
-            most = max(most, sum(one() is not None for one in seen))
-            return loaded
+    def watch(image: Image.Image, least: int, greatest: int) -> Image.Image:
+        nonlocal most
+        seen.append(weakref.ref(image))
+        most = max(most, sum(one() is not None for one in seen))
+        return fit_pixel_budget(image, least, greatest)
 
+    monkeypatch.setattr("mevlip.flare.images.fit_pixel_budget", watch)
     question = Question(0, "q.json", 0, {"ImageName": names}, folder)
-    with Watched(folder.parents[1].resolve()) as watched:
-        loaded = watched.load(question, ImageSettings(max_pixels=10_000))
-    assert most == 1 and len(seen) == 4
-    assert loaded.sizes == ((400, 300),) * 4
+    loaded = store.load(question, ImageSettings(max_pixels=10_000))
+    assert most == 1 and len(seen) == 5
+    assert loaded.sizes == ((400, 300),) * 5
     assert {image.size for image in loaded.images} == {(115, 86)}
 
 

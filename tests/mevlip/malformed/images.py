@@ -58,7 +58,7 @@ def _foreign() -> dict[str, tuple[bytes, str]]:
             ("svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a readable image"),
             ("pdf", b"%PDF-1.7\n%\xe2\xe3", "not a readable image"),
             ("postscript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a readable image"),
-            ("dicom", bytes(128) + b"DICM" + bytes(99), "not a readable image"),
+            ("dicom", bytes(128) + b"DICM" + bytes(99), "names no transfer syntax"),
             ("icon", picture("ICO", size=(32, 32)), "not a readable image"),
             ("targa", picture("TGA"), "not a readable image"),
             ("photoshop", b"8BPS\0\x01" + bytes(99), "not a readable image"),

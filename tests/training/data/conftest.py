@@ -13,6 +13,8 @@ from PIL import Image
 
 from tests.conftest import record
 
+OTHERS = (".npy", ".nii", ".dcm", ".mp4")
+"""Files that a test has to write itself."""
 COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200), (200, 40, 200))
 
 
@@ -47,7 +49,7 @@ def scene(path: Path, number: int) -> None:
 
 @pytest.fixture
 def flare(tmp_path: Path) -> Callable[..., Path]:
-    """Writes `<split>/<place>/<dataset>_questions_<suffix>.json`, and a picture for each image named.
+    """Writes `<split>/<place>/<dataset>_questions_<suffix>.json`, and a picture for each that is named.
 
     A picture's texture is drawn from the digits of its stem, so that equal numbers are equal files.
     """
@@ -62,7 +64,8 @@ def flare(tmp_path: Path) -> Callable[..., Path]:
             names = entry["ImageName"] if isinstance(entry["ImageName"], list) else [entry["ImageName"]]
             for name in filter(None, names):
                 digits = "".join(filter(str.isdigit, Path(name).stem))
-                weave(folder / name, int(digits or 0))
+                if Path(name).suffix not in OTHERS:
+                    weave(folder / name, int(digits or 0))
         return tmp_path / "flare"
 
     return write

@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from mevlip.core.errors import EnvironmentProblem
+from mevlip.flare.frames.base import Frames
+from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.images import ImageError, load_image
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore
@@ -37,12 +40,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What is decoded."""
     found: list[object] = []
 
-    def load(content: Path | bytes) -> Image.Image:
+    def open_counted(content: Path | bytes) -> AbstractContextManager[Frames]:
         found.append(content)
-        return load_image(content)
+        return open_frames(content)
 
-    monkeypatch.setattr(pictures, "load_image", load)
-    monkeypatch.setattr("mevlip.flare.store.load_image", load)
+    monkeypatch.setattr("mevlip.flare.store.open_frames", open_counted)
     return found
 
 

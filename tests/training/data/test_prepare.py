@@ -15,9 +15,9 @@ from PIL import Image
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, read_route
 from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.flare import store
+from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.images import load_image
 from mevlip.tasks import GENERALIST, TASKS, TaskType
-from mevlip_training.data import pictures
 from mevlip_training.data.prepare import Choices, prepare
 from mevlip_training.demo.inputs import write_inputs
 from mevlip_training.runs import disagreements, read_yaml
@@ -166,12 +166,15 @@ def test_each_image_is_decoded_once_but_for_its_conversion(
     (folder / "imagesTr/8.png").unlink()
     decoded: Counter[str] = Counter()
 
-    def decode(content: Path | bytes) -> Image.Image:
-        decoded["archived" if isinstance(content, bytes) else content.name] += 1
-        return load_image(content)
+    def counted(read: Callable[..., Any]) -> Callable[..., Any]:
+        def decode(content: Path | bytes) -> Any:
+            decoded["archived" if isinstance(content, bytes) else content.name] += 1
+            return read(content)
 
-    monkeypatch.setattr(store, "load_image", decode)
-    monkeypatch.setattr(pictures, "load_image", decode)
+        return decode
+
+    monkeypatch.setattr(store, "load_image", counted(load_image))
+    monkeypatch.setattr(store, "open_frames", counted(open_frames))
     run(root, tmp_path / "out", keep_flagged=keep_flagged)
     views = {Path(name).name for name in VIEWS} - {"2.png"}
     seen = views if not keep_flagged else {"1.png", "3.png", "4.png", "6.png"}

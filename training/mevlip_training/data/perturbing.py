@@ -14,6 +14,8 @@ from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.question_spec import QuestionSpec
 from mevlip.core.errors import InputError
 from mevlip.core.progress import Progress
+from mevlip.flare.frames.base import Intensity, shown_frames
+from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.images import fit_pixel_budget, image_path
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
@@ -41,6 +43,8 @@ class Picture(NamedTuple):
         copy: How it is made worse.
         for_boxes: Whether boxes are asked for.
         budget: Least and most pixels, to which it is fitted first, as the model would get it.
+        frame: Which of its file's frames it is.
+        intensity: Which values of a volume become black and white.
     """
 
     source: Path
@@ -49,6 +53,8 @@ class Picture(NamedTuple):
     copy: Copy
     for_boxes: bool
     budget: tuple[int, int]
+    frame: int = 0
+    intensity: Intensity = "volume"
 
 
 def write_copies(
@@ -103,11 +109,13 @@ def _pictures(row: Row, copy: Copy, choices: Choices, store: ImageStore) -> Iter
     question, settings = row.example.question, choices.route_images
     budget, for_boxes = (settings.min_pixels, settings.max_pixels), _asked(row.example).for_boxes
     for name in row.names:
-        path = image_path(name)
-        key = sha256(f"{store.facts(question, name).sha256}/{budget}/{for_boxes}".encode())
-        file = f"{path.stem}-{copy.perturbation}-{copy.level}-{key.hexdigest()[:12]}.png"
-        target = PurePosixPath("images", "perturbed", row.example.place, path.with_name(file))
-        yield Picture(question.folder, name, target, copy, for_boxes, budget)
+        path, facts = image_path(name), store.facts(question, name)
+        for frame in shown_frames(facts.frames, settings, len(row.names)):
+            which = f"/{frame}/{settings.intensity}" if facts.frames > 1 else ""
+            key = sha256(f"{facts.sha256}/{budget}/{for_boxes}{which}".encode())
+            file = f"{path.stem}-{copy.perturbation}-{copy.level}-{key.hexdigest()[:12]}.png"
+            target = PurePosixPath("images", "perturbed", row.example.place, path.with_name(file))
+            yield Picture(question.folder, name, target, copy, for_boxes, budget, frame, settings.intensity)
 
 
 def _asked(example: Example) -> Asked:
@@ -116,7 +124,8 @@ def _asked(example: Example) -> Asked:
 
 def _write(store: ImageStore, picture: Picture, folder: Path) -> BoxMap | None:
     """Writes a picture; gives where it has the boxes of the original, or None where it is too small."""
-    image = store.image(Question(0, "", 0, {}, picture.source), picture.name)
+    with open_frames(store.content(Question(0, "", 0, {}, picture.source), picture.name), picture.intensity) as frames:
+        image = next(frames.pictures([picture.frame]))
     fitted = fit_pixel_budget(image, *picture.budget)
     try:
         done = perturb(fitted, *picture.copy, mode="table", for_boxes=picture.for_boxes)

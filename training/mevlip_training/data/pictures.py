@@ -16,12 +16,13 @@ from mevlip.checkpoints.records import FrozenModel
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.core.files import atomic_file, read_bounded, user_cache
 from mevlip.core.progress import Progress
-from mevlip.flare import images as images_module
+from mevlip.flare import pixels as pixels_module
 from mevlip.flare import store as store_module
-from mevlip.flare.images import ImageError, load_image
+from mevlip.flare.frames import reading
 from mevlip.flare.inspection import FAINTEST
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.questions import Question
-from mevlip.flare.store import ImageFacts, ImageStore, describe
+from mevlip.flare.store import ImageFacts, ImageStore, examine
 from mevlip_training.data.processes import FEW, with_store
 
 logger = logging.getLogger(__name__)
@@ -147,9 +148,7 @@ def _see(store: ImageStore, place: tuple[Path, str], compare: bool) -> Picture |
     folder, name = place
     question = Question(0, "", 0, {}, folder)
     try:
-        content = store.content(question, name)
-        image = load_image(content)
-        facts = describe(content, image)
+        facts, image = examine(store.content(question, name))
     except ImageError as error:
         return str(error)
     if not compare:
@@ -164,10 +163,13 @@ def _see(store: ImageStore, place: tuple[Path, str], compare: bool) -> Picture |
 def _rules() -> str:
     """Identifies the code that looks at pictures, so that what other code saw is forgotten."""
     digest = hashlib.sha256()
-    for source in (images_module.__file__, store_module.__file__, __file__):
-        digest.update(Path(source).read_bytes())
-    packages = ("pillow", "numpy", *(["imagehash"] if can_compare() else []))
-    digest.update(" ".join(version(package) for package in packages).encode())
+    own = [Path(str(source)) for source in (pixels_module.__file__, store_module.__file__, __file__)]
+    for source in (*own, *sorted(Path(str(reading.__file__)).parent.glob("*.py"))):
+        digest.update(source.read_bytes())
+    readers = {"PIL": "pillow", "numpy": "numpy", "imagehash": "imagehash", "pydicom": "pydicom", "nibabel": "nibabel",
+               "av": "av"}  # fmt: skip
+    known = [f"{package} {version(package)}" for module, package in readers.items() if find_spec(module)]
+    digest.update(" ".join(known).encode())
     return digest.hexdigest()
 
 

@@ -103,12 +103,9 @@ def _line(
 def _measured_rows(rows: AdapterRows, reserved: Iterable[str], store: ImageStore) -> Iterator[Measurable]:
     """An adapter's rows as they are measured."""
     for row in rows.mixed:
-        prompt = build_prompt(row.example.question.text, len(row.names), rows.choices.prompt, reserved)
-        yield Measurable(row.id, prompt, row.target, partial(_sizes, row, store))
-
-
-def _sizes(row: Row, store: ImageStore) -> list[tuple[int, int]]:
-    return [store.facts(row.example.question, name).size for name in row.names]
+        sizes = store.sizes(row.example.question, row.names, rows.choices.route_images)
+        prompt = build_prompt(row.example.question.text, len(sizes), rows.choices.prompt, reserved)
+        yield Measurable(row.id, prompt, row.target, partial(list, sizes))
 
 
 def measure_folder(data: Path, base: Path | None, config_dir: Path) -> dict[str, tuple[Lengths, int]] | None:

@@ -129,15 +129,14 @@ def _write_rows(
     writer = RowWriter(folder, tokens)
     with Progress("writing", sum(len(rows.mixed) for rows in adapters.values()), "rows", quiet) as progress:
         for name, rows in adapters.items():
-            writer.write(name, rows.mixed, rows.choices.prompt, store, progress)
+            writer.write(name, rows.mixed, rows.choices, store, progress)
     watched: dict[str, int] = {}
     if validation is not None:
         with select_validation(validation, adapters, store, choices, quiet) as found:
             watched = {name: len(rows) for name, rows in found.rows.items()}
             with Progress("writing", sum(watched.values()), "validation rows", quiet) as progress:
                 for name, some in found.rows.items():
-                    prompt = adapters[name].choices.prompt
-                    writer.write(validation_name(name), some, prompt, found.store, progress)
+                    writer.write(validation_name(name), some, adapters[name].choices, found.store, progress)
     _write_json(folder / "dataset_info.json", writer.info)
     return watched
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mevlip.checkpoints.routes import PromptSettings
+from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.files import link_or_copy
 from mevlip.core.progress import Progress
+from mevlip.flare.frames.base import Intensity, shown_frames
+from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.images import image_path
 from mevlip.flare.store import ImageStore
 from mevlip.inference.families import find_family
 from mevlip.inference.prompts import build_prompt
 from mevlip_training.data.records import Example
-from mevlip_training.data.rows import Row
+from mevlip_training.data.rows import Choices, Row
 from mevlip_training.data.tokens import Tokens
 from mevlip_training.families import DEFAULT
 
@@ -36,33 +38,42 @@ class RowWriter:
         self._taken: dict[PurePosixPath, str] = {}
         self.info: dict[str, dict[str, Any]] = {}
 
-    def write(
-        self, name: str, rows: Iterable[Row], settings: PromptSettings, store: ImageStore, progress: Progress
-    ) -> None:
+    def write(self, name: str, rows: Iterable[Row], choices: Choices, store: ImageStore, progress: Progress) -> None:
         """Writes a data set.
 
         Args:
             name: Its name.
             rows: Its rows.
-            settings: The prompt's wording.
+            choices: The prompt's wording, and which frames of an image file are shown.
             store: The store of the rows' images.
             progress: Advanced by each row.
         """
         with (self._folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             for row in rows:
-                file.write(json.dumps(self._sharegpt(row, settings, store), ensure_ascii=False) + "\n")
+                file.write(json.dumps(self._sharegpt(row, choices, store), ensure_ascii=False) + "\n")
                 progress.advance()
-        columns = {"messages": "conversations", "images": "images"} | ({"system": "system"} if settings.system else {})
+        columns = {"messages": "conversations", "images": "images"}
+        columns |= {"system": "system"} if choices.prompt.system else {}
         self.info[name] = {"file_name": f"{name}.jsonl", "formatting": "sharegpt", "columns": columns}
 
-    def _sharegpt(self, row: Row, settings: PromptSettings, store: ImageStore) -> dict[str, Any]:
+    def _sharegpt(self, row: Row, choices: Choices, store: ImageStore) -> dict[str, Any]:
         reserved = self._tokens.reserved if self._tokens else frozenset()
-        prompt = build_prompt(row.example.question.text, len(row.names), settings, reserved)
+        images = list(row.pictures) or list(self._shown(row, choices.route_images, store))
+        prompt = build_prompt(row.example.question.text, len(images), choices.prompt, reserved)
         gap = self._tokens.image_gap if self._tokens else find_family(DEFAULT).image_gap
         turns = [{"from": "human", "value": prompt.sharegpt(gap)}, {"from": "gpt", "value": row.target}]
         system = {"system": prompt.system} if prompt.system else {}
-        images = list(row.pictures) or [self._put(row.example, name, store) for name in row.names]
         return {"conversations": turns, **system, "images": images, "id": row.id}
+
+    def _shown(self, row: Row, settings: ImageSettings, store: ImageStore) -> Iterator[str]:
+        """Paths of a row's pictures relative to the folder; they are there afterward."""
+        for name in row.names:
+            facts = store.facts(row.example.question, name)
+            if facts.frames == 1:
+                yield self._put(row.example, name, store)
+            else:
+                shown = shown_frames(facts.frames, settings, len(row.names))
+                yield from self._put_frames(row.example, name, store, shown, settings.intensity)
 
     def _put(self, example: Example, name: str, store: ImageStore) -> str:
         """Path of an image relative to the folder; it is there afterward."""
@@ -70,9 +81,7 @@ class RowWriter:
         path = PurePosixPath("images", example.place, image_path(name))
         if not facts.plain and path.suffix.lower() != ".png":
             path = path.with_name(f"{path.name}.png")
-        if self._taken.setdefault(path, facts.sha256) != facts.sha256:  # data sets of one name in two folders
-            path = path.with_name(f"{facts.sha256[:12]}-{path.name}")
-            self._taken[path] = facts.sha256
+        path = self._own(path, facts.sha256)
         target = self._folder / path
         if not target.exists():
             if facts.plain:
@@ -82,3 +91,29 @@ class RowWriter:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 store.image(example.question, name).save(target, "PNG")
         return path.as_posix()
+
+    def _put_frames(
+        self, example: Example, name: str, store: ImageStore, shown: Sequence[int], intensity: Intensity
+    ) -> list[str]:
+        """Paths of an image file's frames relative to the folder, as PNG, numbered from 1; they are there afterward."""
+        image = PurePosixPath("images", example.place, image_path(name))
+        ending = "" if intensity == "volume" else f"-by-{intensity}"
+        sha256 = store.facts(example.question, name).sha256
+        paths = [
+            self._own(image.with_name(f"{image.name}-{index + 1:04}{ending}.png"), f"{sha256}/{index}/{intensity}")
+            for index in shown
+        ]
+        missing = {index: path for index, path in zip(shown, paths, strict=True) if not (self._folder / path).exists()}
+        if missing:
+            (self._folder / paths[0]).parent.mkdir(parents=True, exist_ok=True)
+            with open_frames(store.content(example.question, name), intensity) as frames:
+                for picture, path in zip(frames.pictures([*missing]), missing.values(), strict=True):
+                    picture.save(self._folder / path, "PNG")
+        return [path.as_posix() for path in paths]
+
+    def _own(self, path: PurePosixPath, content: str) -> PurePosixPath:
+        """The path, or another one where something else has it: data sets of one name in two folders."""
+        if self._taken.setdefault(path, content) != content:
+            path = path.with_name(f"{content[:12]}-{path.name}")
+            self._taken[path] = content
+        return path

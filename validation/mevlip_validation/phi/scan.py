@@ -244,7 +244,7 @@ def _scan_content(name: str, content: bytes, file: str, found: Scan, depth: int,
         for passage in passages:
             _find(passage, file, found)
     except ModuleNotFoundError as error:
-        _leave_out(found, file, f"needs {error.name}, which is not installed: pip install 'me-vlip[phi]'")
+        _leave_out(found, file, f"needs {error.name}, which is not installed: pip install {error.name}")
     except Damaged as error:
         _leave_out(found, file, str(error))
     else:
