@@ -20,7 +20,7 @@ Flare = Callable[..., Path]
 def run(*arguments: str | Path) -> str:
     result = CliRunner().invoke(data, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def test_prepare_hands_every_option_on(flare: Flare, tmp_path: Path) -> None:

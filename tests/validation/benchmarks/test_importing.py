@@ -114,8 +114,8 @@ def test_an_imported_benchmark_is_checked_and_scored_as_it_is(source: Callable[[
     out = tmp_path / "out"
     result = call_mevlip("data", "import", "vqa-rad", source("vqa-rad"), "--out", out)
     assert result.exit_code == 0 and "wrote 3 questions of VQA-RAD" in result.output
-    assert "Fleming-VL-8B" in result.output and "66.1" in result.output and "not reproduced here" in result.output
-    assert "0 issues" in call_mevlip("data", "check", out, "--quiet").output
+    assert "Fleming-VL-8B" in result.stdout and "66.1" in result.stdout and "not reproduced here" in result.stdout
+    assert "0 issues" in call_mevlip("data", "check", out, "--quiet").stdout
     answers = ["A", "A", "Axial."]
     rows = [one.record | {"Answer": said} for one, said in zip(read_input_folder(out).questions, answers, strict=True)]
     write_json(tmp_path / "predictions.json", rows)

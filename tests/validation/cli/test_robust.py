@@ -27,7 +27,7 @@ def picture(tmp_path: Path) -> Path:
 def show(picture: Path, *options: str) -> str:
     done = CliRunner().invoke(robust, ["show", str(picture), "--quiet", *options], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def test_strips_and_a_table_are_written_for_a_modality(picture: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_losses_are_shown_and_written(seeing: SeeingModel, tmp_path: Path) -> No
     options = ("--perturbations", "brightness, rotation,under_exposure", "--levels", "1,5", "--mode", "table")
     done = run(root, out, *options, "--report", str(tmp_path / "page.html"))
     assert done.exit_code == 0, done.output
-    assert "PARTIAL" not in done.output and "routed over multi_task" in done.output
+    assert "PARTIAL" not in done.stdout and "routed over multi_task" in done.output
     content = json.loads((out / "results.json").read_text())
     assert content["systems"] == ["base", "multi_task", "routed"] and content["left"] == []
     rows = list(csv.DictReader((out / "cells.csv").open()))
@@ -105,7 +105,7 @@ def test_losses_are_shown_and_written(seeing: SeeingModel, tmp_path: Path) -> No
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 3 and page.count("data:image/jpeg") == 3 and "under_exposure, xray (6)" in page
     asked = len(seeing.batches)
-    assert run(root, out, *options).output == done.output.replace(f"page: {tmp_path}/page.html (0.2 MB)\n", "")
+    assert run(root, out, *options).stdout == done.stdout.replace(f"page: {tmp_path}/page.html (0.2 MB)\n", "")
     assert len(seeing.batches) == asked, "a second run asks nothing"
 
 

@@ -204,5 +204,5 @@ def test_the_command_shows_what_was_written(flare: Flare, tmp_path: Path) -> Non
         "data", "augment", root, "--out", tmp_path / "out", "--kind", "shuffle", "--kind", "place", "--share", "0.5"
     )
     assert result.exit_code == 0, result.output
-    assert "shuffle  letters      4" in result.output and "new rows beside 40 originals" in result.output
+    assert "shuffle  letters      4" in result.stdout and "new rows beside 40 originals" in result.stdout
     assert all(parse_task_type(one["TaskType"]) for one in new_records(tmp_path / "out"))
