@@ -28,6 +28,20 @@ resamples_option = click.option(
     "--resamples", type=click.IntRange(1), default=RESAMPLES, show_default=True, help="Number of bootstrap resamples."
 )
 
+perturbation_option = click.option(
+    "--perturbation",
+    "wanted",
+    default="all",
+    show_default=True,
+    metavar="NAME",
+    help="A perturbation, all of a modality (such as Xray, CT or MRI), or all.",
+)
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["ssim", "table"]),
+    help="Levels of equal SSIM, or the published parameters. Default: the perturbation's own.",
+)
+
 
 def matched_rows(
     predictions: Path, truth: Path, allow_partial: bool, by: By, explanations_file: Path | None

@@ -18,19 +18,13 @@ from mevlip.cli.options import (
     take_settings,
 )
 from mevlip.settings import AnswerSettings, PredictorSettings
-from mevlip_validation.cli.options import resamples_option, truth_option
+from mevlip_validation.cli.options import mode_option, perturbation_option, resamples_option, truth_option
 from mevlip_validation.cli.robust_attack import attack
 from mevlip_validation.cli.robust_masks import masks
 from mevlip_validation.defaults import SEED, SYSTEMS
 
 if TYPE_CHECKING:
     from mevlip_validation.perturbations.registry import Mode, Perturbation
-
-_mode_option = click.option(
-    "--mode",
-    type=click.Choice(["ssim", "table"]),
-    help="Levels of equal SSIM, or the published parameters. Default: the perturbation's own.",
-)
 
 
 @click.group()
@@ -44,16 +38,9 @@ robust.add_command(masks)
 
 @robust.command()
 @click.argument("picture", type=INPUT_FILE)
-@click.option(
-    "--perturbation",
-    "wanted",
-    default="all",
-    show_default=True,
-    metavar="NAME",
-    help="A perturbation, all of a modality (such as Xray, CT or MRI), or all.",
-)
+@perturbation_option
 @click.option("--out", required=True, type=OUTPUT_FOLDER, help="Folder for strips and table.")
-@_mode_option
+@mode_option
 @seed_option(SEED)
 @quiet_option
 def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, quiet: bool) -> None:
@@ -121,7 +108,7 @@ def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, qu
     metavar="NAMES",
     help="Perturbations or modalities, separated by commas, or all.",
 )
-@_mode_option
+@mode_option
 @click.option("--sample", type=click.IntRange(1), default=500, show_default=True, help="Most questions that are asked.")
 @click.option(
     "--budget",

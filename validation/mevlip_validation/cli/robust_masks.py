@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FOLDER, quiet_option, seed_option
-from mevlip_validation.cli.options import resamples_option
+from mevlip_validation.cli.options import mode_option, perturbation_option, resamples_option
 from mevlip_validation.defaults import SEED
 
 if TYPE_CHECKING:
@@ -19,20 +19,9 @@ if TYPE_CHECKING:
 @click.argument("images", type=INPUT_FOLDER)
 @click.argument("true_masks", metavar="MASKS", type=INPUT_FOLDER)
 @click.option("--predicted", type=INPUT_FOLDER, help="Any program's masks of the pictures in --out, in the same tree.")
-@click.option(
-    "--perturbation",
-    "wanted",
-    default="all",
-    show_default=True,
-    metavar="NAME",
-    help="A perturbation, all of a modality (such as Endoscopy, CT or MRI), or all.",
-)
+@perturbation_option
 @click.option("--out", required=True, type=OUTPUT_FOLDER, help="Folder for the perturbed pictures and masks.")
-@click.option(
-    "--mode",
-    type=click.Choice(["ssim", "table"]),
-    help="Levels of equal SSIM, or the published parameters. Default: the perturbation's own.",
-)
+@mode_option
 @resamples_option
 @seed_option(SEED)
 @quiet_option
