@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mevlip_release.profiles import Profile
-from mevlip_release.rehearsal import Rehearsal, rehearse, write_rehearsal
+from mevlip_release.rehearsal import Rehearsal, count_differing, rehearse, write_rehearsal
 from tests.conftest import record
 from tests.release.fake_docker_client import FakeDockerClient
 from tests.release.test_inspection import image
@@ -94,9 +94,16 @@ def test_a_damaged_archive_is_not_even_loaded(archive: Path, inputs: Path) -> No
 def test_runs_that_differ_and_a_resumed_run_that_differs_are_found(archive: Path, inputs: Path) -> None:
     assert set(failed(run(archive, inputs, "A", "B", "killed", "A"))) == {"both runs agree"}
     found = failed(run(archive, inputs, "A", "A", "killed", "B"))
-    assert found == {"killed and resumed": "the resumed run's predictions differ from those of a whole run"}
+    assert found == {"killed and resumed": "1 of 1 answers differ from those of a whole run"}
     found = failed(run(archive, inputs, "A", "A", "A", hangs=()))
     assert "over before it could be killed" in found["killed and resumed"]
+
+
+def test_records_that_differ_are_counted() -> None:
+    first = [{"Answer": str(number)} for number in range(20)]
+    second = [*first[:18], {"Answer": "x"}, {"Answer": "y"}]
+    assert count_differing(json.dumps(first).encode(), json.dumps(second).encode()) == (2, 20)
+    assert count_differing(json.dumps(first).encode(), json.dumps(first, indent=1).encode()) == (0, 20)
 
 
 def test_a_run_that_fails_ends_the_rehearsal(archive: Path, inputs: Path) -> None:
