@@ -35,7 +35,8 @@ from mevlip.answers import QuestionSpec
 from mevlip.core.errors import InputError
 from mevlip.core.tables import table
 from mevlip.core.text import answer_fault
-from mevlip.flare.images import FORMATS, ImageError, load_image
+from mevlip.flare.images import load_image
+from mevlip.flare.pixels import FORMATS, ImageError
 from mevlip.flare.predictions import answered, find_issues, parse_strictly
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore

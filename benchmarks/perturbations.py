@@ -19,7 +19,8 @@ from pydicom.data import get_testdata_file
 
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.tables import table
-from mevlip.flare.images import fit_pixel_budget, load_image
+from mevlip.flare.images import load_image
+from mevlip.flare.pixels import fit_pixel_budget
 from mevlip_validation.defaults import SEED
 from mevlip_validation.perturbations.registry import choose, find
 from mevlip_validation.perturbations.showing import HEADER, draw_strip, make_series, table_row

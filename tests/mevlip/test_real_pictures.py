@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mevlip.checkpoints.routes import ImageSettings
-from mevlip.flare.images import fit_pixel_budget, load_image
+from mevlip.flare.images import load_image
+from mevlip.flare.pixels import fit_pixel_budget
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.prompts import Prompt
 from mevlip.tasks import TASKS, TaskType

@@ -15,7 +15,7 @@ from typing import Any
 
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Route
 from mevlip.core.errors import InputError
-from mevlip.flare.images import fit_pixel_budget
+from mevlip.flare.pixels import fit_pixel_budget
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import base_type, families
 from mevlip.inference.prompts import Prompt

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mevlip.answers import ParsedAnswer, QuestionSpec, TypedAnswer
-from mevlip.flare.images import ImageError
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.predictions import answered
 from mevlip.flare.questions import InputFolder, Question, Record
 from mevlip.flare.store import ImageStore

@@ -11,18 +11,12 @@ from typing import TYPE_CHECKING
 
 from mevlip.flare.frames.base import Frames, shown_frames
 from mevlip.flare.frames.reading import open_frames
-from mevlip.flare.pixels import FORMATS, MAX_BYTES, MAX_PIXELS, ImageError, fit_pixel_budget, strips, to_rgb
+from mevlip.flare.pixels import MAX_PIXELS, ImageError, fit_pixel_budget
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from mevlip.checkpoints.routes import ImageSettings
-
-__all__ = [
-    "FORMATS", "IMAGE_FOLDERS", "MAX_BYTES", "MAX_PIXELS", "ImageError", "Perturbation", "QuestionImages",
-    "find_image", "fit_pixel_budget", "image_path", "load_image", "load_in_turn", "open_frames", "spaced_indices",
-    "strips", "to_rgb",
-]  # fmt: skip
 
 IMAGE_FOLDERS = ("imagesTr", "imagesVal", "imagesTs", "images")
 """Names under which the challenge's splits ship the same kind of folder."""

@@ -10,8 +10,8 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.choice import Choice
 from mevlip.answers.labels import LabelSet
 from mevlip.core.progress import Progress
-from mevlip.flare.images import ImageError
 from mevlip.flare.issues import Issue, IssueCode, Severity
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageFacts, ImageStore
 from mevlip.tasks import TASKS

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mevlip.core.files import real_path
-from mevlip.flare.images import ImageError
+from mevlip.flare.pixels import ImageError
 
 if TYPE_CHECKING:
     from mevlip.flare.questions import Question

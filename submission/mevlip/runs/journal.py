@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 
 from mevlip.core.files import writing
 from mevlip.core.text import answer_fault
-from mevlip.flare.images import ImageError
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Answer

@@ -11,13 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mevlip.flare.images import (
-    ImageError,
-    find_image,
-    fit_pixel_budget,
-    load_image,
-    spaced_indices,
-)
+from mevlip.flare.images import find_image, load_image, spaced_indices
+from mevlip.flare.pixels import ImageError, fit_pixel_budget
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
 

@@ -22,7 +22,8 @@ from mevlip.core.files import file_sha256
 from mevlip.flare import store as store_module
 from mevlip.flare.frames.base import Frames
 from mevlip.flare.frames.reading import open_frames
-from mevlip.flare.images import ImageError, fit_pixel_budget, load_image
+from mevlip.flare.images import load_image
+from mevlip.flare.pixels import ImageError, fit_pixel_budget
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore, is_plain, measure_appearance
 from tests.conftest import HANG, ROOT

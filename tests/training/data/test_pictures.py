@@ -14,7 +14,8 @@ from PIL import Image
 from mevlip.core.errors import EnvironmentProblem
 from mevlip.flare.frames.base import Frames
 from mevlip.flare.frames.reading import open_frames
-from mevlip.flare.images import ImageError, load_image
+from mevlip.flare.images import load_image
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.questions import Question, read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip_training.data import pictures, processes

@@ -17,9 +17,9 @@ from mevlip.answers.numbers import Measurement
 from mevlip.core.errors import InputError
 from mevlip.core.progress import Progress
 from mevlip.flare.ground_truth import has_answer, read_answered
-from mevlip.flare.images import ImageError
 from mevlip.flare.inspection import Inspector, inspect_questions, issue_of
 from mevlip.flare.issues import Issue, IssueCode, Severity
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TASKS

@@ -16,7 +16,8 @@ from mevlip.core.errors import InputError
 from mevlip.core.progress import Progress
 from mevlip.flare.frames.base import Intensity, shown_frames
 from mevlip.flare.frames.reading import open_frames
-from mevlip.flare.images import fit_pixel_budget, image_path
+from mevlip.flare.images import image_path
+from mevlip.flare.pixels import fit_pixel_budget
 from mevlip.flare.questions import Question
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import TASKS

@@ -12,8 +12,9 @@ from mevlip.answers import QuestionSpec
 from mevlip.answers.question_spec import BoxSpace
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Quantization
 from mevlip.core.errors import InputError
-from mevlip.flare.images import ImageError, spaced_indices
+from mevlip.flare.images import spaced_indices
 from mevlip.flare.issues import IssueCode
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.store import ImageStore
 from mevlip.tasks import GENERALIST, adapter_names
 from mevlip_training.data.audit import audit_examples, nothing_left, reasons_to_leave_out

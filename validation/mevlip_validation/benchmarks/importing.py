@@ -22,7 +22,8 @@ from typing import Any
 
 from mevlip.core.errors import InputError
 from mevlip.core.files import link_or_copy, whole_folder
-from mevlip.flare.images import FORMATS, ImageError, image_path
+from mevlip.flare.images import image_path
+from mevlip.flare.pixels import FORMATS, ImageError
 from mevlip.tasks import TaskType
 from mevlip_validation.benchmarks.base import Item, Split, Unusable, find
 from mevlip_validation.benchmarks.reading import Source

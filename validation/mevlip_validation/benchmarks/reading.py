@@ -14,7 +14,8 @@ from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip.core.extras import needing
 from mevlip.core.files import LARGEST_LIST, NotReadable, read_bounded
 from mevlip.core.text import visible
-from mevlip.flare.images import MAX_BYTES, ImageError, image_path
+from mevlip.flare.images import image_path
+from mevlip.flare.pixels import MAX_BYTES, ImageError
 
 _BATCH = 32  # pictures of a Parquet file that are in memory together
 

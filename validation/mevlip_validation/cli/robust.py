@@ -58,7 +58,8 @@ def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, qu
     from mevlip.core.files import atomic_file
     from mevlip.core.progress import Progress
     from mevlip.core.tables import table, write_csv
-    from mevlip.flare.images import ImageError, fit_pixel_budget, load_image
+    from mevlip.flare.images import load_image
+    from mevlip.flare.pixels import ImageError, fit_pixel_budget
 
     with needing("robust", "Perturbations need"):
         from mevlip_validation.perturbations import showing

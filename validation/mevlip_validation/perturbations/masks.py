@@ -18,7 +18,8 @@ from mevlip.core.errors import InputError, MevlipError, describe
 from mevlip.core.files import atomic_file, open_regular
 from mevlip.core.progress import Progress
 from mevlip.core.text import visible
-from mevlip.flare.images import MAX_BYTES, MAX_PIXELS, ImageError, load_image
+from mevlip.flare.images import load_image
+from mevlip.flare.pixels import MAX_BYTES, MAX_PIXELS, ImageError
 from mevlip_validation.perturbations.geometry import warp_labels
 from mevlip_validation.perturbations.perturbed import check_size, perturb
 from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from mevlip.flare.images import FORMATS
+from mevlip.flare.pixels import FORMATS
 from mevlip_validation.phi.identifiers import Kind
 from mevlip_validation.phi.passages import Passage, decode, lines, markup_passages
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from mevlip.core.progress import Progress
 from mevlip.core.text import visible
-from mevlip.flare.images import ImageError, find_image, load_image
+from mevlip.flare.images import find_image, load_image
+from mevlip.flare.pixels import ImageError
 from mevlip.tasks import TASKS
 from mevlip_validation.analysis import Correctness, QuestionResult
 from mevlip_validation.disagreements import Cause

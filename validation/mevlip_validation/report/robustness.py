@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core.errors import InputError
 from mevlip.core.extras import needing
-from mevlip.flare.images import ImageError, fit_pixel_budget
+from mevlip.flare.pixels import ImageError, fit_pixel_budget
 from mevlip.flare.store import ImageStore
 from mevlip_validation.perturbations.registry import Perturbation
 from mevlip_validation.perturbations.severity import Calibrations

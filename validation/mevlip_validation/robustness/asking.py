@@ -14,7 +14,8 @@ from mevlip import __version__
 from mevlip.checkpoints.routes import ImageSettings
 from mevlip.core import interrupts
 from mevlip.core.progress import Progress
-from mevlip.flare.images import ImageError, spaced_indices
+from mevlip.flare.images import spaced_indices
+from mevlip.flare.pixels import ImageError
 from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Answer, Counters
 from mevlip.predictor import Predictor

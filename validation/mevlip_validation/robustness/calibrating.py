@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mevlip.core.errors import EnvironmentProblem
-from mevlip.flare.images import fit_pixel_budget, load_image
+from mevlip.flare.images import load_image
+from mevlip.flare.pixels import fit_pixel_budget
 from mevlip_validation.perturbations.perturbed import perturb
 from mevlip_validation.perturbations.registry import Mode
 from mevlip_validation.perturbations.severity import Calibrations, Level

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings
-from mevlip.flare.images import fit_pixel_budget
+from mevlip.flare.pixels import fit_pixel_budget
 from mevlip.flare.questions import InputFolder, Question
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.engine import Answer, Counters
