@@ -62,6 +62,11 @@ def of_tasks(*tasks: TaskType) -> tuple[DemoDataset, ...]:
     return tuple(dataset for dataset in DATASETS if dataset.task in tasks)
 
 
+def rows_of(*tasks: TaskType) -> dict[str, int]:
+    """The demo's training rows of each data set of some tasks."""
+    return {one.name: ROWS[one.task] for one in of_tasks(*tasks)}
+
+
 def rare_answers(dataset: DemoDataset) -> frozenset[str]:
     """The answers that are made rare: every third option, from the second on, as its letter or its text."""
     places = range(1, len(dataset.options), 3)
@@ -97,7 +102,7 @@ def draw_skewed(root: Path) -> None:
 
 def draw_even(root: Path) -> None:
     """Writes the demo's own training rows of the tasks with a second stage."""
-    write_training(root, DEMO_SEED, {one.name: ROWS[one.task] for one in of_tasks(*SECOND_STAGES)})
+    write_training(root, DEMO_SEED, rows_of(*SECOND_STAGES))
 
 
 def draw_truths(questions: Path, root: Path) -> None:
@@ -113,9 +118,8 @@ def draw_truths(questions: Path, root: Path) -> None:
 
 def steps_from_fresh(task: TaskType) -> int:
     """Steps in which fresh weights see as many rows of a task as its second stage and the generalist have together."""
-    rows = {one.name: ROWS[one.task] for one in DATASETS}
-    own = sum(rows[one.name] for one in of_tasks(task))
-    return STEPS_OF_OTHERS + round(STEPS[GENERALIST] * own / sum(rows.values()))
+    own, everything = sum(rows_of(task).values()), sum(rows_of(*TaskType).values())
+    return STEPS_OF_OTHERS + round(STEPS[GENERALIST] * own / everything)
 
 
 class Bench:

@@ -13,22 +13,22 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.recipes import DEMO, OVERLAY, Bench, of_tasks
+from benchmarks.recipes import DEMO, OVERLAY, Bench, of_tasks, rows_of
 from mevlip.core.offline import go_offline
 from mevlip.core.tables import table
 from mevlip.flare.questions import read_input_folder
 from mevlip.inference.families.base import OFFLINE
 from mevlip.predictor import Predictor
 from mevlip.tasks import GENERALIST, TaskType
-from mevlip_training.demo.build import ROWS, STEPS_OF_OTHERS
 from mevlip_training.demo.build import SEED as DEMO_SEED
+from mevlip_training.demo.build import STEPS_OF_OTHERS
 from mevlip_training.demo.inputs import write_inputs, write_training
 from mevlip_training.llamafactory import CONFIGS, run_training
 from mevlip_training.runs import plan_run, read_yaml
@@ -60,7 +60,7 @@ class Strategy:
     """A way of training.
 
     Attributes:
-        settings: What LLaMA-Factory is told beyond the demo's overlay.
+        settings: LLaMA-Factory settings beyond the demo's overlay.
         rate: The greatest learning rate.
     """
 
@@ -96,7 +96,7 @@ class Strategies(Bench):
 
     def data(self) -> Path:
         """Rows of all tasks as the demo was trained on them, for a base that is not quantized."""
-        tree = self.draw("training", lambda root: write_training(root, DEMO_SEED, rows_of(TaskType)))
+        tree = self.draw("training", lambda root: write_training(root, DEMO_SEED, rows_of(*TaskType)))
         return self.prepare("all", tree, "unquantized")
 
     def tuned(self, name: str) -> Path:
@@ -151,11 +151,6 @@ class Strategies(Bench):
         return [replace(cell, system=name) for cell in run.cells]
 
 
-def rows_of(tasks: Iterable[TaskType]) -> dict[str, int]:
-    """The demo's training rows of the data sets of some tasks."""
-    return {one.name: ROWS[one.task] for one in of_tasks(*tasks)}
-
-
 def merge(output: Path, made: Path) -> None:
     """Writes the base that a run ended with: its weights where they were trained, else the demo's and the adapter."""
     from peft import PeftModel
@@ -198,7 +193,7 @@ def strategies(bench: Strategies) -> Drops:
 def cure(bench: Strategies) -> tuple[Drops, list[tuple[str, ...]]]:
     """What the detection adapter loses, trained with perturbed copies and without, and how they compare when clean."""
     task = TaskType.DETECTION
-    tree = bench.draw("detection", lambda root: write_training(root, DEMO_SEED, rows_of([task])))
+    tree = bench.draw("detection", lambda root: write_training(root, DEMO_SEED, rows_of(task)))
     sample = bench.sample("cure")
     cells: list[Cell] = []
     compared: list[tuple[str, ...]] = []

@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, jaccard_score
 
 from mevlip.core.errors import InputError
-from mevlip_validation.perturbations.masks import CLEAN, Labels, place_of, write_labels
+from mevlip_validation.defaults import CLEAN
+from mevlip_validation.perturbations.masks import Labels, place_of, write_labels
 from mevlip_validation.segmentation import ALL, Overlap, by_level, drops, measure, overlap, render, write_all
 from tests.conftest import call_mevlip
 from tests.validation.perturbations.test_masks import folders

@@ -15,3 +15,7 @@ REFERENCE = "macro"
 """The protocol by which models are compared: gains, ablations and ranks are under it."""
 SYSTEMS: Mapping[str, Routing] = MappingProxyType({"base": "none", "multi_task": "generalist", "routed": "router"})
 """What can be put to a test of robustness: the base without an adapter, the generalist, and the task's own adapter."""
+LEVELS = (1, 2, 3, 4, 5)
+"""Severities of a perturbation, weakest first; 0 is the clean picture."""
+CLEAN = "clean"
+"""Stands where a perturbation's name would, at level 0."""

@@ -13,11 +13,10 @@ from mevlip.core.errors import InputError
 from mevlip.core.tables import table, write_csv
 from mevlip.core.text import visible
 from mevlip_validation.bootstrap import Bootstrap
-from mevlip_validation.defaults import RESAMPLES, SEED
+from mevlip_validation.defaults import CLEAN, LEVELS, RESAMPLES, SEED
 from mevlip_validation.intervals import Estimate, difference, estimate
 from mevlip_validation.output import NONE, number, plain_estimate, show, write_json
 from mevlip_validation.perturbations.masks import (
-    CLEAN,
     MASKS,
     Labels,
     MaskError,
@@ -26,14 +25,13 @@ from mevlip_validation.perturbations.masks import (
     place_of,
     read_labels,
 )
-from mevlip_validation.perturbations.registry import LEVELS
 from mevlip_validation.statistics import Aggregate
 
 ALL = "all"
 """Level of the mean over all levels."""
 HEADER = (
     "rank", "perturbation", "images", "IoU", "IoU drop", "Dice", "Dice drop",
-    *(f"L{level}" for level in range(1, LEVELS + 1)),
+    *(f"L{level}" for level in LEVELS),
 )  # fmt: skip
 """Scores are means over the levels; L1 to L5 are drops of IoU."""
 _ESTIMATES = ("iou", "dice", "iou_drop", "dice_drop")
@@ -203,7 +201,7 @@ def render(found: Sequence[Drop]) -> str:
         first, levels = mine[0], {one.level: number(one.iou_drop.value, signed=True) for one in mine}
         clean = name == CLEAN
         lost = ["" if clean else show(drop, signed=True) for drop in (first.iou_drop, first.dice_drop)]
-        each = ("" if clean else levels.get(level, NONE) for level in range(1, LEVELS + 1))
+        each = ("" if clean else levels.get(level, NONE) for level in LEVELS)
         scores = (show(first.iou), lost[0], show(first.dice), lost[1])
         rows.append((str(len(rows) or ""), name, first.images, *scores, *each))
     lines = [

@@ -46,6 +46,10 @@ class PromptSettings(FrozenModel):
         return self
 
 
+Intensity = Literal["volume", "slice"]
+"""Which values of a volume become black and white: least and greatest of the whole file, or of each frame by itself."""
+
+
 class ImageSettings(FrozenModel):
     """How a question's images become pixels."""
 
@@ -62,12 +66,12 @@ class ImageSettings(FrozenModel):
     frames: int = Field(default=11, ge=1, le=64)
     """At most this many frames of a volume, a film or a file of several pages are used, evenly spaced; several files of
     a question share them."""
-    intensity: Literal["volume", "slice"] = "volume"
+    intensity: Intensity = "volume"
     """Which values of a volume without a window of its own become black and white: least and greatest of all of it, or
     of each slice by itself, as Fleming-VL has it."""
 
     @model_serializer(mode="wrap")
-    def _as_before_frames(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leaves out what older routes do not have where it is the default, so that they are written as they were."""
         defaults = {name: type(self).model_fields[name].default for name in ("frames", "intensity")}
         return {key: value for key, value in serialize(self).items() if defaults.get(key, ...) != value}

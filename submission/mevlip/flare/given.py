@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mevlip.core.text import visible
-from mevlip.flare.frames.base import Frames, Intensity
+from mevlip.flare.frames.base import Frames
 from mevlip.flare.frames.pages import Picture
 from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.images import QuestionImages, load_in_turn
@@ -16,7 +16,7 @@ from mevlip.flare.pixels import to_rgb
 from mevlip.flare.questions import GivenImage, Question
 
 if TYPE_CHECKING:
-    from mevlip.checkpoints.routes import ImageSettings
+    from mevlip.checkpoints.routes import ImageSettings, Intensity
 
 
 def load_given_images(question: Question, settings: ImageSettings) -> QuestionImages:

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from mevlip.inference.completion import Generation, Request
+from mevlip_validation.defaults import CLEAN
 from mevlip_validation.perturbations.registry import find
 from mevlip_validation.robustness.asking import Plan, ask_perturbed
-from mevlip_validation.robustness.cells import CLEAN, NO_BOX_LEFT, Cell
+from mevlip_validation.robustness.cells import NO_BOX_LEFT, Cell
 from mevlip_validation.robustness.drops import measure_drops
 from mevlip_validation.robustness.output import Benchmark
 from tests.validation.robustness.stubs import (

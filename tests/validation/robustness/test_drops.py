@@ -7,8 +7,9 @@ from statistics import fmean
 import pytest
 
 from mevlip.tasks import TaskType
+from mevlip_validation.defaults import CLEAN
 from mevlip_validation.perturbations.registry import perturbations
-from mevlip_validation.robustness.cells import CLEAN, Cell
+from mevlip_validation.robustness.cells import Cell
 from mevlip_validation.robustness.drops import BASE, MEDICAL, Aspect, Drops, contrast, measure_drops
 from mevlip_validation.robustness.output import Benchmark, apart_table, as_json, csv_rows, render
 from tests.validation.robustness.stubs import (

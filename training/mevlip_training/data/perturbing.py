@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from mevlip.answers.boxes import Boxes, InstanceBoxes
 from mevlip.answers.question_spec import QuestionSpec
+from mevlip.checkpoints.routes import Intensity
 from mevlip.core.errors import InputError
 from mevlip.core.progress import Progress
-from mevlip.flare.frames.base import Intensity, shown_frames
+from mevlip.flare.frames.base import shown_frames
 from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.images import image_path
 from mevlip.flare.pixels import fit_pixel_budget

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mevlip.checkpoints.routes import ImageSettings
+from mevlip.checkpoints.routes import ImageSettings, Intensity
 from mevlip.core.files import link_or_copy
 from mevlip.core.progress import Progress
-from mevlip.flare.frames.base import Intensity, shown_frames
+from mevlip.flare.frames.base import shown_frames
 from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.images import image_path
 from mevlip.flare.store import ImageStore

@@ -11,6 +11,7 @@ from mevlip.answers.question_spec import BoxSpace
 from mevlip.checkpoints.records import FrozenModel, Line
 from mevlip.checkpoints.routes import ImageSettings, Mix, PromptSettings, Quantization
 from mevlip.tasks import TaskType, adapter_names
+from mevlip_validation.defaults import LEVELS
 
 TRAINED_PATCHES = 12
 """Most tiles per image in training, wherever LLaMA-Factory 0.9.5 cuts into tiles; no setting changes it."""
@@ -75,7 +76,9 @@ class PerturbedCopies(FrozenModel):
 
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The part of the rows that have such a copy."""
-    levels: tuple[Annotated[int, Field(strict=True, ge=1, le=5)], ...] = Field(default=(1, 2, 3, 4, 5), min_length=1)
+    levels: tuple[Annotated[int, Field(strict=True, ge=LEVELS[0], le=LEVELS[-1])], ...] = Field(
+        default=LEVELS, min_length=1
+    )
     """The published levels that are drawn from."""
     names: tuple[str, ...] = ()
     """The perturbations that are drawn from; empty for all that a row's modality has."""

@@ -21,7 +21,7 @@ from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip_validation.cli.options import mode_option, perturbation_option, resamples_option, truth_option
 from mevlip_validation.cli.robust_attack import attack
 from mevlip_validation.cli.robust_masks import masks
-from mevlip_validation.defaults import SEED, SYSTEMS
+from mevlip_validation.defaults import LEVELS, SEED, SYSTEMS
 
 if TYPE_CHECKING:
     from mevlip_validation.perturbations.registry import Mode, Perturbation
@@ -100,7 +100,9 @@ def show(picture: Path, wanted: str, out: Path, mode: Mode | None, seed: int, qu
     metavar="NAMES",
     help="No adapter, the generalist, the task's own adapter.",
 )
-@click.option("--levels", default="1,2,3,4,5", show_default=True, metavar="NUMBERS", help="Levels of severity.")
+@click.option(
+    "--levels", default=",".join(map(str, LEVELS)), show_default=True, metavar="NUMBERS", help="Levels of severity."
+)
 @click.option(
     "--perturbations",
     "wanted",
@@ -172,7 +174,7 @@ def run(
         from mevlip_validation.perturbations.severity import Calibrations
         from mevlip_validation.report.robustness import check_packages, write_report
         from mevlip_validation.robustness import output
-        from mevlip_validation.robustness.asking import ALL_LEVELS, Plan, ask_perturbed
+        from mevlip_validation.robustness.asking import Plan, ask_perturbed
         from mevlip_validation.robustness.drops import measure_drops
         from mevlip_validation.robustness.sampling import draw_sample
     if report:
@@ -181,7 +183,7 @@ def run(
         perturbations=tuple(
             dict.fromkeys(one for name in wanted.split(",") for one in _chosen(name, "--perturbations"))
         ),
-        levels=tuple(map(int, _listed(levels, [*map(str, ALL_LEVELS)], "--levels"))),
+        levels=tuple(map(int, _listed(levels, [*map(str, LEVELS)], "--levels"))),
         systems=_listed(systems, [*SYSTEMS], "--systems"),
         seed=seed,
         mode=mode,

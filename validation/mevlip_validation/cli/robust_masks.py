@@ -9,7 +9,7 @@ import click
 
 from mevlip.cli.options import INPUT_FOLDER, OUTPUT_FOLDER, quiet_option, seed_option
 from mevlip_validation.cli.options import mode_option, perturbation_option, resamples_option
-from mevlip_validation.defaults import SEED
+from mevlip_validation.defaults import CLEAN, LEVELS, SEED
 
 if TYPE_CHECKING:
     from mevlip_validation.perturbations.registry import Mode
@@ -56,7 +56,7 @@ def masks(
     with needing("robust", "Perturbations need"):
         from mevlip_validation import segmentation
         from mevlip_validation.perturbations import masks as folders
-        from mevlip_validation.perturbations.registry import LEVELS, choose
+        from mevlip_validation.perturbations.registry import choose
         from mevlip_validation.perturbations.severity import Calibrations
 
         try:
@@ -69,13 +69,15 @@ def masks(
     calibrations.save()
     problems += unusable
     if predicted is not None:
-        conditions = [(folders.CLEAN, 0), *((one.name, level) for one in chosen for level in range(1, LEVELS + 1))]
+        conditions = [(CLEAN, 0), *((one.name, level) for one in chosen for level in LEVELS)]
         overlaps, missing = segmentation.measure(out, predicted, conditions, written)
         problems += missing
         found = segmentation.drops(overlaps, resamples, seed)
         segmentation.write_all(found, overlaps, problems, out)
         click.echo(segmentation.render(found))
     else:
-        click.echo(f"{len(written)} pictures with their masks, {len(chosen)} perturbations at {LEVELS} levels: {out}")
+        click.echo(
+            f"{len(written)} pictures with their masks, {len(chosen)} perturbations at {len(LEVELS)} levels: {out}"
+        )
     for line in problems:
         click.echo(line, err=True)

@@ -20,15 +20,14 @@ from mevlip.core.progress import Progress
 from mevlip.core.text import visible
 from mevlip.flare.images import load_image
 from mevlip.flare.pixels import MAX_BYTES, MAX_PIXELS, ImageError
+from mevlip_validation.defaults import CLEAN, LEVELS
 from mevlip_validation.perturbations.geometry import warp_labels
 from mevlip_validation.perturbations.perturbed import check_size, perturb
-from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation
+from mevlip_validation.perturbations.registry import Mode, Perturbation
 from mevlip_validation.perturbations.severity import Calibrations
 
 Labels = NDArray[np.int32]
 """A mask, (height, width)."""
-CLEAN = "clean"
-"""Name of what is not perturbed; its level is 0."""
 IMAGES, MASKS = "images", "masks"
 
 _FORMATS = ("PNG", "TIFF", "BMP", "GIF")  # JPEG would blur labels into others
@@ -170,7 +169,7 @@ def perturb_folder(
             else:
                 _write(out, CLEAN, 0, pair.stem, picture, labels)
                 for one in perturbations:
-                    for level in range(1, LEVELS + 1):
+                    for level in LEVELS:
                         done = perturb(picture, one, level, seed, mode=mode, calibrations=kept)
                         moved = warp_labels(labels, done.boxes.to)
                         _write(out, one.name, level, pair.stem, done.picture, moved)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mevlip.core.errors import InputError
+from mevlip_validation.defaults import LEVELS
 from mevlip_validation.perturbations.geometry import STILL, BoxMap
-from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation, Pixels, find
+from mevlip_validation.perturbations.registry import Mode, Perturbation, Pixels, find
 from mevlip_validation.perturbations.severity import Calibrations, Level, content_hash, search, ssim
 
 LEAST_SIDE = 16
@@ -64,8 +65,8 @@ def perturb(
         LookupError: There is no such perturbation.
         ValueError: There is no such level.
     """
-    if not 0 <= level <= LEVELS:
-        raise ValueError(f"level {level} is not 0 to {LEVELS}")
+    if level not in (0, *LEVELS):
+        raise ValueError(f"level {level} is not 0 to {LEVELS[-1]}")
     check_size(picture)
     one = find(perturbation) if isinstance(perturbation, str) else perturbation
     picture = picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -30,9 +30,6 @@ Move = Callable[[tuple[int, int], float, Random], Affine]
 """Size (width, height), parameter and random numbers to where each point goes."""
 Mode = Literal["ssim", "table"]
 
-LEVELS = 5
-"""Number of severities; level 0 is the clean picture."""
-
 
 class Modality(StrEnum):
     """FLARE's eight folders of 2D pictures, and two kinds of slices of volumes."""

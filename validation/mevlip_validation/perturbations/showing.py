@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from mevlip_validation.defaults import LEVELS
 from mevlip_validation.perturbations.perturbed import Perturbed, perturb
-from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation
+from mevlip_validation.perturbations.registry import Mode, Perturbation
 from mevlip_validation.perturbations.severity import Calibrations
 
 _SIDE, _GAP, _CAPTION = 224, 6, 20  # pixels of a strip
 
 CSV_HEADER = ("number", "perturbation", "mode", "level", "parameter", "unit", "ssim", "reached")
-HEADER = ("no.", "perturbation", "unit", "mode", *(f"L{level}" for level in range(1, LEVELS + 1)))
+HEADER = ("no.", "perturbation", "unit", "mode", *(f"L{level}" for level in LEVELS))
 LEGEND = "Each level: parameter (SSIM); ! the level's SSIM is out of reach, = a published level, without a target."
 
 
@@ -42,7 +43,7 @@ def make_series(
 ) -> Series:
     """Perturbs a picture at all levels; the arguments are those of `perturb`."""
     kept = calibrations or Calibrations()
-    levels = (perturb(picture, perturbation, n, seed, mode=mode, calibrations=kept) for n in range(LEVELS + 1))
+    levels = (perturb(picture, perturbation, n, seed, mode=mode, calibrations=kept) for n in (0, *LEVELS))
     return Series(perturbation, mode or perturbation.mode, tuple(levels))
 
 

@@ -23,17 +23,15 @@ from mevlip.routing.policy import RoutedQuestion
 from mevlip.runs.output import output_folder
 from mevlip.settings import AnswerSettings
 from mevlip.tasks import GENERALIST, NO_ADAPTER
-from mevlip_validation.defaults import SEED, SYSTEMS
-from mevlip_validation.perturbations.registry import LEVELS, Mode, Perturbation, perturbations
+from mevlip_validation.defaults import CLEAN, LEVELS, SEED, SYSTEMS
+from mevlip_validation.perturbations.registry import Mode, Perturbation, perturbations
 from mevlip_validation.perturbations.severity import Calibrations
 from mevlip_validation.robustness.calibrating import Calibrator, Picture, calibrating
-from mevlip_validation.robustness.cells import CLEAN, NO_BOX_LEFT, Cell, CellStore, Outcome
+from mevlip_validation.robustness.cells import NO_BOX_LEFT, Cell, CellStore, Outcome
 from mevlip_validation.robustness.pictures import PerturbedPictures, move_truth
 from mevlip_validation.robustness.sampling import Item, Sample
 
 logger = logging.getLogger(__name__)
-
-ALL_LEVELS = tuple(range(1, LEVELS + 1))
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Plan:
     """
 
     perturbations: tuple[Perturbation, ...] = field(default_factory=lambda: tuple(perturbations().values()))
-    levels: tuple[int, ...] = ALL_LEVELS
+    levels: tuple[int, ...] = LEVELS
     systems: tuple[str, ...] = tuple(SYSTEMS)
     seed: int = SEED
     mode: Mode | None = None

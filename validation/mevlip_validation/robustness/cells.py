@@ -16,8 +16,6 @@ from mevlip_validation.robustness.sampling import Sample
 
 logger = logging.getLogger(__name__)
 
-CLEAN = "clean"
-"""Stands where a perturbation's name would, at level 0."""
 NO_BOX_LEFT = "less than a quarter of each of its boxes is left in the picture"
 """Why a question about boxes counts for nothing."""
 

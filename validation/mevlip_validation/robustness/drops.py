@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from mevlip.tasks import TASKS, TaskType
 from mevlip_validation.bootstrap import Bootstrap, score_of
-from mevlip_validation.defaults import REFERENCE, RESAMPLES, SEED
+from mevlip_validation.defaults import CLEAN, REFERENCE, RESAMPLES, SEED
 from mevlip_validation.intervals import Estimate, difference
 from mevlip_validation.matching import Row
 from mevlip_validation.metrics import metrics_of
 from mevlip_validation.perturbations.registry import Perturbation, find
 from mevlip_validation.protocols import scorings
-from mevlip_validation.robustness.cells import CLEAN, Cell, Outcome
+from mevlip_validation.robustness.cells import Cell, Outcome
 from mevlip_validation.robustness.sampling import Sample
 from mevlip_validation.statistics import Aggregate, MacroAverage, Scores, Statistic, Weights
 

@@ -8,12 +8,14 @@ from math import isfinite, nan, prod
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from mevlip.core.files import too_large
-from mevlip.flare.frames.base import Intensity, Volume, check_size
+from mevlip.flare.frames.base import Volume, check_size
 from mevlip.flare.pixels import MAX_BYTES, ImageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from mevlip.checkpoints.routes import Intensity
 
 _AXES = ("L", "P", "S")
 """Where columns, rows and slices go: as radiologists look at axial slices, from below, and as DICOM has them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mevlip.flare.pixels import MAX_PIXELS, MAX_VOLUME, ImageError, Span, finite_span, gray_levels, joined
 
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from mevlip.checkpoints.routes import ImageSettings
-
-Intensity = Literal["volume", "slice"]
-"""Which values become black and white: least and greatest of the whole file, or of each frame by itself."""
+    from mevlip.checkpoints.routes import ImageSettings, Intensity
 
 MAX_FRAMES = 100_000
 """Most frames of a file."""

@@ -23,7 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from mevlip.flare.frames.base import Intensity, check_size
+from mevlip.flare.frames.base import check_size
 from mevlip.flare.pixels import MAX_BYTES, ImageError, Span, finite_span, gray_levels, joined
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
     from pydicom import Dataset
+
+    from mevlip.checkpoints.routes import Intensity
 
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _PILLOWS = {JPEGBaseline8Bit: "JPEG", JPEG2000: "JPEG2000", JPEG2000Lossless: "JPEG2000"}

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
-from mevlip.flare.frames.base import MAX_FRAMES, Intensity, check_size
+from mevlip.flare.frames.base import MAX_FRAMES, check_size
 from mevlip.flare.pixels import FORMATS, ImageError, Span, as_rgb, image_span, is_deep, joined, white_is_zero
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from mevlip.checkpoints.routes import Intensity
 
 _PAGED = ("TIFF", "GIF")
 """Formats whose pages are frames. Of a JPEG's further pictures (MPO), an animated PNG or WebP the first is shown."""

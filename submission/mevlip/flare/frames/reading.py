@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from mevlip.core.errors import EnvironmentProblem, describe
 from mevlip.core.extras import needing
 from mevlip.core.files import NotReadable, open_regular
-from mevlip.flare.frames.base import Frames, Intensity
+from mevlip.flare.frames.base import Frames
 from mevlip.flare.frames.kinds import Kind, kind_of
 from mevlip.flare.frames.pages import Pages
 from mevlip.flare.pixels import MAX_BYTES, MAX_PIXELS, ImageError
+
+if TYPE_CHECKING:
+    from mevlip.checkpoints.routes import Intensity
 
 
 @contextmanager
