@@ -90,8 +90,8 @@ def test_the_remedy_for_a_small_card_fits_it(rows: Path, full: Path) -> None:
     assert needs["counting"].gpu
     free = needs["counting"].gpu - 1e9
     assert len(list(gpu_problems(needs.values(), free))) == 1
-    mended = needs_of([planned(rows, full, per_device_train_batch_size=1, gradient_accumulation_steps=8)])
-    assert not list(gpu_problems(mended.values(), free))
+    adjusted = needs_of([planned(rows, full, per_device_train_batch_size=1, gradient_accumulation_steps=8)])
+    assert not list(gpu_problems(adjusted.values(), free))
 
 
 def saved_step(output: Path, size: int) -> None:

@@ -1,4 +1,4 @@
-"""LLaMA-Factory keeps tokenized rows itself: what a later start finds again, and what it never takes for the same."""
+"""LLaMA-Factory's cache of tokenized rows: when a later start reuses it, and when it must not."""
 
 from __future__ import annotations
 

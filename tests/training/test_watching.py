@@ -1,4 +1,4 @@
-"""Validation rows during training: what LLaMA-Factory is told, and which step is packed."""
+"""Validation rows during training: the settings that LLaMA-Factory gets, and which step is packed."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def doubts(runs: Sequence[AdapterRun], needs: Mapping[str, Need], free: float | 
     if unmeasured := [run.adapter for run in runs if run.lengths is None]:
         yield (
             f"{', '.join(unmeasured)}: rows were not measured, because the base's tokenizer is not on this machine; "
-            "LLaMA-Factory cuts rows longer than cutoff_len without a word, and stops where it cuts an image"
+            "LLaMA-Factory silently cuts rows longer than cutoff_len, and stops where it cuts an image"
         )
     yield from gpu_problems(needs.values(), free) if free is not None else ()
 

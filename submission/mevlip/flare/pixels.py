@@ -125,7 +125,7 @@ def joined(spans: Iterable[Span]) -> Span:
 
 
 def gray_levels(values: NDArray[np.float64], span: Span) -> NDArray[np.uint8]:
-    """Maps values linearly to 0..255; of an empty span all become 0, and so does what is no finite number."""
+    """Maps values linearly to 0..255. Values that are not finite become 0; so do all where the span is empty."""
     import numpy as np
 
     low, high = span

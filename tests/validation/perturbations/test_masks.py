@@ -113,7 +113,7 @@ def test_a_palette_and_one_bit_are_labels_and_colors_are_not(tmp_path: Path) -> 
     with pytest.raises(MaskError, match="holds RGB colors, not labels; save it as PNG"):
         read_labels(tmp_path / "c.png")
     draw(tmp_path / "d.jpg")
-    with pytest.raises(MaskError, match="is no readable mask, which is a PNG, TIFF, BMP, GIF file"):
+    with pytest.raises(MaskError, match="is not a readable mask, which is a PNG, TIFF, BMP, GIF file"):
         read_labels(tmp_path / "d.jpg")
     Image.fromarray(np.array([[-1, 70000]], dtype=np.int32)).save(tmp_path / "e.tiff")
     with pytest.raises(MaskError, match="labels from -1 to 70000"):

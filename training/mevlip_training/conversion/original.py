@@ -53,7 +53,7 @@ class Vision(_Part):
     @model_validator(mode="after")
     def _can_be_expressed(self) -> Vision:
         if self.hidden_size % self.num_attention_heads:
-            raise ValueError("hidden_size is no multiple of num_attention_heads")
+            raise ValueError("hidden_size is not a multiple of num_attention_heads")
         if self.qk_normalization and self.layer_norm_eps != _EPSILON:
             raise ValueError(f"transformers norms queries and keys with {_EPSILON:g}, not {self.layer_norm_eps:g}")
         return self
@@ -108,7 +108,7 @@ class Original(_Part):
         if self.force_image_size not in (None, self.vision_config.image_size):
             raise ValueError("force_image_size is not vision_config.image_size")
         if self.vision_config.image_size / self.vision_config.patch_size * self.downsample_ratio % 1:
-            raise ValueError("a side of a tile is no whole number of tokens")
+            raise ValueError("a side of a tile is not a whole number of tokens")
         return self
 
 

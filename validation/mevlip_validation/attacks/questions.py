@@ -109,7 +109,7 @@ def check_routes(routes: Iterable[Route]) -> None:
     for route in routes:
         if route.images.crop_to_patches:
             raise CheckpointError(
-                f"adapter {route.adapter!r}: it cuts pictures into tiles, and changed tiles are no picture any more",
+                f"adapter {route.adapter!r}: it cuts pictures into tiles, and changed tiles cannot be put together to a picture again",
                 "Attack a checkpoint whose routes have crop_to_patches off.",
             )
 

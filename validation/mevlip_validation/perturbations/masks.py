@@ -71,7 +71,7 @@ def read_labels(path: Path) -> Labels:
     except MaskError:
         raise
     except Exception as error:
-        raise MaskError(f"is no readable mask, which is a {', '.join(_FORMATS)} file ({describe(error)})") from error
+        raise MaskError(f"is not a readable mask, which is a {', '.join(_FORMATS)} file ({describe(error)})") from error
     if labels.min() < 0 or labels.max() > _HIGHEST:
         raise MaskError(f"holds labels from {labels.min()} to {labels.max()}; they are 0 to {_HIGHEST}")
     return labels.astype(np.int32)

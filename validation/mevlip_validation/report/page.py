@@ -14,7 +14,7 @@ from mevlip.core.text import visible
 
 _HERE = Path(__file__).parent
 REPORT_PACKAGES = "report", "The report needs"
-"""What `needing` is told of jinja2 and matplotlib."""
+"""The arguments of `needing` for jinja2 and matplotlib."""
 
 
 def write_page(path: Path, name: str, *, folder: Path = _HERE, **content: Any) -> int:

@@ -106,7 +106,7 @@ class Pages:
         return ImageOps.exif_transpose(self._image)
 
     def pictures(self, indices: Sequence[int]) -> Iterator[Image.Image]:
-        """Yields pages; a single one is turned in place, so that there is no second copy of it without need."""
+        """Yields pages. A single one is rotated in place, which avoids a second copy."""
         from PIL import ImageOps
 
         for index in indices:

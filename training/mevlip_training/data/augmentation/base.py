@@ -1,4 +1,4 @@
-"""What a kind of synthesized row is, what it is told, and the registry of all kinds.
+"""What a kind of synthesized row is, what it gets, and the registry of all kinds.
 
 A kind is one function with the decorator `kind` in a module of `kinds/`, where it is found by being there.
 """

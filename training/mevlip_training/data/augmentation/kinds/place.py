@@ -44,7 +44,7 @@ _SUBJECTS = (
     ),
 )
 _NO_THINGS = frozenset(("it", "them", "box", "boxes", "coordinates", "format", "image", "notation", "picture"))
-"""Last words of what is no thing in the picture."""
+"""Last words of what is not a thing in the picture."""
 
 
 @kind("place", "a single box as single choice among nine places of the picture")
