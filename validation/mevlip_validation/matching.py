@@ -6,7 +6,7 @@ import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from mevlip.core.errors import InputError
 from mevlip.core.files import LARGEST_LIST, read_bounded
 from mevlip.core.text import visible
 from mevlip.flare.ground_truth import AnsweredFolder, read_answered
+from mevlip.flare.predictions import answered
+from mevlip.flare.questions import Question
 from mevlip.runs.explanations import Explanation
 from mevlip.tasks import TASKS, TaskType, parse_task_type
 from mevlip_validation.mismatches import Record, check_positions, explain
@@ -330,3 +332,11 @@ def as_text(answer: Any) -> str:
         return answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer)
     except RecursionError:  # lists in lists without end
         return ""
+
+
+def rows_of_questions(truths: Sequence[Truth], questions: Sequence[Question]) -> dict[int, Row]:
+    """The row of each question that has a true answer, by the question's place in the list; yet without an answer."""
+    # The place of a question stands where its answer would, so that truths find their questions as in scoring.
+    rows = match(truths, [answered(question, str(place)) for place, question in enumerate(questions)]).rows
+    found = {int(row.answer): replace(row, answers=(), turn=0) for row in rows if row.answer is not None}
+    return dict(sorted(found.items()))

@@ -25,8 +25,9 @@ from mevlip.predictor import Predictor
 from mevlip.settings import AnswerSettings
 from mevlip.tasks import TaskType
 from mevlip_validation.ablation import read_folders
-from mevlip_validation.attacks.questions import Case, Posed, as_picture, check_routes, pair, prepare
+from mevlip_validation.attacks.questions import Case, Posed, as_picture, check_routes, prepare
 from mevlip_validation.attacks.running import Attacks, Plan, attack_case, attack_folder
+from mevlip_validation.matching import rows_of_questions
 from tests.conftest import DEMO, EXAMPLES, call_mevlip, load_once
 
 pytestmark = pytest.mark.model
@@ -53,11 +54,12 @@ def model_of(predictor: Predictor) -> VisionLanguageModel:
 def case_of(predictor: Predictor, task: TaskType, *, targeted: bool = False) -> Case:
     """The first question of a task in the examples."""
     folder, truths = read_folders(EXAMPLES, EXAMPLES, Path("build"))
-    position, truth = next(one for one in pair(folder, truths) if folder.questions[one[0]].declared is task)
+    rows = rows_of_questions(truths, folder.questions)
+    position, row = next(one for one in rows.items() if one[1].task is task)
     [item] = predictor.route([folder.questions[position]], AnswerSettings(routing="declared"), Counters())
     route = predictor.checkpoint.routes[item.adapter]
     with ImageStore(folder.root) as store:
-        return prepare(Posed(item, truth, task), model_of(predictor), route, store, targeted)
+        return prepare(Posed(item, row), model_of(predictor), route, store, targeted)
 
 
 def state_of(model: VisionLanguageModel) -> str:
@@ -145,7 +147,7 @@ def test_strips_show_the_clean_picture_the_attacked_one_and_the_change(attacks: 
 
 def test_a_targeted_attack_makes_the_option_after_the_true_one_likelier(predictor: Predictor) -> None:
     case = case_of(predictor, TaskType.CLASSIFICATION, targeted=True)
-    true = case.posed.truth.record["Answer"]
+    true = case.posed.row.truth
     assert case.goal == chr(ord(true) + 1) or (case.goal == "A" and f"{chr(ord(true) + 1)}. " not in case.goal)
     plan = replace(SMALL, targeted=True, system="multi_task")
     found = attack_folder(predictor, *read_folders(EXAMPLES, EXAMPLES, Path("build")), plan, quiet=True)

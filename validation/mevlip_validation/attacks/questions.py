@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,15 +14,14 @@ from mevlip.answers.choice import Choice
 from mevlip.checkpoints.routes import Route
 from mevlip.core.errors import CheckpointError, MevlipError, describe
 from mevlip.flare.images import QuestionImages
-from mevlip.flare.questions import InputFolder
 from mevlip.flare.store import ImageStore
 from mevlip.inference.completion import Encoded
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
 from mevlip.routing.policy import RoutedQuestion
-from mevlip.tasks import TASKS, TaskType, parse_task_type
+from mevlip.tasks import TASKS, TaskType
 from mevlip_validation.attacks.gradient import Tiles
-from mevlip_validation.matching import Truth, as_text, row_key
+from mevlip_validation.matching import Row
 from mevlip_validation.targets import TargetError, write_target
 
 
@@ -32,13 +31,11 @@ class Posed:
 
     Attributes:
         item: The question and who answers it.
-        truth: The true answer.
-        task: The task that the truth states.
+        row: Its true answer.
     """
 
     item: RoutedQuestion
-    truth: Truth
-    task: TaskType
+    row: Row
 
 
 @dataclass(frozen=True)
@@ -68,36 +65,27 @@ class NotAttackable(ValueError):
     """A question that cannot be attacked; its text is the cause."""
 
 
-def pair(folder: InputFolder, truths: Sequence[Truth]) -> Iterator[tuple[int, Truth]]:
-    """The positions of questions that have a true answer and a known task, with their truths."""
-    waiting: defaultdict[tuple[str, str], list[Truth]] = defaultdict(list)
-    for truth in truths:
-        waiting[row_key(truth.record)].append(truth)
-    for question in folder.questions:
-        mine = waiting[row_key(question.record)]
-        if not mine:
-            continue
-        truth = mine.pop(0)
-        if as_text(truth.record.get("Answer")).strip() and parse_task_type(truth.record.get("TaskType")):
-            yield question.position, truth
+def sample(rows: Mapping[int, Row], count: int | None, seed: int) -> dict[int, Row]:
+    """So many questions of each task, drawn at random, in their order; all where `count` is None.
 
-
-def sample(pairs: Iterable[tuple[int, Truth]], count: int | None, seed: int) -> list[tuple[int, Truth]]:
-    """So many questions of each task, drawn at random, in their order; all where `count` is None."""
-    known = list(pairs)
+    Args:
+        rows: The questions by their places.
+        count: How many of each task.
+        seed: Random seed.
+    """
     if count is None:
-        return known
-    groups: defaultdict[TaskType | None, list[int]] = defaultdict(list)
-    for place, (_, truth) in enumerate(known):
-        groups[parse_task_type(truth.record.get("TaskType"))].append(place)
+        return dict(rows)
+    groups: defaultdict[TaskType, list[int]] = defaultdict(list)
+    for place, row in rows.items():
+        groups[row.task].append(place)
     random = np.random.default_rng(seed)
-    kept = [int(place) for own in groups.values() for place in random.permutation(own)[:count]]
-    return [known[place] for place in sorted(kept)]
+    kept = {int(place) for own in groups.values() for place in random.permutation(own)[:count]}
+    return {place: row for place, row in rows.items() if place in kept}
 
 
 def has_options(posed: Posed) -> bool:
     """Whether one of several options is to be chosen, so that another one can be aimed at."""
-    return TASKS[posed.task].answer is Choice and len(_options(posed)) > 1
+    return TASKS[posed.row.task].answer is Choice and len(_options(posed)) > 1
 
 
 def check_routes(routes: Iterable[Route]) -> None:
@@ -109,7 +97,7 @@ def check_routes(routes: Iterable[Route]) -> None:
     for route in routes:
         if route.images.crop_to_patches:
             raise CheckpointError(
-                f"adapter {route.adapter!r}: it cuts pictures into tiles, and changed tiles cannot be put together to a picture again",
+                f"adapter {route.adapter!r} cuts pictures into tiles, which cannot be joined into a picture once changed",
                 "Attack a checkpoint whose routes have crop_to_patches off.",
             )
 
@@ -133,7 +121,7 @@ def prepare(posed: Posed, model: VisionLanguageModel, route: Route, store: Image
         raise NotAttackable("no image could be used")
     spec = route.spec(question.text, loaded.sizes[0])
     try:
-        goal = write_target(posed.task, posed.truth.record["Answer"], spec)
+        goal = write_target(posed.row.task, posed.row.truth, spec)
     except TargetError as error:
         raise NotAttackable(f"its true answer cannot be taught ({error.code})") from error
     if targeted:

@@ -14,14 +14,13 @@ from mevlip.core import interrupts
 from mevlip.core.errors import InputError
 from mevlip.core.progress import Progress
 from mevlip.flare.images import QuestionImages
-from mevlip.flare.predictions import answered
 from mevlip.flare.questions import InputFolder, Question
 from mevlip.flare.store import ImageStore
 from mevlip.inference.engine import Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
 from mevlip.settings import AnswerSettings
-from mevlip.tasks import GENERALIST, TaskType, parse_task_type
+from mevlip.tasks import GENERALIST, TaskType
 from mevlip_validation.attacks.gradient import Attacked, Method, Tiles, attack
 from mevlip_validation.attacks.questions import (
     Case,
@@ -30,12 +29,11 @@ from mevlip_validation.attacks.questions import (
     as_picture,
     check_routes,
     has_options,
-    pair,
     prepare,
     sample,
 )
 from mevlip_validation.defaults import SYSTEMS
-from mevlip_validation.matching import Row, Truth, match
+from mevlip_validation.matching import Row, Truth, rows_of_questions
 
 _GAP = 6  # pixels between the panels of a strip
 _CAPTION = 20
@@ -126,14 +124,10 @@ def attack_folder(
         InputError: No question can be.
     """
     check_routes(predictor.checkpoint.routes.values())
-    chosen = sample(pair(folder, truths), plan.sample, plan.seed)
+    chosen = sample(rows_of_questions(truths, folder.questions), plan.sample, plan.seed)
     settings = AnswerSettings(routing=SYSTEMS[plan.system])
-    routed = predictor.route([folder.questions[position] for position, _ in chosen], settings, Counters())
-    posed = [
-        Posed(item, truth, task)
-        for item, (_, truth) in zip(routed, chosen, strict=True)
-        if (task := parse_task_type(truth.record.get("TaskType")))
-    ]
+    routed = predictor.route([folder.questions[place] for place in chosen], settings, Counters())
+    posed = [Posed(item, row) for item, row in zip(routed, chosen.values(), strict=True)]
     posed = [one for one in posed if not plan.targeted or has_options(one)]
     model = predictor.model
     if not isinstance(model, VisionLanguageModel):
@@ -148,14 +142,14 @@ def attack_folder(
             try:
                 case = prepare(one, model, route, store, plan.targeted)
             except NotAttackable as error:
-                skipped.append(f"{one.truth.place}: {error}")
+                skipped.append(f"{one.row.place}: {error}")
             else:
                 series = attack_case(case, model, plan)
                 texts = answer_series(predictor, case, [each.tiles for each in series], settings)
                 losses = tuple(each.loss for each in series)
-                found.append(AttackedQuestion(one.truth.place, one.task, one.item.adapter, case.goal, losses, texts))
+                found.append(AttackedQuestion(one.row.place, one.row.task, one.item.adapter, case.goal, losses, texts))
                 kept.append(one)
-                strips.setdefault(one.task, draw_strip(case.tiles[0], series[-1]))
+                strips.setdefault(one.row.task, draw_strip(case.tiles[0], series[-1]))
             progress.advance()
             interrupts.check()
     if not found:
@@ -163,10 +157,7 @@ def attack_folder(
         what = "choice questions with options" if plan.targeted else "answered questions with readable images"
         raise InputError(f"{folder.root} has no question that can be attacked{why}", f"Name a folder with {what}.")
     rows = tuple(
-        match(
-            [one.truth for one in kept],
-            [answered(one.item.question, each.answers[at]) for one, each in zip(kept, found, strict=True)],
-        ).rows
+        tuple(replace(one.row, answers=(each.answers[at],), turn=0) for one, each in zip(kept, found, strict=True))
         for at in range(len(plan.epsilons) + 1)
     )
     return Attacks(plan, tuple(found), rows, tuple(skipped), strips)
@@ -179,7 +170,7 @@ def attack_case(case: Case, model: VisionLanguageModel, plan: Plan) -> tuple[Att
     def loss(pixels: torch.Tensor) -> torch.Tensor:
         return model.answer_loss(case.prompt, pixels, case.goal).cpu()
 
-    random = np.random.default_rng((plan.seed, *case.posed.truth.place.encode()))
+    random = np.random.default_rng((plan.seed, *case.posed.row.place.encode()))
     return attack(
         loss, case.tiles, plan.epsilons, method=plan.method, iterations=plan.iterations, falling=plan.targeted,
         random=random,

@@ -12,13 +12,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mevlip.core.errors import InputError
-from mevlip.flare.predictions import answered
 from mevlip.flare.questions import InputFolder, Question
 from mevlip.flare.store import ImageStore
 from mevlip.runs.journal import question_key
 from mevlip.tasks import TaskType
 from mevlip_validation.defaults import SEED
-from mevlip_validation.matching import Row, Truth, match
+from mevlip_validation.matching import Row, Truth, rows_of_questions
 from mevlip_validation.perturbations.asked import Asked
 from mevlip_validation.perturbations.registry import Modality, modality_named
 
@@ -88,15 +87,13 @@ def draw_sample(folder: InputFolder, truths: Sequence[Truth], size: int = SIZE, 
     Raises:
         InputError: No question has a truth.
     """
-    # The place of a question stands where its answer would, so that truths find their questions as in scoring.
-    places = [answered(question, str(place)) for place, question in enumerate(folder.questions)]
-    rows = {int(row.answer): row for row in match(truths, places).rows if row.answer is not None}
+    rows = rows_of_questions(truths, folder.questions)
     if not rows:
         raise InputError(
             f"No question of {folder.root} has a true answer", "Name the --truth whose ImageName and Question are its."
         )
     strata: dict[TaskType, dict[str, dict[tuple[str, str], list[int]]]] = {}
-    for place, row in sorted(rows.items()):
+    for place, row in rows.items():
         pictures = strata.setdefault(row.task, {}).setdefault(row.dataset, defaultdict(list))
         pictures[row.cluster].append(place)
     tasks = []
