@@ -22,56 +22,12 @@ from mevlip.core.files import file_sha256
 from mevlip.flare import store as store_module
 from mevlip.flare.frames.base import Frames
 from mevlip.flare.frames.reading import open_frames
-from mevlip.flare.images import load_image
 from mevlip.flare.pixels import ImageError, fit_pixel_budget
 from mevlip.flare.questions import Question
-from mevlip.flare.store import ImageStore, is_plain, measure_appearance
+from mevlip.flare.store import ImageStore, measure_appearance
 from tests.conftest import HANG, ROOT
+from tests.mevlip.flare.pixels import COLOR, GRAY, orientation
 from tests.training.data.conftest import paint
-
-GRAY = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
-COLOR = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]], axis=-1)
-
-
-def _exif(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif
-
-
-ZOO: dict[str, tuple[Image.Image, str, dict[str, Any], bool]] = {
-    "rgb.png": (Image.fromarray(COLOR), "PNG", {}, True),
-    "gray.png": (Image.fromarray(GRAY), "PNG", {}, True),
-    "rgb.jpg": (Image.fromarray(COLOR), "JPEG", {}, True),
-    "rgb.tif": (Image.fromarray(COLOR), "TIFF", {}, True),
-    "rgb.bmp": (Image.fromarray(COLOR), "BMP", {}, True),
-    "upright.jpg": (Image.fromarray(COLOR), "JPEG", {"exif": _exif(1)}, True),
-    "rotated.jpg": (Image.fromarray(COLOR), "JPEG", {"exif": _exif(6)}, False),
-    "rotated.png": (Image.fromarray(COLOR), "PNG", {"exif": _exif(3)}, False),
-    "deep.png": (Image.fromarray(GRAY.astype(np.uint16) * 100), "PNG", {}, False),
-    "float.tif": (Image.fromarray(GRAY.astype(np.float32)), "TIFF", {}, False),
-    "palette.png": (Image.fromarray(COLOR).quantize(8), "PNG", {}, False),
-    "rgba.png": (Image.fromarray(np.dstack([COLOR, GRAY])), "PNG", {}, False),
-    "la.png": (Image.fromarray(np.dstack([GRAY, GRAY]), "LA"), "PNG", {}, False),
-    "see-through.png": (Image.fromarray(GRAY), "PNG", {"transparency": 0}, False),
-    "cmyk.jpg": (Image.fromarray(COLOR).convert("CMYK"), "JPEG", {}, False),
-    "bits.png": (Image.fromarray(GRAY).convert("1"), "PNG", {}, False),
-    "pages.tif": (
-        Image.fromarray(GRAY), "TIFF", {"save_all": True, "append_images": [Image.fromarray(GRAY[::-1])]}, False,
-    ),
-    "rare.tga": (Image.fromarray(COLOR), "TGA", {}, False),
-}  # fmt: skip
-
-
-@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
-@pytest.mark.parametrize("name", ZOO)
-def test_a_file_is_plain_only_where_bare_pillow_shows_what_prediction_sees(tmp_path: Path, name: str) -> None:
-    image, kind, options, plain = ZOO[name]
-    image.save(tmp_path / name, kind, **options)
-    assert is_plain(tmp_path / name) is plain
-    if plain:
-        with Image.open(tmp_path / name) as bare:
-            assert np.array_equal(np.asarray(bare.convert("RGB")), np.asarray(load_image(tmp_path / name)))
 
 
 @pytest.fixture
@@ -428,7 +384,7 @@ with ImageStore(folder) as store:
     [
         ("PNG", "RGB", {}, 1), ("JPEG", "RGB", {}, 1), ("TIFF", "RGB", {"compression": "tiff_lzw"}, 1),
         ("PNG", "RGBA", {}, 2), ("PNG", "I;16", {}, 1.5), ("JPEG", "CMYK", {}, 2),
-        ("PNG", "P", {"transparency": 3}, 1.25), ("JPEG", "RGB", {"exif": _exif(6)}, 2),
+        ("PNG", "P", {"transparency": 3}, 1.25), ("JPEG", "RGB", {"exif": orientation(6)}, 2),
     ],
 )  # fmt: skip
 def test_four_large_images_take_the_memory_of_one(

@@ -173,7 +173,7 @@ def test_what_cannot_be_attacked_is_refused(
 ) -> None:
     route = predictor.checkpoint.routes["detection"]
     tiled = route.model_copy(update={"images": route.images.model_copy(update={"crop_to_patches": True})})
-    with pytest.raises(CheckpointError, match="adapter 'detection': it cuts pictures into tiles"):
+    with pytest.raises(CheckpointError, match="adapter 'detection' cuts pictures into tiles"):
         check_routes([tiled])
     root = write_questions([{"TaskType": "Counting", "ImageName": "a.png", "Question": "How many?", "Answer": "3"}])
     folders = read_folders(root, root, Path("build"))

@@ -97,7 +97,7 @@ def check_routes(routes: Iterable[Route]) -> None:
     for route in routes:
         if route.images.crop_to_patches:
             raise CheckpointError(
-                f"adapter {route.adapter!r} cuts pictures into tiles, which cannot be joined into a picture once changed",
+                f"adapter {route.adapter!r} cuts pictures into tiles, which cannot be joined again once changed",
                 "Attack a checkpoint whose routes have crop_to_patches off.",
             )
 
