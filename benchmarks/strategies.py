@@ -6,7 +6,7 @@
   (`mevlip data prepare --perturb 1`), in equal steps: those in which the latter sees each row about five times.
 
 Both are asked the same questions about clean pictures and about perturbed ones. What is in FOLDER already
-(build/strategies without one) is not made again. Results: docs/robustness.md.
+(build/strategies without one) is not made again. It has been run in a small form from end to end, not yet in full.
 """
 
 from __future__ import annotations
