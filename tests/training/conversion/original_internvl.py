@@ -198,10 +198,9 @@ def write(folder: Path, content: dict[str, Any], model: InternVLChat | None = No
     return folder
 
 
-def write_tokenizer(folder: Path) -> None:
-    """The demo's tokenizer as files of the original layout, without `<video>`."""
-    tokenizer = Tokenizer.from_file(str(DEMO / "base" / "tokenizer.json"))
-    content = json.loads(tokenizer.to_str())
+def write_tokenizer(folder: Path, tokenizer: Tokenizer | None = None) -> None:
+    """A tokenizer, the demo's unless another is given, as files of the original layout, without `<video>`."""
+    content = json.loads((tokenizer or Tokenizer.from_file(str(DEMO / "base" / "tokenizer.json"))).to_str())
     (folder / "vocab.json").write_text(json.dumps(content["model"]["vocab"]))
     merges = (" ".join(one) if isinstance(one, list) else one for one in content["model"]["merges"])
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
