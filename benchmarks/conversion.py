@@ -1,8 +1,9 @@
 """Converting a base of InternVL3-8B's true size: `python -m benchmarks.conversion [FOLDER]`.
 
-Writes the original layout, as Fleming-VL-8B has it, with Qwen2.5's vocabulary into FOLDER (build/conversion), its weights
-as holes that take no disk and read as zeros, and converts it with the command's code in a process of its own. That writes
-16 GB, which are removed at the end. Memory is the process's own at its peak; beside it the largest of the files written.
+Writes the original layout, as Fleming-VL-8B has it, with Qwen2.5's vocabulary into FOLDER (build/conversion), its
+weights as holes that take no disk and read as zeros, and converts it with the command's code in a process of its own.
+That writes 16 GB, which are removed at the end. Memory is the process's own at its peak; beside it the largest of the
+files that were written.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def volumes(tmp_path: Path) -> Path:
 
 
 SHOWN = [11, 1, 11, 3, 10, 1, 11, 6, 11]
-"""Of a radiograph (MONOCHROME1), a CT slice, ten frames of MR, 120 of ultrasound and synthetic ones, in order of asking."""
+"""Of a radiograph (MONOCHROME1), a CT slice, ten frames of MR, 120 of ultrasound, and synthetic files."""
 
 
 def test_a_run_shows_the_frames_of_every_kind(volumes: Path, tmp_path: Path) -> None:
