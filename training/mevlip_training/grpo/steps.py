@@ -1,4 +1,4 @@
-"""What one step of a run did, in numbers: what the log keeps and the monitor judges. No text of a question or an answer."""
+"""What one step of a run did, in numbers and without a text: what the log keeps and the monitor judges."""
 
 from __future__ import annotations
 
