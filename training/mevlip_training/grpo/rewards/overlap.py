@@ -14,8 +14,8 @@ def box_score(true: Sequence[Labeled], said: Sequence[Labeled]) -> float:
     """Half the metric's F1 and half a smooth twin of it, 0 to 1; 1 for the same boxes, and where there are none.
 
     Boxes are paired as the metric does it, the greatest overlap first, but from no overlap on. F1 is 2 h / (t + s) with
-    h pairs of IoU 0.5 or more, t true and s said boxes; its twin is 2 Σ (1 + GIoU) / 2 / (t + s) over all pairs, so that
-    a box that misses is worth more the nearer it lies. Boxes beyond the true ones are worth nothing and raise s.
+    h pairs of IoU 0.5 or more, t true and s said boxes; its twin is 2 Σ (1 + GIoU) / 2 / (t + s) over all pairs, so
+    that a box that misses is worth more the nearer it lies. Boxes beyond the true ones are worth nothing and raise s.
     """
     if not true and not said:
         return 1.0
