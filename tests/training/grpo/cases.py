@@ -74,9 +74,7 @@ _ANSWERS: dict[TaskType, st.SearchStrategy[Any]] = {
     TaskType.COUNTING: st.integers(0, 5000).map(str),
     TaskType.REGRESSION: st.floats(0, 3000).map(lambda value: f"{value:.4f}"),
     TaskType.REPORT: st.lists(
-        st.sampled_from(["no", "acute", "effusion", "heart", "lungs", "are", "clear", "normal", ".", "mass", "seen"]),
-        min_size=1,
-        max_size=40,
+        st.sampled_from(["no", "acute", "effusion", "heart", "lungs", "are", "clear", "."]), min_size=1, max_size=40
     ).map(" ".join),
 }
 """True Answers by task, as data sets have them."""

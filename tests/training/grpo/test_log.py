@@ -11,7 +11,8 @@ import pytest
 
 from mevlip.core.errors import EnvironmentProblem, InputError
 from mevlip_training.grpo import log
-from mevlip_training.grpo.steps import Step, summarize
+from mevlip_training.grpo.scoring import Scored
+from mevlip_training.grpo.steps import Group, Step, summarize
 from tests.conftest import call_mevlip
 from tests.training.grpo.series import CAP, group, learning, step
 
@@ -44,6 +45,12 @@ def test_a_step_is_what_its_completions_were() -> None:
     assert one.at_cap == pytest.approx(1 / 3) and one.times_truth == 1
     assert one.flat == pytest.approx(2 / 3) and one.stuck == pytest.approx(1 / 3)
     assert one.commonest_share == 0.5
+
+
+def test_rewards_of_several_tasks_are_each_over_their_own_completions() -> None:
+    boxes = Group([Scored({"format": 0.5, "boxes": 0.4}, 0.42, "[]", 1.0)] * 2, [4, 4])
+    one = summarize(1, [group([1.0, 0.0]), boxes], CAP)
+    assert {name: part.mean for name, part in one.parts.items()} == {"format": 0.75, "letter": 0.5, "boxes": 0.4}
 
 
 def test_the_log_holds_no_answer_and_is_read_back(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 
 from mevlip.answers import QuestionSpec
 from mevlip.tasks import TASKS, TaskType
+from mevlip_training.grpo import rewards
 from mevlip_training.grpo.rewards import all_rewards, rewards_of
 from mevlip_training.grpo.rewards.base import CREDIT
 from mevlip_training.grpo.rewards.overlap import giou
+from mevlip_training.grpo.scoring import Rewards
 from mevlip_validation.box_matching import iou
 from mevlip_validation.targets import write_target
 from tests.training.grpo.cases import (
@@ -47,6 +51,31 @@ def test_every_task_has_its_form_and_one_reward_more() -> None:
     names = {task: [reward.name for reward in rewards_of(task)] for task in TASKS}
     assert all("format" in found and len(found) == 2 for found in names.values()), names
     assert all(reward.about and reward.formula and reward.weight > 0 for reward in all_rewards())
+
+
+PLANTED = """
+from mevlip.tasks import TaskType
+from mevlip_training.grpo.rewards.base import Reward, graded
+
+REWARDS = (
+    Reward("parity", "even or odd", "1 or 0", (TaskType.COUNTING,), 1, graded(TaskType.COUNTING, lambda true, said:
+           float(true.value % 2 == said.value % 2))),
+)
+"""
+
+
+def test_a_further_reward_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "planted_parity.py").write_text(PLANTED, "utf-8")
+    monkeypatch.setattr(rewards, "__path__", [*rewards.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "mevlip_training.grpo.rewards.planted_parity", raising=False)
+    all_rewards.cache_clear()
+    rewards_of.cache_clear()
+    try:
+        scored = Rewards(TaskType.COUNTING).score(COUNTED.spec, "117", "115")
+    finally:
+        all_rewards.cache_clear()
+        rewards_of.cache_clear()
+    assert list(scored.parts) == ["count", "format", "parity"] and scored.parts["parity"] == 1
 
 
 def test_a_task_without_a_reward_is_named_with_the_place_for_one() -> None:

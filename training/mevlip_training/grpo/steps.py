@@ -61,7 +61,7 @@ class Step(FrozenModel):
     total: Spread
     """The weighted mean of the rewards."""
     parts: dict[str, Spread]
-    """Each reward by its name."""
+    """Each reward by its name, over the completions that it is for."""
     length_mean: float
     """Mean length of the completions, in tokens."""
     length_max: int
@@ -122,13 +122,14 @@ def summarize(
     """
     scores = [one for group in groups for one in group.scores]
     tokens = [length for group in groups for length in group.tokens]
+    names = dict.fromkeys(name for one in scores for name in one.parts)
     [(commonest, times)] = Counter(one.answer for one in scores).most_common(1)
     return Step(
         step=step,
         completions=len(scores),
         groups=len(groups),
         total=_spread([one.total for one in scores]),
-        parts={name: _spread([one.parts[name] for one in scores]) for name in scores[0].parts},
+        parts={name: _spread([one.parts[name] for one in scores if name in one.parts]) for name in names},
         length_mean=fmean(tokens),
         length_max=max(tokens),
         at_cap=fmean(length >= cap for length in tokens),
