@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -162,3 +165,13 @@ def test_a_missing_package_is_refused_before_anything_is_scored(monkeypatch: pyt
 def test_a_truth_that_cannot_be_taught_is_not_scored() -> None:
     with pytest.raises(TargetError):
         Rewards(LETTERED.task).score(LETTERED.spec, "A", "Z")
+
+
+def test_nothing_heavy_is_imported_before_a_report_is_scored() -> None:
+    modules = ", ".join(f"mevlip_training.grpo.{name}" for name in ("scoring", "monitor", "curriculum", "log"))
+    heavy = "{'torch', 'trl', 'transformers', 'rouge_score', 'matplotlib'}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print(sorted({heavy} & sys.modules.keys()))"],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout == "[]\n"
