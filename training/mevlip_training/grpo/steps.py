@@ -24,7 +24,7 @@ class Group:
 
     Attributes:
         scores: What each earned.
-        tokens: Length of each, in tokens.
+        tokens: Length of each, in tokens without the one that ends it: only what was cut is as long as the limit.
     """
 
     scores: Sequence[Scored]
@@ -67,7 +67,7 @@ class Step(FrozenModel):
     length_max: int
     """Length of the longest, in tokens."""
     at_cap: float
-    """Share of completions that reached the limit on tokens, and so were cut."""
+    """Share of completions that were cut at the limit on tokens."""
     times_truth: float
     """Median length in characters, over that of the true answer."""
     flat: float
