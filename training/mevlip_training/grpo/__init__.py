@@ -1,0 +1,1 @@
+"""Group-relative policy optimization (GRPO): rewards, and what orders, watches and logs a run."""
