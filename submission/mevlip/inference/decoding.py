@@ -76,7 +76,7 @@ class Grammars:
         if grammar is None:
             return ThinkingDraft(None, self._ends, budget, thinking, self.marks, free=True)
         ends = (*self._ends, *self.marks.closing)
-        return ThinkingDraft(self._walk(grammar, ends), ends, budget, thinking, self.marks)
+        return ThinkingDraft(self._walk(grammar, ends), self._ends, budget, thinking, self.marks)
 
     def decided_at_once(self, grammar: Grammar | None) -> bool:
         """Whether the first token of an answer decides it."""

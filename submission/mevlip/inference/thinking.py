@@ -86,7 +86,7 @@ class ThinkingDraft(Draft):
 
     Args:
         walk: The answer's position in its grammar, or None where anything goes.
-        ends: Tokens that end the answer.
+        ends: Tokens that end what a model says; `Marks.closing` ends the answer, too, where marks are not free.
         budget: Most tokens of the answer.
         thinking: Most tokens of the thinking, 1 or more.
         marks: The marks around both.
@@ -96,7 +96,11 @@ class ThinkingDraft(Draft):
     def __init__(
         self, walk: Walk | None, ends: Sequence[int], budget: int, thinking: int, marks: Marks, free: bool = False
     ) -> None:
-        super().__init__(walk, ends, budget + len(ANSWER_OPENS + ANSWER_CLOSES) if free else budget)
+        if free:
+            super().__init__(walk, ends, budget + len(ANSWER_OPENS + ANSWER_CLOSES))
+        else:
+            super().__init__(walk, (*ends, *marks.closing), budget)
+        self._stops = ends
         self._marks = marks
         self._free = free
         self._left = thinking
@@ -144,7 +148,7 @@ class ThinkingDraft(Draft):
             super().take(token, sureness)
 
     def _think(self, token: int, sureness: float) -> None:
-        if token in self._ends and self._free:  # never closed: all of it is the answer
+        if token in self._stops and self._free:  # never closed: all of it is the answer
             self.tokens, self._thoughts = [*self._thoughts, token], []
             self._sureness = [*self._open, sureness]
             self.done = True
@@ -152,7 +156,7 @@ class ThinkingDraft(Draft):
         text = self._tail + self._marks.text(token)
         place = text.find(THINK_CLOSES)
         crosses = 0 <= place < len(text) - len(THINK_CLOSES)
-        if token in self._ends or (crosses and not self._free):
+        if token in self._stops or (crosses and not self._free):
             self._close()
             self._thoughts.append(self._forced.popleft())  # type: ignore[union-attr]  # it was closed
             return
