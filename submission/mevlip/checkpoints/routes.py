@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mevlip.answers.question_spec import GREATEST, BoxSpace, QuestionSpec
 from mevlip.checkpoints.fingerprints import AdapterFingerprint, BaseFingerprint
@@ -72,9 +72,15 @@ class PromptSettings(FrozenModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _leave_out_no_thinking(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what older routes do not have where it is the default, so that they are written as they were."""
-        return {key: value for key, value in serialize(self).items() if key != "thinking" or value is not None}
+    def _leave_out_no_thinking(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Leaves out what older routes do not have where it is the default, so that they are written as they were.
+
+        Where only fields that were set are asked for, as when sections of a recipe are merged, it was set on purpose.
+        """
+        keeps = info.exclude_unset or self.thinking is not None
+        return {key: value for key, value in serialize(self).items() if keeps or key != "thinking"}
 
     @property
     def preset(self) -> str:
@@ -112,9 +118,10 @@ class ImageSettings(FrozenModel):
     of each slice by itself, as Fleming-VL has it."""
 
     @model_serializer(mode="wrap")
-    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what older routes do not have where it is the default, so that they are written as they were."""
-        defaults = {name: type(self).model_fields[name].default for name in ("frames", "intensity")}
+    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Leaves out what older routes do not have where it is the default, as `PromptSettings` does."""
+        late = () if info.exclude_unset else ("frames", "intensity")
+        defaults = {name: type(self).model_fields[name].default for name in late}
         return {key: value for key, value in serialize(self).items() if defaults.get(key, ...) != value}
 
 

@@ -27,6 +27,11 @@ adapters:
     assert made.of("detection").rank == 16
 
 
+def test_an_adapter_goes_back_to_a_default_of_the_program() -> None:
+    made = recipe("{default: {images: {frames: 5}}, adapters: {counting: {images: {frames: 11}}}}")
+    assert [made.of(name).images.frames for name in ("detection", "counting")] == [5, 11]
+
+
 def test_thinking_is_set_for_all_and_left_out_for_one() -> None:
     made = recipe("""
 default: {prompt: {template: "Look. {question}", thinking: {tokens: 64}}}
