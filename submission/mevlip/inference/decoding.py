@@ -19,6 +19,7 @@ from mevlip.core.errors import ModelFailure, describe
 from mevlip.inference.drafts import Draft, Walk
 from mevlip.inference.thinking import Marks, ThinkingDraft
 from mevlip.inference.tries import Choices, Node, Tries, TrieWalk, Words, set_bits
+from mevlip.reading import ANSWER_CLOSES
 
 _UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that the checkpoint was made with."
 
@@ -74,9 +75,12 @@ class Grammars:
         if not thinking:
             return Draft(self._walk(grammar, self._ends), self._ends, budget)
         if grammar is None:
-            return ThinkingDraft(None, self._ends, budget, thinking, self.marks, free=True)
-        ends = (*self._ends, *self.marks.closing)
-        return ThinkingDraft(self._walk(grammar, ends), self._ends, budget, thinking, self.marks)
+            return ThinkingDraft(None, self._ends, budget, thinking, self.marks, None)
+        # An option that holds what looks like a mark is not cut there.
+        holds = not isinstance(grammar, Lark) and any(ANSWER_CLOSES[:2] in text for text in grammar.texts)
+        closing = () if holds else self.marks.closing
+        walk = self._walk(grammar, (*self._ends, *closing))
+        return ThinkingDraft(walk, self._ends, budget, thinking, self.marks, closing)
 
     def decided_at_once(self, grammar: Grammar | None) -> bool:
         """Whether the first token of an answer decides it."""

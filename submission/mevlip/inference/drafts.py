@@ -7,12 +7,10 @@ from math import exp, log
 from statistics import fmean
 from typing import Protocol
 
-import numpy as np
-
 from mevlip.inference.completion import Completion
 from mevlip.inference.tries import Choices, Words
 
-_ALL = np.uint32(0xFFFFFFFF)
+_ALL = 0xFFFFFFFF
 
 
 class Walk(Protocol):
@@ -83,7 +81,7 @@ class Draft:
     def fill(self, words: Words) -> None:
         """Sets the bits of the tokens that may come next; words are as `Walk.fill` has them."""
         if self._walk is None:
-            words[:] = _ALL
+            words.fill(_ALL)
         else:
             self._walk.fill(words)
 

@@ -32,7 +32,7 @@ class Marks:
 
     Attributes:
         opening: The tokens that open an answer.
-        closing: The token that begins to close it, where no answer can hold it.
+        closing: The token that begins to close it; none where that may be the beginning of something else.
         allowed: What thinking may hold, as bits like those of `Walk.fill`: no added token but the marks' own, and the
             ends, by which a model says that it would stop.
 
@@ -86,23 +86,28 @@ class ThinkingDraft(Draft):
 
     Args:
         walk: The answer's position in its grammar, or None where anything goes.
-        ends: Tokens that end what a model says; `Marks.closing` ends the answer, too, where marks are not free.
+        ends: Tokens that end what a model says.
         budget: Most tokens of the answer.
         thinking: Most tokens of the thinking, 1 or more.
         marks: The marks around both.
-        free: Whether marks are written as the model likes.
+        closing: Tokens that end the answer as well; None where marks are written as the model likes.
     """
 
     def __init__(
-        self, walk: Walk | None, ends: Sequence[int], budget: int, thinking: int, marks: Marks, free: bool = False
+        self,
+        walk: Walk | None,
+        ends: Sequence[int],
+        budget: int,
+        thinking: int,
+        marks: Marks,
+        closing: Sequence[int] | None,
     ) -> None:
-        if free:
-            super().__init__(walk, ends, budget + len(ANSWER_OPENS + ANSWER_CLOSES))
-        else:
-            super().__init__(walk, (*ends, *marks.closing), budget)
+        self._free = closing is None
+        super().__init__(
+            walk, (*ends, *(closing or ())), budget + len(ANSWER_OPENS + ANSWER_CLOSES) if self._free else budget
+        )
         self._stops = ends
         self._marks = marks
-        self._free = free
         self._left = thinking
         self._tail = ""  # the end of the text so far, shorter than the mark
         self._thoughts: list[int] = []

@@ -241,6 +241,17 @@ def test_what_begins_to_close_the_answer_ends_it(grammars: Grammars) -> None:
     assert made.completion.text == "Nothing."
 
 
+def test_an_option_with_what_looks_like_a_mark_is_said_whole(grammars: Grammars) -> None:
+    labels = SomeOf(("x</b", "x</c", "z"), "; ")
+    wanted = spell(grammars, "</think>", "<answer>", "x", "</", "c", ";", " x", "</", "b", "<|im_end|>")
+    assert Written(grammars, labels, wanted).completion.text == "x</c; x</b"
+    for seed in range(20):
+        said = Written(grammars, labels, spell(grammars, "</think>"), seed).completion.text
+        assert set(said.split("; ")) <= {"x</b", "x</c", "z"}
+    wanted = spell(grammars, "</think>", "<answer>", "red", "</")
+    assert Written(grammars, SomeOf(("red", "blue"), "; "), wanted).completion.text == "red"
+
+
 def test_how_sure_the_model_was_is_said_of_the_answer_alone(grammars: Grammars) -> None:
     draft = grammars.draft(LETTERS, 9, BUDGET)
     for token in spell(grammars, " x", " x", "</think>"):
