@@ -230,7 +230,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
 
 def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inputs: Path) -> Row:
     """Asks the first questions of a task's first data set in one batch, and takes its parts' times."""
-    from mevlip.inference.decoding import Draft
+    from mevlip.inference.drafts import Draft
 
     folder = read_input_folder(inputs)
     mine = [question for question in folder.questions if question.declared is task]

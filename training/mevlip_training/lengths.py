@@ -145,9 +145,9 @@ def written_rows(file: Path, prompt: PromptSettings, image_gap: str) -> Iterator
             try:
                 row = json.loads(line)
                 (asked, said), names = (turn["value"] for turn in row["conversations"]), row["images"]
-                before = Prompt("", "", len(names), prompt.image_mark).sharegpt(image_gap)
+                before = Prompt("", "", len(names), prompt.image_mark, prompt.preset).sharegpt(image_gap)
                 text = asked.removeprefix(before)
-                shown = Prompt(text, row.get("system", ""), len(names), prompt.image_mark)
+                shown = Prompt(text, row.get("system", ""), len(names), prompt.image_mark, prompt.preset)
                 yield Measurable(row["id"], shown, said, _sizes_of([folder / name for name in names]))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise InputError(
