@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mevlip.core.errors import EnvironmentProblem
+from mevlip.core.errors import EnvironmentProblem, fault_text
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -90,5 +90,5 @@ def _validated(content: object, owner: str) -> Profile:
     try:
         return Profile.model_validate(content)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
+        told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {fault_text(one)}" for one in error.errors())
         raise EnvironmentProblem(f"{owner} is not valid ({told})", _FIELDS) from error

@@ -30,7 +30,7 @@ def _a_thinking(text: str | None) -> str | None:
     if text is None or text in ("on", "off"):
         return text
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_TOKENS:
-        raise ValueError(f"is on, off or a number of tokens from 1 to {MOST_TOKENS}")
+        raise ValueError(f"it is not on, off or a number of tokens from 1 to {MOST_TOKENS}")
     return str(int(text))
 
 

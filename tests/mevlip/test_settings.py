@@ -58,5 +58,5 @@ def test_a_journal_of_other_settings_is_not_used(
 @pytest.mark.parametrize("text", ["", "yes", "0", "-1", "8193", "1.5", "٣", "1" * 5000])
 def test_thinking_is_on_off_or_a_number_of_tokens(text: str) -> None:
     assert [AnswerSettings(thinking=good).thinking for good in (None, "on", "off", "016")] == [None, "on", "off", "16"]
-    with pytest.raises(ValueError, match="is on, off or a number of tokens from 1 to 8192"):
+    with pytest.raises(ValueError, match="it is not on, off or a number of tokens from 1 to 8192"):
         AnswerSettings(thinking=text)

@@ -225,7 +225,7 @@ def test_ask_shows_what_was_thought(tmp_path: Path) -> None:
 
 def test_a_wrong_budget_is_named(tmp_path: Path) -> None:
     done = call_mevlip("predict", EXAMPLES, tmp_path, "--thinking", "lots")
-    assert done.exit_code == 2 and "is on, off or a number of tokens from 1 to 8192" in done.stderr
+    assert done.exit_code == 2 and "it is not on, off or a number of tokens from 1 to 8192" in done.stderr
     done = call_mevlip("predict", EXAMPLES, tmp_path, "--checkpoint", DEMO, "--thinking", "8000")
     assert isinstance(done.exception, CheckpointError)
     assert "leave no room for a prompt in the model's window of 8192 tokens" in str(done.exception)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from mevlip.core.errors import InputError
+from mevlip.core.errors import InputError, fault_text
 from mevlip.core.files import read_bounded
 from mevlip.tasks import TASKS, Direction, TaskType
 
@@ -223,7 +223,7 @@ def _why(errors: list[Any]) -> str:
     if {"truth", "scores"} & absent or any(not error["loc"] for error in errors):
         return "is not a file of scores"
     place = ".".join(map(str, errors[0]["loc"]))
-    return f"is not a file of scores ({place}: {errors[0]['msg']})"
+    return f"is not a file of scores ({place}: {fault_text(errors[0])})"
 
 
 def _column(one: _Score, scorers: Mapping[str, str]) -> Column:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from mevlip.core.errors import CheckpointError
+from mevlip.core.errors import CheckpointError, fault_text
 from mevlip.core.files import read_bounded
 from mevlip.core.text import visible
 
@@ -74,7 +74,7 @@ def first_error(error: Exception) -> str:
     if isinstance(error, ValidationError):
         detail: dict[str, Any] = dict(error.errors(include_url=False, include_input=False)[0])
         place = ".".join(str(part) for part in detail["loc"]) or "content"
-        text = f"{place}: {detail['msg']}"
+        text = f"{place}: {fault_text(detail)}"
     elif isinstance(error, OSError):
         text = error.strerror or type(error).__name__
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mevlip.core import logs
+from mevlip.core.errors import fault_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -60,7 +61,7 @@ def _option(model: type[BaseModel], name: str, field: FieldInfo, env: bool) -> C
         try:
             model.__pydantic_validator__.validate_assignment(model.model_construct(), name, value)
         except ValidationError as error:
-            raise click.BadParameter(f"{value!r}: {error.errors()[0]['msg']}.") from error
+            raise click.BadParameter(f"{value!r}: {fault_text(error.errors()[0])}.") from error
         return value
 
     flag = "--" + name.replace("_", "-")

@@ -6,7 +6,9 @@ organizer may show a team no more than the last line of a failed run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 from mevlip.core.text import visible
 
@@ -50,6 +52,11 @@ class MevlipError(Exception):
 def describe(error: Exception) -> str:
     """Names a library's error by its type and first line, at most 200 characters of it."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
+def fault_text(fault: Mapping[str, Any]) -> str:
+    """What pydantic says of one of `ValidationError.errors()`, without its name for errors that validators raise."""
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 class EnvironmentProblem(MevlipError):

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from mevlip.checkpoints.records import LINE_LIMIT, RECORD_LIMIT, FrozenModel
 from mevlip.checkpoints.routes import ImageSettings, Mix, PromptSettings, Quantization, Thinking
-from mevlip.core.errors import InputError
+from mevlip.core.errors import InputError, fault_text
 from mevlip.core.files import read_bounded
 from mevlip.core.text import visible
 from mevlip.tasks import GENERALIST, adapter_names
@@ -147,7 +147,7 @@ def _refusal(error: dict[str, Any], source: str) -> InputError:
         remedy = f"Did you mean {close[0]}?" if close else f"Fields here are {', '.join(fields)}."
         return InputError(f"{place}{field}: there is no such field", remedy)
     given = error["input"] if isinstance(error["input"], str | int | float | bool) else type(error["input"]).__name__
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = fault_text(error)
     shown = "" if error["type"] in ("value_error", "missing") else f", not {visible(repr(given), LINE_LIMIT)}"
     return InputError(f"{place}{field}: {visible(message, 2 * LINE_LIMIT)}{shown}", f"Change it; {_TABLE}")
 
