@@ -6,7 +6,6 @@ that is cut within its images stops the training at the step that reaches it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Route
-from mevlip.core.errors import InputError
 from mevlip.flare.pixels import fit_pixel_budget
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import base_type, families
 from mevlip.inference.prompts import Prompt
+from mevlip_training.data.written import read_rows
 
 HEADER = ("adapter", "rows", "longest row", "cutoff_len", "beyond")
 _NAMED = 3
@@ -139,21 +138,8 @@ def written_rows(file: Path, prompt: PromptSettings, image_gap: str) -> Iterator
     Raises:
         InputError: A line is none that `mevlip data prepare` writes.
     """
-    folder = file.parent
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                (asked, said), names = (turn["value"] for turn in row["conversations"]), row["images"]
-                before = Prompt("", "", len(names), prompt.image_mark).sharegpt(image_gap)
-                text = asked.removeprefix(before)
-                shown = Prompt(text, row.get("system", ""), len(names), prompt.image_mark)
-                yield Measurable(row["id"], shown, said, _sizes_of([folder / name for name in names]))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise InputError(
-                    f"{file}: line {number} is no row of training data ({type(error).__name__})",
-                    "Write the training data again with `mevlip data prepare`.",
-                ) from error
+    for row in read_rows(file, prompt, image_gap):
+        yield Measurable(row.id, row.prompt, row.target, _sizes_of(row.images))
 
 
 def _sizes_of(paths: Sequence[Path]) -> Callable[[], list[tuple[int, int]]]:
