@@ -59,11 +59,16 @@ def package_version(package: str) -> str:
 
 def rouge_l(rows: Sequence[Row]) -> Aggregate:
     """F1 of the longest common subsequence of words (Lin 2004), mean of rows, 0 to 1, by the rouge-score package."""
-    return Aggregate(tuple(_rouge_f1(row.target, row.prediction) if row.prediction else 0.0 for row in rows))
+    return Aggregate(tuple(rouge_f1(row.target, row.prediction) if row.prediction else 0.0 for row in rows))
 
 
 @lru_cache(_KEPT)
-def _rouge_f1(target: str, prediction: str) -> float:
+def rouge_f1(target: str, prediction: str) -> float:
+    """ROUGE-L of one pair of reports, 0 to 1.
+
+    Raises:
+        EnvironmentProblem: The rouge-score package is not installed.
+    """
     return float(_rouge().score(target, prediction)["rougeL"].fmeasure)
 
 

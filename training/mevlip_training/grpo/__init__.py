@@ -1,0 +1,1 @@
+"""Group-relative policy optimization (GRPO): rewards, and what watches, orders and logs a run that is trained by them."""
