@@ -1,4 +1,4 @@
-"""The commands `mevlip train adapters` and `mevlip train router`."""
+"""The commands of `mevlip train`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from mevlip.cli.options import INPUT_FOLDER, quiet_option
 from mevlip.tasks import adapter_names
+from mevlip_training.grpo.cli import grpo
 from mevlip_training.llamafactory import CONFIGS
 from mevlip_training.router_cli import router
 
@@ -27,6 +28,7 @@ def train() -> None:
     """Train the adapters and the task classifier."""
 
 
+train.add_command(grpo)
 train.add_command(router)
 
 

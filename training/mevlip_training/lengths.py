@@ -85,6 +85,10 @@ class RowMeter:
         """Tokens of a row."""
         return self._count(row, [self._size(size, images) for size in row.sizes()])
 
+    def prompt(self, prompt: Prompt, images: ImageSettings) -> int:
+        """Tokens of a prompt whose images are as large as they may be."""
+        return self._encoder.count_tokens(prompt, [self._largest(images)] * prompt.image_count)
+
     def _count(self, row: Measurable, sizes: Sequence[Any]) -> int:
         answer = len(self._encoder.tokenizer(row.target, add_special_tokens=False)["input_ids"])
         return self._encoder.count_tokens(row.prompt, sizes) + answer + _AFTER_ANSWER
