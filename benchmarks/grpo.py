@@ -1,0 +1,96 @@
+"""What GRPO adds to the demo's adapters: `python -m benchmarks.grpo [FOLDER]`, on one core.
+
+Each adapter that was trained by supervision is trained further on the same rows by rewards (`mevlip train grpo`), and
+both answer the same held-out questions, constrained; the gain in score has a paired interval. Questions are drawn from
+a seed of their own. What is in FOLDER already (build/grpo without one) is not made again. Results: docs/grpo.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.recipes import DEMO, Bench, of_tasks, rows_of
+from mevlip.core.tables import table
+from mevlip.tasks import TaskType
+from mevlip_training.demo.build import SEED as DEMO_SEED
+from mevlip_training.demo.inputs import write_inputs, write_training
+from mevlip_training.grpo.log import LOG_NAME, read
+
+OVERLAY = Path("training/mevlip_training/demo/grpo.yaml")
+STEPS: Mapping[TaskType, int] = {
+    TaskType.COUNTING: 200,
+    TaskType.REGRESSION: 200,
+    TaskType.DETECTION: 200,
+}
+"""Optimizer steps, of eight questions with eight answers each."""
+SEEDS = (1,)
+QUESTION_SEED, EACH = 97, 300
+"""Seed and number of questions of each data set."""
+PARTS = 5
+"""How many parts of a run the table of rewards shows."""
+
+
+class Grpo(Bench):
+    """The bench's folder, with the demo's adapters trained further."""
+
+    recipes: Mapping[str, str] = {"plain": "about: Nothing but the paper's table"}
+
+    def data(self) -> Path:
+        """The rows that the demo's adapters were trained on."""
+        tree = self.draw("training", lambda root: write_training(root, DEMO_SEED, rows_of(*TaskType)))
+        return self.prepare("all", tree, "plain")
+
+    def reinforced(self, task: TaskType, seed: int) -> Path:
+        """The demo's adapter of a task, trained further; packed."""
+        settings = {"max_steps": STEPS[task], "save_steps": 50, "seed": seed}
+        lines = [OVERLAY.read_text("utf-8").rstrip(), *(f"{key}: {value}" for key, value in settings.items())]
+        overlay = self._file(f"overlays/{task.value}-seed-{seed}.yaml", "\n".join(lines))
+        runs = self.folder / "runs" / f"seed-{seed}"
+        made = runs / "adapters" / task.value
+        start = ("--from", DEMO / "adapters", "--base", DEMO / "base", "--overlay", overlay, "--out", runs)
+        self.mevlip(made / "README.md", "train", "grpo", self.data(), "--task", task.value, *start)
+        return made
+
+    def questions(self, kind: str) -> Path:
+        """Held-out questions of the tasks."""
+        datasets = of_tasks(*STEPS)
+        return self.draw(f"questions/{kind}", lambda root: write_inputs(root, QUESTION_SEED, EACH, datasets))
+
+
+def gained(bench: Grpo) -> Iterator[tuple[str, ...]]:
+    """Rows of seed, pair, task, scores, gain with interval, corrected p and verdict."""
+    for seed in SEEDS:
+        adapters = [bench.reinforced(task, seed) for task in STEPS]
+        made = bench.assemble(f"grpo-seed-{seed}", adapters)
+        answers = [bench.ask("held-out", "sft", DEMO), bench.ask("held-out", f"grpo-seed-{seed}", made)]
+        for row in bench.compare(f"grpo-seed-{seed}", bench.questions("held-out"), answers):
+            yield str(seed), *row
+
+
+def rewarded(bench: Grpo) -> Iterator[tuple[str, ...]]:
+    """Rows of seed, task, mean reward in each part of the run, divergence at its end, and minutes."""
+    for seed in SEEDS:
+        for task in STEPS:
+            steps = read(bench.folder / "runs" / f"seed-{seed}" / task.value / LOG_NAME)
+            ends = [len(steps) * part // PARTS for part in range(PARTS + 1)]
+            parts = [steps[low:high] for low, high in zip(ends, ends[1:], strict=False)]
+            means = [f"{sum(one.total.mean for one in part) / len(part):.3f}" for part in parts]
+            minutes = sum(one.seconds for one in steps) / 60
+            apart = [one.kl or 0.0 for one in parts[-1]]
+            yield str(seed), task.value, *means, f"{sum(apart) / len(apart):.3f}", f"{minutes:.0f}"
+
+
+def main() -> None:
+    """Makes what is missing and prints the two tables."""
+    bench = Grpo(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("build/grpo"))
+    head = ("seed", "pair", "task", "SFT", "GRPO", "gain [95 % interval]", "p", "verdict")
+    gains = table(head, gained(bench))
+    parts = (f"reward {part + 1}/{PARTS}" for part in range(PARTS))
+    print(f"Held-out questions\n{gains}\n")
+    print(f"Runs\n{table(('seed', 'task', *parts, 'KL', 'minutes'), rewarded(bench))}")
+
+
+if __name__ == "__main__":
+    main()
