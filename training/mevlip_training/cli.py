@@ -1,4 +1,4 @@
-"""The commands of `mevlip train`."""
+"""The command group `mevlip train`, and its command `adapters`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from mevlip.cli.options import INPUT_FOLDER, quiet_option
 from mevlip.tasks import adapter_names
 from mevlip_training.grpo.cli import grpo
+from mevlip_training.grpo.rewards_cli import rewards
 from mevlip_training.llamafactory import CONFIGS
 from mevlip_training.router_cli import router
 
@@ -29,6 +30,7 @@ def train() -> None:
 
 
 train.add_command(grpo)
+train.add_command(rewards)
 train.add_command(router)
 
 

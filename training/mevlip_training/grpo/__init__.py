@@ -1,1 +1,1 @@
-"""Group-relative policy optimization (GRPO): rewards, and what watches, orders and logs a run that is trained by them."""
+"""Group-relative policy optimization (GRPO): rewards, and what orders, watches and logs a run."""

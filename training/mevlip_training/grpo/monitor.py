@@ -25,13 +25,13 @@ class Limits(FrozenModel):
     stuck: float = Field(default=0.9, gt=0, le=1)
     """Least share of groups with zero variance that are not solved: all get the same, so no weight moves."""
     growth: float = Field(default=3.0, gt=1)
-    """Greatest length of a typical completion, over that of the first steps; judged where it exceeds `longest`."""
+    """Greatest length of a typical completion, over that of the first steps; judged beyond `longest` only."""
     longest: float = Field(default=1.5, ge=1)
     """Length of a typical completion over that of the true answer up to which growth is welcome."""
     at_cap: float = Field(default=0.5, gt=0, le=1)
     """Least share of completions that are cut at the limit on tokens."""
     constant: float = Field(default=0.9, gt=0, le=1)
-    """Least share of completions that give one answer, whatever the question, while it mostly earns less than `earned`."""
+    """Least share of completions that give one answer to any question, for a mean reward below `earned`."""
     questions: int = Field(default=8, ge=2)
     """Fewest questions in a window that such an answer is judged by."""
     earned: float = Field(default=0.9, gt=0, le=1)
@@ -79,12 +79,14 @@ class Monitor:
     def _causes(self) -> Iterator[tuple[str, str]]:
         """Why the run should end, and what may help."""
         steps, limits = self._last, self.limits
-        totals = [one.total.mean for one in steps]
-        same, share = {one.commonest for one in steps}, fmean(one.commonest_share for one in steps)
-        answered = sum(one.groups for one in steps)
-        if len(same) == 1 and share >= limits.constant and answered >= limits.questions and fmean(totals) < limits.earned:
+        rewards = [one.total.mean for one in steps]
+        reward = fmean(rewards)
+        share, questions = fmean(one.commonest_share for one in steps), sum(one.groups for one in steps)
+        is_one = len({one.commonest for one in steps}) == 1 and share >= limits.constant
+        if is_one and questions >= limits.questions and reward < limits.earned:
             yield (
-                f"{share:.0%} of the completions give one answer to {answered} questions, for a reward of {fmean(totals):.2f}",
+                f"{share:.0%} of the completions give one answer to {questions} questions, for a mean reward of "
+                f"{reward:.2f}",
                 "Start from an adapter that tells questions apart, raise temperature, or balance the rows.",
             )
         if (stuck := fmean(one.stuck for one in steps)) >= limits.stuck:
@@ -92,12 +94,15 @@ class Monitor:
                 f"in {stuck:.0%} of the groups all completions earn the same, and not because all are right",
                 "Raise temperature or num_generations, or train on questions that the model sometimes gets right.",
             )
-        if max(totals) - min(totals) < SAME and totals[0] < 1 - SAME:
-            yield f"the mean reward is {totals[0]:.3f} at every step", "Check the rewards' weights: it does not depend on the answers."
-        before, now = (fmean(one.times_truth for one in some) for some in (self._first, steps))
-        if now > limits.longest and now > limits.growth * before:
+        if max(rewards) - min(rewards) < SAME and reward < 1 - SAME:
             yield (
-                f"completions are {now:.1f} times as long as the true answers; they were {before:.1f} times in the first steps",
+                f"the mean reward is {reward:.3f} at every step",
+                "Check the rewards and their weights: they do not depend on the answers.",
+            )
+        before, now = (fmean(one.times_truth for one in some) for some in (self._first, steps))
+        if now > max(limits.longest, limits.growth * before):
+            yield (
+                f"completions are {now:.1f} times as long as the true answers, and were {before:.1f} times at first",
                 "Lower learning_rate or raise beta, and look at what is rewarded.",
             )
         if (cut := fmean(one.at_cap for one in steps)) >= limits.at_cap:

@@ -55,9 +55,15 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
     """Scores completions, writes the log and asks the monitor."""
 
     def __init__(
-        self, questions: Sequence[Question], rewards: Mapping[TaskType, Rewards], group: int, cap: int, monitor: Monitor
+        self,
+        questions: Sequence[Question],
+        rewards: Mapping[TaskType, Rewards],
+        group: int,
+        end: int,
+        cap: int,
+        monitor: Monitor,
     ) -> None:
-        self._questions, self._rewards, self._group, self._cap = questions, rewards, group, cap
+        self._questions, self._rewards, self._group, self._end, self._cap = questions, rewards, group, end, cap
         self._monitor = monitor
         self._groups: list[Group] = []
         self._since = time.perf_counter()
@@ -73,7 +79,8 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
         ]
         for first in range(0, len(scores), self._group):
             part = slice(first, first + self._group)
-            self._groups.append(Group(scores[part], [*map(len, completion_ids[part])]))
+            lengths = [len(tokens) - (tokens[-1] == self._end) for tokens in completion_ids[part]]
+            self._groups.append(Group(scores[part], lengths))
         return [one.total for one in scores]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any) -> None:
@@ -140,7 +147,12 @@ def train(config: Path) -> None:
     saved = last_saved(output)
     state = json.loads((saved / _MONITOR_NAME).read_bytes()) if saved else None
     watch = _Watch(
-        questions, rewards_for(questions, settings), settings.num_generations, cap, Monitor(settings.limits, state)
+        questions,
+        rewards_for(questions, settings),
+        settings.num_generations,
+        encoder.tokenizer.eos_token_id,
+        cap,
+        Monitor(settings.limits, state),
     )
     # The processor's default is up to 13 tiles, and TRL passes no argument of its own.
     InternVLProcessorKwargs._defaults["images_kwargs"]["crop_to_patches"] = False

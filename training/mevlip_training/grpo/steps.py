@@ -1,4 +1,4 @@
-"""What one step of a run did, in numbers: what the log keeps and the monitor judges. No text of a question or an answer."""
+"""What one step of a run did, in numbers and without a text: what the log keeps and the monitor judges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Group:
 
     Attributes:
         scores: What each earned.
-        tokens: Length of each, in tokens.
+        tokens: Length of each, in tokens without the one that ends it: only what was cut is as long as the limit.
     """
 
     scores: Sequence[Scored]
@@ -61,13 +61,13 @@ class Step(FrozenModel):
     total: Spread
     """The weighted mean of the rewards."""
     parts: dict[str, Spread]
-    """Each reward by its name."""
+    """Each reward by its name, over the completions that it is for."""
     length_mean: float
     """Mean length of the completions, in tokens."""
     length_max: int
     """Length of the longest, in tokens."""
     at_cap: float
-    """Share of completions that reached the limit on tokens, and so were cut."""
+    """Share of completions that were cut at the limit on tokens."""
     times_truth: float
     """Median length in characters, over that of the true answer."""
     flat: float
@@ -122,13 +122,14 @@ def summarize(
     """
     scores = [one for group in groups for one in group.scores]
     tokens = [length for group in groups for length in group.tokens]
+    names = dict.fromkeys(name for one in scores for name in one.parts)
     [(commonest, times)] = Counter(one.answer for one in scores).most_common(1)
     return Step(
         step=step,
         completions=len(scores),
         groups=len(groups),
         total=_spread([one.total for one in scores]),
-        parts={name: _spread([one.parts[name] for one in scores]) for name in scores[0].parts},
+        parts={name: _spread([one.parts[name] for one in scores if name in one.parts]) for name in names},
         length_mean=fmean(tokens),
         length_max=max(tokens),
         at_cap=fmean(length >= cap for length in tokens),

@@ -1,4 +1,4 @@
-"""The rewards, each in a file of its own, where it is found by being there: the file's `REWARDS` say for which tasks."""
+"""The rewards, each in a file of its own, where it is found by being there; its `REWARDS` name their tasks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ __all__ = ["Reward", "all_rewards", "rewards_of"]
 
 @cache
 def all_rewards() -> tuple[Reward, ...]:
-    """Every reward, those of one file together."""
+    """Every reward, by name."""
     modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    return tuple(reward for module in modules for reward in getattr(module, "REWARDS", ()))
+    found = (reward for module in modules for reward in getattr(module, "REWARDS", ()))
+    return tuple(sorted(found, key=lambda reward: reward.name))
 
 
 @cache

@@ -20,8 +20,8 @@ Compute = Callable[[QuestionSpec, str, str], float]
 CREDIT: Mapping[Stage, float] = MappingProxyType({"strict": 1.0, "tolerant": 0.5, "repaired": 0.0, "fallback": 0.0})
 """What a completion is worth by how it could be read.
 
-Whatever is said beside an answer costs at least half: the strict reader refuses it, and so does constrained decoding. What
-had to be repaired, refuses to answer or means nothing is worth nothing, so that no reward is gained by luck.
+Whatever is said beside an answer costs half: the strict reader refuses it, and constrained decoding never lets it be
+said. What had to be repaired, refuses to answer or means nothing is worth nothing: no reward is gained by luck.
 """
 
 _KEPT = 64
@@ -84,7 +84,7 @@ def graded(task: TaskType, compare: Callable[[Any, Any], float]) -> Compute:
 
 @lru_cache(_KEPT)
 def read(task: TaskType, spec: QuestionSpec, text: str) -> Reading:
-    """Reads a completion as prediction does, but for repairs and fallbacks; one that is too long for an Answer not at all."""
+    """Reads a completion as prediction does, without repairs and fallbacks; one too long for an Answer not at all."""
     if len(text) > MAX_ANSWER:
         return _NOTHING
     kind = TASKS[task].answer

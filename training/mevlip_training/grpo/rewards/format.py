@@ -10,7 +10,7 @@ from mevlip_training.grpo.rewards.base import CREDIT, Reward, read
 
 
 def form(task: TaskType, spec: QuestionSpec, text: str, truth: str) -> float:
-    """1 where the strict reader accepts a completion, half where only the tolerant one does, else 0; whatever is true."""
+    """The credit of a completion, whatever is true: 1 by the strict reader, half by the tolerant one, else 0."""
     return read(task, spec, text).credit
 
 

@@ -9,7 +9,7 @@ from mevlip_validation.text_metrics import rouge_f1
 
 
 def rouge(true: Report, said: Report) -> float:
-    """F1 of the longest common subsequence of words (ROUGE-L), 0 to 1; 1 for the same text, in scripts without words, too."""
+    """F1 of the longest common subsequence of words (ROUGE-L), 0 to 1; 1 for the same text, in any script."""
     return 1.0 if said.text == true.text else rouge_f1(true.text, said.text)
 
 
