@@ -187,7 +187,11 @@ def _check_same(route: Route, prepared: Path, start: Path) -> None:
         other = read_route(prepared)
     except CheckpointError as error:
         raise InputError(error.cause, REMEDY) from error
-    if different := [name for name in _SHARED if getattr(route, name) != getattr(other, name)]:
+    # Of several images only one is shown here, so how many there may be does not matter.
+    ours, theirs = (
+        one.model_copy(update={"images": one.images.model_copy(update={"max_count": 1})}) for one in (route, other)
+    )
+    if different := [name for name in _SHARED if getattr(ours, name) != getattr(theirs, name)]:
         raise InputError(
             f"{prepared} and {start} have routes that differ in {', '.join(different)}",
             "Prepare the rows by the choices that the adapter was trained with.",

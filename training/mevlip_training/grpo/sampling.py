@@ -16,7 +16,7 @@ from transformers.models.internvl.processing_internvl import InternVLProcessorKw
 
 from mevlip.checkpoints.routes import Route, read_route
 from mevlip.inference.encoder import PromptEncoder
-from mevlip.inference.loading import compute_in_float32, load_base
+from mevlip.inference.loading import compute_dtype, compute_in_float32, load_base
 from mevlip.tasks import TaskType
 from mevlip_training.families import DEFAULT
 from mevlip_training.grpo.curriculum import closed_first
@@ -160,7 +160,7 @@ def train(config: Path) -> None:
     trainer = _Trainer(
         model=model,
         reward_funcs=watch.reward,
-        args=_arguments(settings, output, cap, model.device.type),
+        args=_arguments(settings, output, cap, model.device),
         train_dataset=_Rows(questions, encoder, route),
         processing_class=encoder.processor,
         callbacks=[watch],
@@ -173,18 +173,18 @@ def train(config: Path) -> None:
 
 
 def _load(base: Path, start: Path, route: Route, settings: Settings) -> Any:
-    """The base with both adapters; on a processor in float32, where that is as fast as half precision."""
+    """The base with both adapters, computing as the predictor does."""
     device = torch.device("cuda" if torch.cuda.is_available() and not settings.use_cpu else "cpu")
     model = load_base(base, route.quantization, device)
     wrapped = PeftModel.from_pretrained(model, start, adapter_name=_TRAINED, is_trainable=True)
     wrapped.load_adapter(start, _START, is_trainable=False)
     wrapped.set_adapter(_TRAINED)  # loading the other one froze it
     wrapped.warnings_issued = {}  # TRL writes into it; transformers 5 has none
-    return compute_in_float32(wrapped) if device.type == "cpu" else wrapped
+    return compute_in_float32(wrapped) if compute_dtype(device) is torch.float32 else wrapped
 
 
-def _arguments(settings: Settings, output: Path, cap: int, device: str) -> Any:
-    ours = {"model_name_or_path", "model_revision", "weights", "limits", "max_completion_length", "max_steps"}
+def _arguments(settings: Settings, output: Path, cap: int, device: torch.device) -> Any:
+    ours = {"model_name_or_path", "model_revision", "weights", "limits", "max_completion_length", "max_steps", "use_cpu"}
     return Config(
         **settings.model_dump(exclude=ours),
         max_steps=settings.max_steps or -1,
@@ -193,7 +193,8 @@ def _arguments(settings: Settings, output: Path, cap: int, device: str) -> Any:
         output_dir=str(output),
         shuffle_dataset=False,
         logging_steps=settings.round,
-        bf16=device != "cpu",
+        bf16=compute_dtype(device) is torch.bfloat16,
+        use_cpu=device.type == "cpu",
         dataloader_num_workers=0,
         save_only_model=False,
         report_to="none",
