@@ -169,7 +169,7 @@ def train(config: Path) -> None:
     result = trainer.train(resume_from_checkpoint=str(saved) if saved else None)
     trainer.save_model()
     trainer.save_state()
-    trainer.save_metrics("train", result.metrics)
+    trainer.save_metrics("train", result.metrics | {"epoch": trainer.state.epoch})
 
 
 def _load(base: Path, start: Path, route: Route, settings: Settings) -> Any:
