@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.recipes import DEMO, Bench, of_tasks, rows_of
@@ -75,7 +76,7 @@ def rewarded(bench: Grpo) -> Iterator[tuple[str, ...]]:
         for task in STEPS:
             steps = read(bench.folder / "runs" / f"seed-{seed}" / task.value / LOG_NAME)
             ends = [len(steps) * part // PARTS for part in range(PARTS + 1)]
-            parts = [steps[low:high] for low, high in zip(ends, ends[1:], strict=False)]
+            parts = [steps[low:high] for low, high in pairwise(ends)]
             means = [f"{sum(one.total.mean for one in part) / len(part):.3f}" for part in parts]
             minutes = sum(one.seconds for one in steps) / 60
             apart = [one.kl or 0.0 for one in parts[-1]]

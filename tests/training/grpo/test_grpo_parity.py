@@ -46,9 +46,7 @@ def sampled_from(run: GrpoRun, folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", ["demo", "thin"])
-def test_ids_and_pixels_are_those_of_the_predictor(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_ids_and_pixels_are_those_of_the_predictor(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     checkpoint = read_checkpoint(DEMO if name == "demo" else request.getfixturevalue("thin_checkpoint"))
     base, made = checkpoint.folder / "base", checkpoint.manifest.base
     source = tmp_path / "flare" / "training"
@@ -61,7 +59,9 @@ def test_ids_and_pixels_are_those_of_the_predictor(
     file.write_text("\n".join(lines), "utf-8")
     rows = len(lines)
     overlay = SMALL | {"num_generations": 2, "per_device_train_batch_size": 2 * rows, "steps_per_generation": 1}
-    run = plan_grpo("generalist", CONFIG, tmp_path / "data", checkpoint.folder / "adapters", tmp_path / "runs", overlay, str(base))
+    run = plan_grpo(
+        "generalist", CONFIG, tmp_path / "data", checkpoint.folder / "adapters", tmp_path / "runs", overlay, str(base)
+    )
 
     seen = sampled_from(run, tmp_path)
 

@@ -11,7 +11,12 @@ from mevlip.core.errors import CheckpointError
 from mevlip_training.grpo.plan import GrpoRun
 from mevlip_training.lengths import find_meter
 from mevlip_training.memory import (
-    BESIDE, Sampling, optimizer_bytes, read_shape, sampling_memory, sampling_operations,
+    BESIDE,
+    Sampling,
+    optimizer_bytes,
+    read_shape,
+    sampling_memory,
+    sampling_operations,
 )  # fmt: skip
 
 HEADER = (
@@ -33,8 +38,10 @@ def need_row(run: GrpoRun) -> Sequence[Any]:
         CheckpointError: The base has no tokenizer, or is no model.
     """
     one, shape = _sampling(run), read_shape(run.base)
-    generations = run.steps / run.settings.round * max(
-        run.settings.gradient_accumulation_steps // run.settings.steps_per_generation, 1
+    generations = (
+        run.steps
+        / run.settings.round
+        * max(run.settings.gradient_accumulation_steps // run.settings.steps_per_generation, 1)
     )
     memory = f"{sampling_memory(shape, one) / 1e9:.1f}" if run.settings.gradient_checkpointing else "-"
     hours = generations * sampling_operations(shape, one) / RATE / 3600

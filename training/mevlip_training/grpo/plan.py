@@ -1,4 +1,4 @@
-"""Planning GRPO runs: settings, rows and the adapter to start from put together and compared, before anything starts."""
+"""Planning GRPO runs: settings, rows and the adapter to start from put together and compared."""
 
 from __future__ import annotations
 

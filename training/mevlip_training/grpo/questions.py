@@ -65,7 +65,7 @@ def _obstacle(row: WrittenRow, route: Route) -> tuple[str, str] | None:
     if len(row.images) != 1:
         count = f"have {len(row.images)} images" if row.images else "have no image"
         return f"{count}, and GRPO samples answers to questions on one image", (
-            "Prepare rows for it in a folder of their own, with --images first or explode, and leave out volumes and films."
+            "Prepare rows for it in a folder of their own, with --images first or explode, without volumes and films."
         )
     if row.task not in route.max_new_tokens:
         return "do not name a task of their adapter", REMEDY

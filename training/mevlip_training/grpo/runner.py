@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ FAILURE_NAME = "failure.json"
 
 if __name__ == "__main__":
     go_offline()
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # the Trainer would divide four-bit weights over all GPUs
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     from mevlip_training.grpo.sampling import train
 

@@ -13,7 +13,6 @@ from peft import PeftModel
 from transformers import TrainerCallback
 from transformers.models.internvl.processing_internvl import InternVLProcessorKwargs
 
-
 from mevlip.checkpoints.routes import Route, read_route
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.loading import compute_dtype, compute_in_float32, load_base
@@ -120,7 +119,7 @@ class _Start:
             self._model.base_model.set_adapter(_TRAINED)
 
 
-class _Trainer(Trainer):
+class _Trainer(Trainer):  # type: ignore[misc]  # trl is untyped to us
     """TRL's trainer, which saves the trained adapter and nothing that would have to be unpickled to use it."""
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -184,7 +183,15 @@ def _load(base: Path, start: Path, route: Route, settings: Settings) -> Any:
 
 
 def _arguments(settings: Settings, output: Path, cap: int, device: torch.device) -> Any:
-    ours = {"model_name_or_path", "model_revision", "weights", "limits", "max_completion_length", "max_steps", "use_cpu"}
+    ours = {
+        "model_name_or_path",
+        "model_revision",
+        "weights",
+        "limits",
+        "max_completion_length",
+        "max_steps",
+        "use_cpu",
+    }
     return Config(
         **settings.model_dump(exclude=ours),
         max_steps=settings.max_steps or -1,

@@ -54,7 +54,7 @@ class Settings(FrozenModel):
     """Most tokens of a completion; by default those that the route gives the task's answers."""
     use_cpu: bool = False
     """Whether a GPU is left alone."""
-    weights: dict[str, Amount] = {}
+    weights: dict[str, Amount] = Field(default_factory=dict)
     """Weights of rewards in place of their own, by name."""
     limits: Limits = Limits()
     """When a run is ended because it would learn nothing."""

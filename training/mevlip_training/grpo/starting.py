@@ -30,7 +30,7 @@ from mevlip_training.runs import read_yaml
 logger = logging.getLogger(__name__)
 
 HEADER = ("adapter", "rows", "steps", "first reward", "last reward", "KL", "time")
-"""Columns of `train_grpo`: mean rewards of the first and the last tenth of the log, the latter's divergence, h:mm:ss."""
+"""Columns of `train_grpo`: mean rewards of the log's first and last tenth, the latter's divergence, h:mm:ss."""
 
 
 def refuse_unfit(runs: Sequence[GrpoRun]) -> None:
@@ -110,7 +110,8 @@ def pack(run: GrpoRun, folder: Path) -> Summary:
     old, new = (load_file(one / WEIGHTS_NAME) for one in (run.start, run.output))
     if all(value.equal(new[key].to(value.dtype)) for key, value in old.items()):
         raise CheckpointError(
-            f"{run.output} ended with the weights that it started from", "Train longer, or with a greater learning_rate."
+            f"{run.output} ended with the weights that it started from",
+            "Train longer, or with a greater learning_rate.",
         )
     summary = Summary.of(read(run.output / LOG_NAME))
     (folder / CARD_NAME).write_text(grpo_card(run, packed, summary), "utf-8")
@@ -142,6 +143,10 @@ def train_grpo(runs: Sequence[GrpoRun], adapters: Path, quiet: bool = False) -> 
             summary = pack(run, adapters / run.adapter)
             minutes, seconds = divmod(round(summary.seconds), 60)
             clock = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-            figures = (round(summary.first, 3), round(summary.last, 3), "-" if summary.kl is None else f"{summary.kl:.2g}")
+            figures = (
+                round(summary.first, 3),
+                round(summary.last, 3),
+                "-" if summary.kl is None else f"{summary.kl:.2g}",
+            )
             table.append((run.adapter, len(run.questions), summary.steps, *figures, clock))
     return table
