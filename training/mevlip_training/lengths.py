@@ -17,7 +17,7 @@ from mevlip.flare.pixels import fit_pixel_budget
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import base_type, families
 from mevlip.inference.prompts import Prompt
-from mevlip_training.data.written import read_rows
+from mevlip_training.written import read_rows
 
 HEADER = ("adapter", "rows", "longest row", "cutoff_len", "beyond")
 _NAMED = 3

@@ -15,13 +15,13 @@ from mevlip.core.files import file_sha256
 from mevlip.inference.families import base_family, find_family
 from mevlip.tasks import TaskType
 from mevlip_training.bases import base_folder
-from mevlip_training.data.written import REMEDY
 from mevlip_training.families import DEFAULT
 from mevlip_training.grpo.questions import Question, read_questions
 from mevlip_training.grpo.rewards import rewards_of
 from mevlip_training.grpo.scoring import Rewards
 from mevlip_training.grpo.settings import Settings, check_settings
 from mevlip_training.runs import is_finished, read_yaml
+from mevlip_training.written import REMEDY
 
 _SHARED = ("prompt", "images", "box_space", "quantization")
 """What a model must not be asked otherwise than it was taught."""

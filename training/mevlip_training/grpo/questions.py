@@ -15,7 +15,7 @@ from mevlip.flare.pixels import fit_pixel_budget, to_rgb
 from mevlip.inference.families import Family
 from mevlip.inference.prompts import Prompt
 from mevlip.tasks import TASKS, TaskType
-from mevlip_training.data.written import REMEDY, WrittenRow, read_rows
+from mevlip_training.written import REMEDY, WrittenRow, read_rows
 
 
 @dataclass(frozen=True)
