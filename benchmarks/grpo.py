@@ -23,8 +23,7 @@ from mevlip_training.runs import read_yaml
 OVERLAY = Path("training/mevlip_training/demo/grpo.yaml")
 STEPS = 200
 """Optimizer steps, of eight questions with eight answers each."""
-RATES: Mapping[TaskType, float] = {TaskType.COUNTING: 3e-4, TaskType.REGRESSION: 3e-4, TaskType.DETECTION: 8e-4}
-"""The tasks, each with its greatest learning rate."""
+TASKS = (TaskType.COUNTING, TaskType.REGRESSION, TaskType.DETECTION)
 SEEDS = (1,)
 QUESTION_SEED, EACH = 97, 300
 """Seed and number of questions of each data set."""
@@ -44,7 +43,7 @@ class Grpo(Bench):
 
     def reinforced(self, task: TaskType, seed: int) -> Path:
         """The demo's adapter of a task, trained further; packed."""
-        settings = {"learning_rate": RATES[task], "max_steps": STEPS, "save_steps": 50, "seed": seed}
+        settings = {"max_steps": STEPS, "save_steps": 50, "seed": seed}
         lines = [f"{key}: {value}" for key, value in {**read_yaml(OVERLAY), **settings}.items()]
         overlay = self._file(f"overlays/{task.value}-seed-{seed}.yaml", "\n".join(lines))
         runs = self.folder / "runs" / f"seed-{seed}"
@@ -55,14 +54,14 @@ class Grpo(Bench):
 
     def questions(self, kind: str) -> Path:
         """Held-out questions of the tasks."""
-        datasets = of_tasks(*RATES)
+        datasets = of_tasks(*TASKS)
         return self.draw(f"questions/{kind}", lambda root: write_inputs(root, QUESTION_SEED, EACH, datasets))
 
 
 def gained(bench: Grpo) -> Iterator[tuple[str, ...]]:
     """Rows of seed, pair, task, scores, gain with interval, corrected p and verdict."""
     for seed in SEEDS:
-        adapters = [bench.reinforced(task, seed) for task in RATES]
+        adapters = [bench.reinforced(task, seed) for task in TASKS]
         made = bench.assemble(f"grpo-seed-{seed}", adapters)
         answers = [bench.ask("held-out", "sft", DEMO), bench.ask("held-out", f"grpo-seed-{seed}", made)]
         for row in bench.compare(f"grpo-seed-{seed}", bench.questions("held-out"), answers):
@@ -72,7 +71,7 @@ def gained(bench: Grpo) -> Iterator[tuple[str, ...]]:
 def rewarded(bench: Grpo) -> Iterator[tuple[str, ...]]:
     """Rows of seed, task, mean reward in each part of the run, divergence at its end, and minutes."""
     for seed in SEEDS:
-        for task in RATES:
+        for task in TASKS:
             steps = read(bench.folder / "runs" / f"seed-{seed}" / task.value / LOG_NAME)
             ends = [len(steps) * part // PARTS for part in range(PARTS + 1)]
             parts = [steps[low:high] for low, high in pairwise(ends)]
