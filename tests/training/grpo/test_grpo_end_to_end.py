@@ -76,6 +76,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights_as_one_in_one_piece
     assert whole[-1].kl is not None and whole[-1].kl > 0
 
 
+def test_gradient_checkpointing_saves_memory_and_changes_no_weight(
+    trained: Path, tmp_path: Path, written: Path
+) -> None:
+    done = run_mevlip(*command(written, tmp_path / "out", gradient_checkpointing=True), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "out/counting") == digest(trained / "whole/counting")
+
+
 def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(trained: Path, written: Path) -> None:
     before = (trained / "whole/counting" / LOG_NAME).read_bytes()
     again = run_mevlip(*command(written, trained / "whole"), cwd=ROOT)
