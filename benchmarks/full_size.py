@@ -101,9 +101,9 @@ class Phases:
         _wait_for_gpu()
         seconds, now = time.perf_counter() - start, self._memory.now()
         mapped = self._memory.now("RssFile")
-        row = [name, f"{seconds:.1f}", _gigabytes(max(self._memory.peak, now)), _gigabytes(now), _gigabytes(mapped)]
+        row = [name, f"{seconds:.1f}", gigabytes(max(self._memory.peak, now)), gigabytes(now), gigabytes(mapped)]
         if gpu:
-            row += [_gigabytes(torch.cuda.max_memory_reserved()), _gigabytes(torch.cuda.memory_allocated())]
+            row += [gigabytes(torch.cuda.max_memory_reserved()), gigabytes(torch.cuda.memory_allocated())]
         self._rows.append(tuple(row))
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,12 +167,12 @@ def write(folder: Path, config: InternVLConfig, router: Path) -> tuple[list[Row]
             start = time.perf_counter()
             write()
             size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-            rows.append((what, f"{time.perf_counter() - start:.0f}", _gigabytes(size)))
+            rows.append((what, f"{time.perf_counter() - start:.0f}", gigabytes(size)))
 
     timed("random base", parts / "base", lambda: write_base(parts / "base", config, quiet=False))
     timed("adapters", parts / "adapters", lambda: write_adapters(parts / "adapters", config, "random/8b", BUDGETS))
-    timed("assemble", plain, lambda: _in_a_process(_assemble, plain, parts, router, False))
-    timed("assemble --quantize nf4", packed, lambda: _in_a_process(_assemble, packed, parts, router, True))
+    timed("assemble", plain, lambda: in_a_process(_assemble, plain, parts, router, False))
+    timed("assemble --quantize nf4", packed, lambda: in_a_process(_assemble, packed, parts, router, True))
     return rows, [plain, packed]
 
 
@@ -230,7 +230,7 @@ def measure(folder: Path, inputs: Path) -> Measured:
 
 def _ask(model: VisionLanguageModel, checkpoint: Checkpoint, task: TaskType, inputs: Path) -> Row:
     """Asks the first questions of a task's first data set in one batch, and takes its parts' times."""
-    from mevlip.inference.decoding import Draft
+    from mevlip.inference.drafts import Draft
 
     folder = read_input_folder(inputs)
     mine = [question for question in folder.questions if question.declared is task]
@@ -290,11 +290,12 @@ def _wait_for_gpu() -> None:
         torch.cuda.synchronize()
 
 
-def _gigabytes(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """Bytes as people read them."""
     return f"{size / 1e9:.2f}"
 
 
-def _in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
+def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a function in a fresh process, so that its memory is its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -311,7 +312,7 @@ def main() -> None:
     if written:
         print(table(("written", "seconds", "GB"), written))
     for checkpoint in checkpoints:
-        measured = _in_a_process(measure, checkpoint, Path("examples/inputs"))
+        measured = in_a_process(measure, checkpoint, Path("examples/inputs"))
         print(f"\nbase stored as {checkpoint.name}")
         print_measured(measured)
 

@@ -17,7 +17,8 @@ import numpy as np
 from mevlip.answers import QuestionSpec
 from mevlip.answers.grammar import Grammar
 from mevlip.core.tables import table
-from mevlip.inference.decoding import Draft, Grammars, choose
+from mevlip.inference.decoding import Grammars, choose
+from mevlip.inference.drafts import Draft
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.reading import grammar_of
 from mevlip.tasks import TaskType

@@ -6,7 +6,7 @@
   (`mevlip data prepare --perturb 1`), in equal steps: those in which the latter sees each row about five times.
 
 Both are asked the same questions about clean pictures and about perturbed ones. What is in FOLDER already
-(build/strategies without one) is not made again. It has been run in a small form from end to end, not yet in full.
+(build/strategies without one) is not made again.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def cure(bench: Strategies) -> tuple[Drops, list[tuple[str, ...]]]:
             made = bench.assemble(name, [adapter])
             answers.append(bench.ask("cure", name, made))
             cells += bench.ask_perturbed(f"{kind}, seed {seed}", made, sample, "routed")
-        compared += bench.compare(f"cure-seed-{seed}", bench.questions("cure"), answers)
+        compared += bench.compare(f"cure-{CURE_STEPS}-seed-{seed}", bench.questions("cure"), answers)
     return measure_drops(sample, cells), compared
 
 

@@ -252,8 +252,10 @@ def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         found: TaskClassifier = _loaded[folder]
         return found
 
-    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_model", model)
-    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_router", router)
+    defaults = Predictor.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "load_model", model)
+    monkeypatch.setitem(defaults, "load_router", router)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gliclass", "numpy", "
 
 TORCH = {"attention.py", "decoding.py", "device.py", "generation.py", "loading.py", "lora.py", "mixing.py",
          "model.py", "packed.py", "qwen2_5_vl.py", "reference.py", "steps.py",
-         "tries.py", "vision.py"}  # fmt: skip
+         "thinking.py", "tries.py", "vision.py"}  # fmt: skip
 """Modules that only a loaded model needs, or a base of their family."""
 
 

@@ -21,7 +21,7 @@ from mevlip.inference.completion import Model
 from mevlip.inference.engine import Answer, Counters, Engine
 from mevlip.inference.memory import parse_size
 from mevlip.inference.pictures import ImageLoader
-from mevlip.routing.policy import RoutedQuestion, needs_router, route
+from mevlip.routing.policy import RoutedQuestion, Routing, needs_router, route
 from mevlip.routing.router import Router, TaskPrediction
 from mevlip.settings import AnswerSettings, Device, PredictorSettings, Verify
 from mevlip.tasks import GENERALIST, NO_ADAPTER, TaskType
@@ -264,6 +264,7 @@ class Predictor:
         *,
         task: TaskType | str | None = None,
         constrain: bool = True,
+        thinking: str | None = None,
     ) -> Answer:
         """Answers one question.
 
@@ -272,11 +273,12 @@ class Predictor:
             images: Its images: paths, files' bytes or Pillow images.
             task: What kind of answer it wants; None lets the router decide.
             constrain: Whether the model may only say what the question allows.
+            thinking: Whether it thinks first; see `AnswerSettings`.
         """
         asked = Question.given_as(question, images, TaskType(task) if task is not None else None)
-        return self.answer(
-            [asked], AnswerSettings(routing="router" if task is None else "declared", constrain=constrain)
-        )[0]
+        routing: Routing = "router" if task is None else "declared"
+        settings = AnswerSettings(routing=routing, constrain=constrain, thinking=thinking)
+        return self.answer([asked], settings)[0]
 
     def answer(
         self,
@@ -327,5 +329,6 @@ class Predictor:
     ) -> Engine:
         """What answers routed questions with the loaded model."""
         # Without an adapter the base is asked as the generalist is.
-        routes = {**self.checkpoint.routes, NO_ADAPTER: self.checkpoint.routes[GENERALIST]}
+        known = {**self.checkpoint.routes, NO_ADAPTER: self.checkpoint.routes[GENERALIST]}
+        routes = {name: one.with_thinking(settings.thinking) for name, one in known.items()}
         return Engine(self.model, routes, load, routed, counters, settings.constrain, settings.batch_tokens)

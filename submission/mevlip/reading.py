@@ -7,6 +7,10 @@ from mevlip.answers.grammar import Grammar
 from mevlip.core.text import answer_fault
 from mevlip.tasks import TASKS, TaskType
 
+THINK_OPENS, THINK_CLOSES = "<think>", "</think>"
+ANSWER_OPENS, ANSWER_CLOSES = "<answer>", "</answer>"
+"""The marks between which a model thinks and then answers, as Fleming-VL was trained to write them."""
+
 
 def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
     """Turns a model's text into the Answer string by the first stage that can; the last can always.
@@ -25,6 +29,26 @@ def read_answer(task: TaskType, text: str, spec: QuestionSpec) -> ParsedAnswer:
         except Unparsable as error:
             reason = reason or f"the model's text {error}"
     return fallback_answer(task, spec, reason)
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """Takes a text apart that a model wrote after it was asked to think first; takes linear time.
+
+    The answer is what the last pair of its marks holds, else what comes after the last closing of the thinking, else
+    everything; an opening mark at its beginning is left out. A pair inside the thinking does not count where an answer
+    is opened right after it.
+
+    Returns:
+        Its thinking and its answer, without the marks and without blanks around them.
+    """
+    before, closed, after = text.rpartition(THINK_CLOSES)
+    last = text.rfind(ANSWER_OPENS, 0, max(text.rfind(ANSWER_CLOSES), 0))
+    if last >= len(before) or (last >= 0 and not after.lstrip().startswith(ANSWER_OPENS)):
+        answer = text[last + len(ANSWER_OPENS) :].partition(ANSWER_CLOSES)[0]
+        before = before if closed else text[:last]
+    else:
+        answer = after.strip().removeprefix(ANSWER_OPENS)
+    return before.strip().removeprefix(THINK_OPENS).strip(), answer.strip()
 
 
 def fallback_answer(task: TaskType, spec: QuestionSpec, reason: str) -> ParsedAnswer:

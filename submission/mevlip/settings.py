@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from mevlip.checkpoints.routes import MOST_TOKENS
 from mevlip.flare.shards import Shard
 from mevlip.inference.memory import parse_size
 from mevlip.routing.policy import Routing
@@ -22,6 +24,14 @@ def _a_size(text: str | None) -> str | None:
     if text is not None:
         parse_size(text)
     return text
+
+
+def _a_thinking(text: str | None) -> str | None:
+    if text is None or text in ("on", "off"):
+        return text
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_TOKENS:
+        raise ValueError(f"is on, off or a number of tokens from 1 to {MOST_TOKENS}")
+    return str(int(text))
 
 
 class _Settings(BaseModel):
@@ -56,6 +66,8 @@ class AnswerSettings(_Settings):
     """Most prompt tokens per forward. Default: as many as memory has room for."""
     constrain: bool = True
     """Constrain decoding to the answers that a question allows; otherwise free text is parsed and repaired."""
+    thinking: Annotated[str | None, AfterValidator(_a_thinking)] = None
+    """Let the model think first: on, off, or at most N tokens. Default: as the adapter's route says."""
 
 
 def _check_shard(text: str | None) -> str | None:

@@ -16,7 +16,7 @@ from tests.conftest import DEMO, EXAMPLES
 @pytest.mark.model
 def test_the_measurement_runs_at_a_thin_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every phase and every task of both ways of storing the base; the figures mean nothing at this size."""
-    monkeypatch.setattr(full_size, "_in_a_process", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(full_size, "in_a_process", lambda function, *arguments: function(*arguments))
     written, (plain, packed) = write(tmp_path, thin(), DEMO / "router")
     assert [row[0] for row in written] == ["random base", "adapters", "assemble", "assemble --quantize nf4"]
     assert stored_quantization(open_checkpoint(plain).base) is None
@@ -36,4 +36,4 @@ def test_the_measurement_runs_at_a_thin_size(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_is_measured_has_a_process_of_its_own() -> None:
-    assert full_size._in_a_process(os.getppid) == os.getpid()
+    assert full_size.in_a_process(os.getppid) == os.getpid()

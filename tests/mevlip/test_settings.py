@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mevlip.runs.journal import journals
-from mevlip.settings import RunSettings
+from mevlip.settings import AnswerSettings, RunSettings
 from tests.conftest import FakeModel, answer_folder, record
 
 KEEPS_ANSWERS = {"input", "output", "explanations", "limit", "run_report", "time_limit", "max_failures"}
@@ -19,6 +19,7 @@ OTHER: dict[str, Any] = {
     "threshold": 0.9,
     "batch_tokens": 99,
     "constrain": False,
+    "thinking": "16",
     "shard": "1/1",
 }
 """Another value of each setting that may change answers."""
@@ -52,3 +53,10 @@ def test_a_journal_of_other_settings_is_not_used(
     assert report.resumed == 0
     rows = json.loads(report.predictions.read_bytes())
     assert [row["Answer"] for row in rows] == ["A", "A"]
+
+
+@pytest.mark.parametrize("text", ["", "yes", "0", "-1", "8193", "1.5", "٣", "1" * 5000])
+def test_thinking_is_on_off_or_a_number_of_tokens(text: str) -> None:
+    assert [AnswerSettings(thinking=good).thinking for good in (None, "on", "off", "016")] == [None, "on", "off", "16"]
+    with pytest.raises(ValueError, match="is on, off or a number of tokens from 1 to 8192"):
+        AnswerSettings(thinking=text)

@@ -29,12 +29,14 @@ def volumes(tmp_path: Path) -> Path:
     folder = tmp_path / "in" / "CT" / "scans"
     (folder / "imagesVal").mkdir(parents=True)
     (folder / "imagesVal/scan.npy").write_bytes(npy(WIDE))
-    (folder / "imagesVal/chest.dcm").write_bytes(dicom_path("RG3_UNCI.dcm").read_bytes())
+    real = {"chest": "RG1_UNCR.dcm", "ct": "CT_small.dcm", "ultrasound": "color3d_jpeg_baseline.dcm"}
+    for name, file in real.items():
+        (folder / f"imagesVal/{name}.dcm").write_bytes(dicom_path(file).read_bytes())
     with zipfile.ZipFile(folder / "imagesVal.zip", "w") as packed:
         packed.writestr("scan.nii", nifti(WIDE, "RAS"))
         packed.writestr("endoscopy.mp4", film(30, 10))
-        packed.writestr("heart.dcm", dicom_path("emri_small.dcm").read_bytes())
-    names = ["scan.npy", "chest.dcm", "scan.nii", "endoscopy.mp4", "heart.dcm"]
+        packed.writestr("mr.dcm", dicom_path("emri_small.dcm").read_bytes())
+    names = ["scan.npy", "chest.dcm", "scan.nii", "endoscopy.mp4", "mr.dcm", "ct.dcm", "ultrasound.dcm"]
     records = [record(image=f"imagesVal/{name}") for name in names]
     records.append(record(image=["imagesVal/scan.npy", "imagesVal/chest.dcm"]))
     records.append(record("Find the lesion. Give its box.", "imagesVal/scan.nii", TaskType="detection"))
@@ -42,7 +44,8 @@ def volumes(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-SHOWN = [11, 1, 11, 3, 10, 6, 11]
+SHOWN = [11, 1, 11, 3, 10, 1, 11, 6, 11]
+"""Of a radiograph (MONOCHROME1), a CT slice, ten frames of MR, 120 of ultrasound, and synthetic files."""
 
 
 def test_a_run_shows_the_frames_of_every_kind(volumes: Path, tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ def test_a_run_shows_the_frames_of_every_kind(volumes: Path, tmp_path: Path) -> 
     report = answer_folder(volumes, tmp_path / "out", model, routing="declared")
     assert [result.problems for result in report.answers] == [()] * len(SHOWN)
     assert sorted(shown for _, _, pictures, _ in model.batches for shown in pictures) == sorted(SHOWN)
-    assert set(model.shown) == {(40, 30), (768, 768), (64, 48), (64, 64)}
+    assert set(model.shown) == {(40, 30), (745, 791), (64, 48), (64, 64), (128, 128), (640, 480)}
 
 
 @pytest.mark.usefixtures("loaded_once")

@@ -193,6 +193,15 @@ def test_a_folder_with_another_run_is_left_alone(data: Path, fake_cli: Path) -> 
 
 
 @pytest.mark.slow
+def test_rows_that_were_prepared_anew_are_another_run(data: Path, fake_cli: Path) -> None:
+    """A finished run of the former rows must not pass for theirs."""
+    train(planned(data), quiet=True)
+    (data / "counting.jsonl").write_text('{"id": "b"}\n' * 5, "utf-8")
+    with pytest.raises(InputError, match="of other rows"):
+        train(planned(data), quiet=True)
+
+
+@pytest.mark.slow
 def test_a_packed_adapter_has_all_that_a_checkpoint_needs_and_no_path(data: Path, fake_cli: Path) -> None:
     run = planned(data)
     folder = data.parent / "adapters"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.checkpoints.routes import PromptSettings
+from mevlip.checkpoints.routes import PromptSettings, Thinking
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import find_family
 from mevlip.inference.prompts import IMAGE_PLACE
@@ -59,6 +59,9 @@ class Case:
         prompt = PromptSettings(image_mark="Image-{number}: ")
         (announced := folder / "announced").mkdir()
         self.announced = Rows(announced, base, {"agreed": asked}, each=1, prompt=prompt)
+        prompt = PromptSettings(image_mark="Image-{number}: ", thinking=Thinking())
+        (thinking := folder / "thinking").mkdir()
+        self.thinking = Rows(thinking, base, {"agreed": asked}, each=1, prompt=prompt)
         pixels = self.config["image_max_pixels"]
         images = self.rows.route.images.model_copy(update={"max_pixels": pixels})
         self.route = self.rows.route.model_copy(update={"images": images})
@@ -70,7 +73,7 @@ class Case:
 def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     """Each family's, through one process of LLaMA-Factory."""
     found = {name: Case(name, tmp_path_factory.mktemp(name)) for name in FAMILIES}
-    train(*(rows for case in found.values() for rows in (case.rows, case.announced)))
+    train(*(rows for case in found.values() for rows in (case.rows, case.announced, case.thinking)))
     return found
 
 
@@ -97,6 +100,14 @@ def test_they_agree_on_images_that_are_announced(case: Case) -> None:
     route = case.route.model_copy(update={"prompt": case.announced.route.prompt})
     assert differences(case.announced, "agreed", route, case.encoder, case.end) == set()
     assert "ids" in differences(case.announced, "agreed", case.route, case.encoder, case.end)
+
+
+def test_they_agree_on_what_asks_for_thinking(case: Case) -> None:
+    assert all(row["conversations"][0]["value"].startswith(f"{Thinking().preset}\n") for row in case.thinking.rows)
+    route = case.route.model_copy(update={"prompt": case.thinking.route.prompt})
+    assert differences(case.thinking, "agreed", route, case.encoder, case.end) == set()
+    assert length_differences(case.thinking, "agreed", route, case.base) == []
+    assert "ids" in differences(case.thinking, "agreed", case.route, case.encoder, case.end)
 
 
 def test_a_setting_changed_on_one_side_is_noticed(case: Case) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mevlip.checkpoints.routes import PromptSettings
+from mevlip.checkpoints.routes import PromptSettings, Thinking
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.tasks import TaskType
 from mevlip_training.runs import disagreements
@@ -21,8 +21,9 @@ LONG = {"cutoff_len": 4096}
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> tuple[Rows, Rows, Rows]:
-    """Rows of the demo's base, of one with the real vocabulary and tiles, and of that one with images announced.
+def several(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> tuple[Rows, Rows, Rows, Rows]:
+    """Rows of the demo's base, of one with the real vocabulary and tiles, of that one with images announced, and of it
+    asked to think.
 
     They go through one process of LLaMA-Factory.
     """
@@ -40,8 +41,10 @@ def several(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> 
     prompt = PromptSettings(image_mark="Image-{number}: ")
     folder = tmp_path_factory.mktemp("announced-parity")
     announced = Rows(folder, thin_checkpoint / "base", {"agreed": LONG}, each=1, prompt=prompt)
-    train(demo, true, announced)
-    return demo, true, announced
+    prompt = PromptSettings(image_mark="Image-{number}: ", thinking=Thinking())
+    thinking = Rows(tmp_path_factory.mktemp("thinking"), thin_checkpoint / "base", {"agreed": LONG}, 1, prompt)
+    train(demo, true, announced, thinking)
+    return demo, true, announced, thinking
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,11 @@ def true_rows(several: tuple[Rows, ...]) -> Rows:
 @pytest.fixture(scope="module")
 def announced_rows(several: tuple[Rows, ...]) -> Rows:
     return several[2]
+
+
+@pytest.fixture(scope="module")
+def thinking_rows(several: tuple[Rows, ...]) -> Rows:
+    return several[3]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +111,18 @@ def test_they_agree_on_images_that_are_announced(announced_rows: Rows, thin_chec
     assert differences(announced_rows, "agreed", route, encoder) == set()
     other = route.model_copy(update={"prompt": PromptSettings(image_mark="Image {number}: ")})
     assert differences(announced_rows, "agreed", other, encoder) == {"ids"}
+
+
+def test_they_agree_on_what_asks_for_thinking(thinking_rows: Rows, thin_checkpoint: Path) -> None:
+    encoder, route = PromptEncoder("internvl", thin_checkpoint / "base"), thinking_rows.route
+    assert route.prompt.thinking == Thinking()
+    for row in thinking_rows.rows:
+        first = "Image-1: <image>\n" if len(row["images"]) > 1 else "<image>\n"
+        assert row["conversations"][0]["value"].startswith(f"{Thinking().preset}\n{first}")
+    assert differences(thinking_rows, "agreed", route, encoder) == set()
+    assert length_differences(thinking_rows, "agreed", route, thin_checkpoint / "base") == []
+    assert differences(thinking_rows, "agreed", route.with_thinking("16"), encoder) == set(), "the budget is no text"
+    assert differences(thinking_rows, "agreed", route.with_thinking("off"), encoder) == {"ids"}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.history import History
 from mevlip_training.llamafactory import run_training
 from mevlip_training.resuming import check_best_kept, set_aside_incomplete
-from mevlip_training.runs import AdapterRun, read_yaml, start_of
+from mevlip_training.runs import AdapterRun, origin_of, read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +35,18 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
     """Runs one training to its end, from the last saved step where there is one; a finished run is left as it is.
 
     Raises:
-        InputError: The output folder holds a run with other settings or another start, or the start is not trained.
+        InputError: The output folder holds a run with other settings, other rows or another start, or the start is not
+            trained.
         EnvironmentProblem: LLaMA-Factory is absent.
         TrainingFailed: It failed, or did not end with the weights of the best step.
     """
     import yaml
 
     config = run.output / RESOLVED_NAME
-    start = start_of(run)
-    header = f"# {run.source.name} with paths and overlay put in{start}\n"
-    earlier = config.is_file() and config.read_text("utf-8")
-    if earlier and (read_yaml(config) != run.settings or (start and not earlier.startswith(header))):
+    header = f"# {origin_of(run)}\n"
+    if config.is_file() and (read_yaml(config) != run.settings or not config.read_text("utf-8").startswith(header)):
         raise InputError(
-            f"{run.output} holds a run with other settings or from another start",
+            f"{run.output} holds a run with other settings, of other rows or from another start",
             "Name another --out, or remove that folder first.",
         )
     if run.finished:

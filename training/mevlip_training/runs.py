@@ -304,8 +304,20 @@ def read_yaml(path: Path) -> Yaml:
     return content
 
 
+def origin_of(run: AdapterRun) -> str:
+    """What a run is made of, in a line, so that one of other rows, or from other weights, is not taken for the same."""
+    data = Path(run.settings["dataset_dir"])
+    names = [run.settings["dataset"], *([run.settings["eval_dataset"]] if run.validation else [])]
+    rows = ", ".join(f"{name}.jsonl with sha256 {file_sha256(data / f'{name}.jsonl')}" for name in names)
+    return f"{run.source.name} with paths and overlay put in; {rows}{start_of(run)}"
+
+
 def start_of(run: AdapterRun) -> str:
-    """Which weights a run starts from, so that a run from weights trained anew since is not taken for the same."""
+    """Which weights a run starts from, where they are not fresh ones.
+
+    Raises:
+        InputError: It starts from another run, which is not finished.
+    """
     if not (named := run.settings.get("adapter_name_or_path")):
         return ""
     place = Path(named)

@@ -45,8 +45,9 @@ def read_rows(file: Path, prompt: PromptSettings, image_gap: str) -> Iterator[Wr
             try:
                 row = json.loads(line)
                 (asked, said), names = (turn["value"] for turn in row["conversations"]), row["images"]
-                before = Prompt("", "", len(names), prompt.image_mark).sharegpt(image_gap)
-                shown = Prompt(asked.removeprefix(before), row.get("system", ""), len(names), prompt.image_mark)
+                before = Prompt("", "", len(names), prompt.image_mark, prompt.preset).sharegpt(image_gap)
+                text = asked.removeprefix(before)
+                shown = Prompt(text, row.get("system", ""), len(names), prompt.image_mark, prompt.preset)
                 images = tuple(folder / name for name in names)
                 yield WrittenRow(row["id"], row.get("task", ""), shown, said, images)
             except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -10,18 +10,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mevlip.answers.question_spec import GREATEST, BoxSpace, QuestionSpec
 from mevlip.checkpoints.fingerprints import AdapterFingerprint, BaseFingerprint
 from mevlip.checkpoints.records import LINE_LIMIT, FrozenModel, Line, read_record
 from mevlip.core.errors import CheckpointError
 from mevlip.core.text import visible
+from mevlip.reading import ANSWER_CLOSES, ANSWER_OPENS, THINK_CLOSES, THINK_OPENS
 from mevlip.tasks import GENERALIST, TASKS, TaskType
 
 ROUTE_NAME = "route.json"
 DEFAULT_RANGE = (0.0, 1000.0)
 """Plausible measurements where training data say nothing: percentages, degrees and millimetres lie in it."""
+
+MOST_TOKENS = 8192
+"""Greatest token budget, of an answer or of the thinking before it."""
+
+
+class Thinking(FrozenModel):
+    """Letting the model think before it answers."""
+
+    tokens: int = Field(default=1024, ge=1, le=MOST_TOKENS)
+    """Token budget of the thinking; where it is used up, the answer begins."""
+    preset: str = Field(
+        default="Think about the question before you answer it. First write down your reasoning, step by step, inside "
+        f"{THINK_OPENS} {THINK_CLOSES}. Then write nothing but the final answer, as concise as the question allows, "
+        f"inside {ANSWER_OPENS} {ANSWER_CLOSES}.",
+        min_length=1,
+    )
+    """What asks for it: it stands before the images, in lines of its own."""
+
+    @model_validator(mode="after")
+    def _holds_no_places(self) -> Thinking:
+        if any(place in self.preset for place in ("<image>", "<video>", "<audio>")):
+            raise ValueError("preset holds no <image>, <video> or <audio>, which are places in training data")
+        return self
 
 
 class PromptSettings(FrozenModel):
@@ -34,6 +58,8 @@ class PromptSettings(FrozenModel):
     image_mark: Line = ""
     """Text before each image of a question that shows several, such as `Image-{number}: `, in one line; `{number}` is
     replaced by the image's number, from 1. Before a single image nothing stands; empty for nothing before any."""
+    thinking: Thinking | None = None
+    """Whether the model thinks before it answers, and how it is asked to; None for no thinking."""
 
     @model_validator(mode="after")
     def _has_places(self) -> PromptSettings:
@@ -44,6 +70,27 @@ class PromptSettings(FrozenModel):
         if "<" in self.image_mark:
             raise ValueError("image_mark holds no <, with which special tokens and the places of images begin")
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_thinking(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Leaves out what older routes do not have where it is the default, so that they are written as they were.
+
+        Where only fields that were set are asked for, as when sections of a recipe are merged, it was set on purpose.
+        """
+        keeps = info.exclude_unset or self.thinking is not None
+        return {key: value for key, value in serialize(self).items() if keeps or key != "thinking"}
+
+    @property
+    def preset(self) -> str:
+        """What stands before the images, in lines of its own; empty for nothing."""
+        return self.thinking.preset if self.thinking else ""
+
+    @property
+    def thinking_tokens(self) -> int:
+        """Token budget of the thinking; 0 for none."""
+        return self.thinking.tokens if self.thinking else 0
 
 
 Intensity = Literal["volume", "slice"]
@@ -71,9 +118,10 @@ class ImageSettings(FrozenModel):
     of each slice by itself, as Fleming-VL has it."""
 
     @model_serializer(mode="wrap")
-    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what older routes do not have where it is the default, so that they are written as they were."""
-        defaults = {name: type(self).model_fields[name].default for name in ("frames", "intensity")}
+    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Leaves out what older routes do not have where it is the default, as `PromptSettings` does."""
+        late = () if info.exclude_unset else ("frames", "intensity")
+        defaults = {name: type(self).model_fields[name].default for name in late}
         return {key: value for key, value in serialize(self).items() if defaults.get(key, ...) != value}
 
 
@@ -146,7 +194,7 @@ class Route(FrozenModel):
     """Least and greatest plausible measurement; others are clamped."""
     count_range: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=GREATEST)]] = (0, GREATEST)
     """Least and greatest plausible count; others are clamped. Older routes have none: then any count is."""
-    max_new_tokens: dict[TaskType, Annotated[int, Field(ge=1, le=8192)]]
+    max_new_tokens: dict[TaskType, Annotated[int, Field(ge=1, le=MOST_TOKENS)]]
     """Token budget of each task that the adapter may be asked."""
     quantization: Quantization = Quantization()
 
@@ -171,6 +219,20 @@ class Route(FrozenModel):
     def others(self) -> tuple[str, ...]:
         """Adapters that are active together with this one."""
         return (self.mix.adapter,) if self.mix else self.compose
+
+    def with_thinking(self, choice: str | None) -> Route:
+        """This route, but for what it says of thinking.
+
+        Args:
+            choice: `on` for its own budget, or the default where it has none; `off` for no thinking; or a budget in
+                tokens. None changes nothing.
+        """
+        if choice is None:
+            return self
+        thinking = None if choice == "off" else self.prompt.thinking or Thinking()
+        if thinking and choice != "on":
+            thinking = thinking.model_copy(update={"tokens": int(choice)})
+        return self.model_copy(update={"prompt": self.prompt.model_copy(update={"thinking": thinking})})
 
     def spec(self, question: str, image_size: tuple[int, int] | None) -> QuestionSpec:
         """What a question asks for, as this adapter answers it.

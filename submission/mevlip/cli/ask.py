@@ -14,7 +14,7 @@ import click
 from mevlip.cli.options import INPUT_FILE, OUTPUT_FILE, quiet_option, settings_options, take_settings
 from mevlip.core.errors import InputError
 from mevlip.core.tables import table
-from mevlip.settings import PredictorSettings
+from mevlip.settings import AnswerSettings, PredictorSettings
 from mevlip.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
     "--task", type=click.Choice([task.value for task in TASKS]), help="What is asked for. Default: the router decides."
 )
 @settings_options(PredictorSettings)
+@settings_options(AnswerSettings, ["thinking"])
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--draw", type=OUTPUT_FILE, metavar="FILE", help="Write the first image with the answer's boxes on it.")
 @quiet_option
@@ -37,6 +38,7 @@ def ask(
     images: tuple[Path, ...],
     question: str,
     task: str | None,
+    thinking: str | None,
     as_json: bool,
     draw: Path | None,
     quiet: bool,
@@ -50,7 +52,7 @@ def ask(
     from mevlip.predictor import Predictor
 
     predictor = Predictor.find(take_settings(PredictorSettings, options), quiet=quiet)
-    answer = predictor.ask(question, images, task=task)
+    answer = predictor.ask(question, images, task=task, thinking=thinking)
     for problem in answer.problems:
         logger.warning("%s", problem)
     if answer.failed:
@@ -74,6 +76,9 @@ def _plain(answer: Answer, question: str, images: Sequence[Path]) -> dict[str, A
 
 
 def _table(answer: Answer) -> str:
+    from mevlip.runs.explanations import shown_thinking
+
+    thinking = shown_thinking(answer)
     rows = [
         ("answer", answer.text),
         ("task", TASKS[answer.task].title),
@@ -83,5 +88,6 @@ def _table(answer: Answer) -> str:
         ("probability", "" if answer.probability is None else f"{answer.probability:.3f}"),
         *((f"probability of {option}", f"{value:.3f}") for option, value in answer.options.items()),
         ("read", answer.stage + (f": {answer.reason}" if answer.reason else "")),
+        *((("thinking", thinking),) if thinking else ()),
     ]
     return table(("", "value"), rows)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Settings = TypeVar("_Settings", bound="BaseModel")
 
-_METAVARS = {"checkpoint": "DIR|NAME", "max_failures": "N|P%", "shard": "I/N"}
+_METAVARS = {"checkpoint": "DIR|NAME", "max_failures": "N|P%", "shard": "I/N", "thinking": "on|off|N"}
 INPUT_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT_FILE = click.Path(dir_okay=False, path_type=Path)

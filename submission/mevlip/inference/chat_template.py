@@ -2,7 +2,7 @@
 
 A chat template is a program from the checkpoint folder. It may loop for hours, need all memory, or drop the question;
 jinja's sandbox keeps it from files, not from that. Questions never reach it: they are put where the placeholder stood,
-and so is what announces images, which some templates would strip of its blanks.
+and so is what opens the turn or announces images, which some templates would strip of its blanks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mevlip.inference.prompts import Prompt
 
 _PLACEHOLDER = "The question stands here."
 _MARK = "Image {number} comes next."
+_PRESET = "The turn opens here."
 _CPU_SECONDS = 10
 """A real template takes some milliseconds."""
 _WALL_SECONDS = 300
@@ -65,7 +66,8 @@ def read_frame(render: Callable[[Prompt], str], prompt: Prompt, folder: Path, im
     name = folder / "chat_template.jinja"
     what = f"The chat template {name}" if name.is_file() else f"The chat template in {folder / 'tokenizer_config.json'}"
     try:
-        placed = replace(prompt, text=_PLACEHOLDER, image_mark=_MARK if prompt.image_mark else "")
+        mark, preset = _MARK if prompt.image_mark else "", _PRESET if prompt.preset else ""
+        placed = replace(prompt, text=_PLACEHOLDER, image_mark=mark, preset=preset)
         text = _bounded(lambda: render(placed))
     except _Refused as error:
         raise CheckpointError(f"{what} {error}", _REMEDY) from error
@@ -79,6 +81,13 @@ def read_frame(render: Callable[[Prompt], str], prompt: Prompt, folder: Path, im
     shown = max(((before + after).count(token) for token in image_tokens), default=prompt.image_count)
     if shown != prompt.image_count:
         raise CheckpointError(f"{what} shows {shown} images instead of {prompt.image_count}", _REMEDY)
+    if prompt.preset:
+        above, found, below = before.partition(_PRESET)
+        # A template may keep or strip the line break.
+        below = below.removeprefix("\n")
+        if not found or _PRESET in below or any(token in above for token in image_tokens):
+            raise CheckpointError(f"{what} does not write what comes before the images right there", _REMEDY)
+        before = f"{above}{prompt.opening}{below}"
     for number, (place, announcement) in enumerate(zip(placed.announcements, prompt.announcements, strict=True)):
         if place:
             above, found, below = before.partition(place)

@@ -11,6 +11,7 @@ from mevlip.checkpoints.routes import ImageSettings
 from mevlip.inference.batching import Budget
 from mevlip.inference.families import Size
 from mevlip.inference.prompts import Prompt
+from mevlip.reading import ANSWER_CLOSES, ANSWER_OPENS, THINK_CLOSES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,12 +69,27 @@ class Request:
         pictures: Its pictures.
         max_new_tokens: Token budget of the answer.
         grammar: What may be said; None for anything.
+        thinking: Token budget of the thinking before it; 0 for none.
     """
 
     prompt: Encoded
     pictures: tuple[Picture, ...]
     max_new_tokens: int
     grammar: Grammar | None
+    thinking: int = 0
+
+    @property
+    def new_tokens(self) -> int:
+        """Most tokens that are written: the answer's and, where the model thinks first, those before it."""
+        return self.max_new_tokens + thinking_room(self.thinking)
+
+
+def thinking_room(tokens: int) -> int:
+    """Most tokens that thinking within a budget adds, its marks and the answer's included; 0 where there is none.
+
+    A token of a mark has a character at least; an opening may be written freely after one that was forced.
+    """
+    return tokens + len(THINK_CLOSES + 2 * ANSWER_OPENS + ANSWER_CLOSES) if tokens else 0
 
 
 @dataclass(frozen=True)
@@ -82,10 +98,12 @@ class Completion:
 
     Attributes:
         text: The text, special tokens removed.
-        tokens: Tokens generated, the end token included.
-        probability: Of a closed choice its probability among the options, else the geometric mean of the tokens'.
+        tokens: Tokens generated, the end token and the thinking included.
+        probability: Of a closed choice its probability among the options, else the geometric mean of the answer's
+            tokens'.
         options: Of a closed choice that the first token decides, the probability of each option.
         share: The share of the adapter that the route mixes its own with, 0 to 1; None where it mixes none.
+        thinking: What it wrote before its answer, without marks; empty where it was not to think.
     """
 
     text: str
@@ -93,6 +111,7 @@ class Completion:
     probability: float = 0.0
     options: dict[str, float] = field(default_factory=dict)
     share: float | None = None
+    thinking: str = ""
 
 
 @dataclass

@@ -7,49 +7,21 @@ go through llguidance, which knows every way in which tokens can spell a text of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import exp, log
-from statistics import fmean
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.core.errors import ModelFailure, describe
-from mevlip.inference.completion import Completion
+from mevlip.inference.drafts import Draft, Walk
+from mevlip.inference.thinking import Marks, ThinkingDraft
 from mevlip.inference.tries import Choices, Node, Tries, TrieWalk, Words, set_bits
-
-_ALL = np.uint32(0xFFFFFFFF)
+from mevlip.reading import ANSWER_CLOSES
 
 _UNFIT = "Check with `mevlip doctor` that tokenizer and packages are those that the checkpoint was made with."
-
-
-class Walk(Protocol):
-    """A position inside a grammar."""
-
-    def choices(self) -> Choices | None:
-        """The few tokens that may come next, ends included, in ascending order; None where they are not few.
-
-        Where they are, probabilities are meant among them.
-        """
-
-    def fill(self, words: Words) -> None:
-        """Sets the bits of the tokens that may come next, ends included, where they are not few.
-
-        Args:
-            words: (ceil(vocabulary / 32),), all zero.
-        """
-
-    def take(self, token: int) -> None:
-        """Goes on by one allowed token."""
-
-    @property
-    def text(self) -> str | None:
-        """The whole answer as soon as nothing is left to decide."""
-
-    def starts(self) -> dict[str, int]:
-        """The first token of each option, where it distinguishes them."""
 
 
 class Grammars:
@@ -69,7 +41,7 @@ class Grammars:
         self._tokens = max(size, len(tokenizer))
         self._ends = tuple(ends)
         self._reserved = frozenset(tokenizer.get_added_vocab().values()) | frozenset(tokenizer.all_special_ids)
-        self._tries: dict[Grammar, Tries | None] = {}
+        self._tries: dict[tuple[Grammar, tuple[int, ...]], Tries | None] = {}
         self._matchers: dict[Grammar, Any] = {}
         self._library: Any = None
 
@@ -83,13 +55,36 @@ class Grammars:
         """Number of 32-bit words that have a bit for each logit."""
         return -(-self._size // 32)
 
-    def draft(self, grammar: Grammar | None, budget: int) -> Draft:
-        """An answer that is to be written within a grammar, or freely, of at most so many tokens."""
-        return Draft(self._walk(grammar), self._ends, budget)
+    @cached_property
+    def marks(self) -> Marks:
+        """The marks around thinking and answer, in tokens.
+
+        Raises:
+            ModelFailure: The tokenizer cannot spell them.
+        """
+        return Marks(self._tokenizer, self._size, self._ends, self._reserved)
+
+    def draft(self, grammar: Grammar | None, budget: int, thinking: int = 0) -> Draft:
+        """An answer that is to be written.
+
+        Args:
+            grammar: What may be said; None for anything.
+            budget: Its most tokens.
+            thinking: Most tokens of the thinking before it; 0 for none.
+        """
+        if not thinking:
+            return Draft(self._walk(grammar, self._ends), self._ends, budget)
+        if grammar is None:
+            return ThinkingDraft(None, self._ends, budget, thinking, self.marks, None)
+        # An option that holds what looks like a mark is not cut there.
+        holds = not isinstance(grammar, Lark) and any(ANSWER_CLOSES[:2] in text for text in grammar.texts)
+        closing = () if holds else self.marks.closing
+        walk = self._walk(grammar, (*self._ends, *closing))
+        return ThinkingDraft(walk, self._ends, budget, thinking, self.marks, closing)
 
     def decided_at_once(self, grammar: Grammar | None) -> bool:
         """Whether the first token of an answer decides it."""
-        walk = self._walk(grammar) if isinstance(grammar, OneOf) else None
+        walk = self._walk(grammar, self._ends) if isinstance(grammar, OneOf) else None
         return walk is not None and bool(walk.starts())
 
     def prove(self, grammar: Grammar) -> None:
@@ -98,24 +93,24 @@ class Grammars:
         Raises:
             ModelFailure: It cannot be compiled for this tokenizer, or allows nothing.
         """
-        if walk := self._walk(grammar):
+        if walk := self._walk(grammar, self._ends):
             try:
                 if walk.choices() is None:
                     walk.fill(np.zeros(self.words, dtype=np.uint32))
             except RuntimeError as error:
                 raise _unfit(error) from error
 
-    def _walk(self, grammar: Grammar | None) -> Walk | None:
+    def _walk(self, grammar: Grammar | None, ends: tuple[int, ...]) -> Walk | None:
         if grammar is None:
             return None
         if isinstance(grammar, Lark):
             if grammar not in self._matchers:
                 self._matchers[grammar] = self._compile(grammar)
-            return _LarkWalk(self._matchers[grammar].deep_copy(), self._size, self._tokens, self._ends)
-        if grammar not in self._tries:
-            self._tries[grammar] = self._grow(grammar)
-        tries = self._tries[grammar]
-        return TrieWalk(tries, self._ends) if tries else None
+            return _LarkWalk(self._matchers[grammar].deep_copy(), self._size, self._tokens, ends)
+        if (grammar, ends) not in self._tries:  # what comes next in a trie is remembered there, ends among it
+            self._tries[grammar, ends] = self._grow(grammar)
+        tries = self._tries[grammar, ends]
+        return TrieWalk(tries, ends) if tries else None
 
     def _compile(self, grammar: Lark) -> Any:
         from llguidance import LLMatcher
@@ -145,75 +140,6 @@ class Grammars:
 
     def _spell(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-class Draft:
-    """One answer on its way through its grammar.
-
-    Args:
-        walk: Its position there, or None where anything goes.
-        ends: Tokens that end an answer.
-        budget: Most tokens.
-
-    Attributes:
-        tokens: The tokens taken so far.
-        done: Whether it has all its tokens.
-    """
-
-    def __init__(self, walk: Walk | None, ends: Sequence[int], budget: int) -> None:
-        self._walk = walk
-        self._ends = ends
-        self._budget = budget
-        self._sureness: list[float] = []  # log-probability of each token taken
-        self._options: dict[str, float] = {}
-        self._closed = False
-        self.tokens: list[int] = []
-        self.done = False
-
-    @property
-    def choices(self) -> Choices | None:
-        """The few tokens that may come next; None where they are not few."""
-        return self._walk.choices() if self._walk is not None else None
-
-    def fill(self, words: Words) -> None:
-        """Sets the bits of the tokens that may come next; words are as `Walk.fill` has them."""
-        if self._walk is None:
-            words[:] = _ALL
-        else:
-            self._walk.fill(words)
-
-    def decide(self, token: int, columns: Mapping[int, int], chances: Sequence[float]) -> None:
-        """Takes one of the few tokens that may come next.
-
-        Args:
-            token: The token.
-            columns: Where each of them stands in `chances`.
-            chances: Their probabilities among each other.
-        """
-        self._closed = True
-        if self._walk is not None and not self.tokens:
-            self._options = {text: chances[columns[start]] for text, start in self._walk.starts().items()}
-        self.take(token, log(chances[columns[token]]))
-
-    def take(self, token: int, sureness: float) -> None:
-        """Takes a token that was chosen, with its log-probability."""
-        self.tokens.append(token)
-        self._sureness.append(sureness)
-        if self._walk is not None:
-            self._walk.take(token)
-        decided = self._walk is not None and self._walk.text is not None
-        self.done = decided or token in self._ends or len(self.tokens) >= self._budget
-
-    def completion(self, decoded: str) -> Completion:
-        """What it came to, from its tokens as text; a text that its grammar decided is taken as spelled there."""
-        decided = self._walk.text if self._walk is not None else None
-        sureness = self._sureness
-        return Completion(
-            decoded if decided is None else decided,
-            len(sureness),
-            exp(sum(sureness) if self._closed else fmean(sureness)) if sureness else 0.0,
-            self._options,
-        )
 
 
 def _unfit(error: Exception) -> ModelFailure:

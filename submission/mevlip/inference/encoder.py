@@ -34,7 +34,7 @@ class PromptEncoder:
     def __init__(self, family: str, folder: Path) -> None:
         self.family = find_family(family)
         self._folder = folder
-        self._frames: dict[tuple[str, int, str], Frame] = {}
+        self._frames: dict[tuple[str, int, str, str], Frame] = {}
         self._image_tokens: dict[ImageSettings, int] = {}
         self.processor: Any = self.family.load_processor(folder)
         # Rows of a batch end together, so that the next token of each stands in the last column.
@@ -60,7 +60,7 @@ class PromptEncoder:
         Raises:
             CheckpointError: The chat template cannot be used.
         """
-        kind = (prompt.system, prompt.image_count, prompt.image_mark)
+        kind = (prompt.system, prompt.image_count, prompt.image_mark, prompt.preset)
         if kind not in self._frames:
             marks = [self._mark] if self._mark else []
             self._frames[kind] = read_frame(self._run_template, prompt, self._folder, marks)

@@ -11,9 +11,10 @@ from mevlip.answers.grammar import Grammar
 from mevlip.checkpoints.routes import Route
 from mevlip.core.errors import MevlipError, ModelFailure, describe
 from mevlip.inference.batching import Batch, Budget, Size, plan, split
-from mevlip.inference.completion import Completion, Cost, Encoded, Model, OutOfMemory, Request
+from mevlip.inference.completion import Completion, Cost, Model, OutOfMemory, Request, thinking_room
 from mevlip.inference.pictures import Gallery, ImageLoader, Shown, overflow
-from mevlip.inference.prompts import build_prompt, cut_middle
+from mevlip.inference.prompts import build_prompt
+from mevlip.inference.windows import check_room, fit
 from mevlip.reading import fallback_answer, grammar_of, read_answer
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TaskType
@@ -127,8 +128,6 @@ class _Row:
 _FRAME_TOKENS = 16
 _CHARACTERS_PER_TOKEN = 3
 """Of a question's text, for planning: rather too few, so that what is planned together also fits."""
-_LEAST_TEXT = 1024
-"""Tokens of a prompt that are not taken from its text, however many its images take."""
 _PROBE = "Which is it? A: This, B: That"
 _PROBE_TOKENS = 4
 _RESUME = "Finished answers are kept: fix the cause, which `mevlip doctor` may name, and run the same command again."
@@ -161,6 +160,9 @@ class Engine:
 
     Attributes:
         batches: The questions as they should be answered: in this order, together.
+
+    Raises:
+        CheckpointError: A route's thinking leaves no room for a prompt.
     """
 
     def __init__(
@@ -180,6 +182,7 @@ class Engine:
             self._budget = Budget(min(batch_tokens, self._budget.computed), self._budget.cached)
         self._selected: str | None = None
         self._routes = routes
+        check_room(routes.values(), model.window)
         self._gallery = Gallery(load, model, (item.question for item in routed))
         self.counters = counters or Counters()
         self.batches = plan(routed, self._budget, self._estimate)
@@ -223,7 +226,7 @@ class Engine:
         route = self._routes[item.adapter]
         count = min(len(item.question.pictures), route.images.max_count)
         shared = count * self._model.image_tokens(route.images)
-        prompt = len(route.prompt.template) + count * len(route.prompt.image_mark)
+        prompt = len(route.prompt.preset) + len(route.prompt.template) + count * len(route.prompt.image_mark)
         own = _FRAME_TOKENS + (len(item.question.text) + prompt) // _CHARACTERS_PER_TOKEN
         new = self._new_tokens(item, route, self._grammar(item, route.spec(item.question.text, None)))
         return Size(item if route.mix else item.question.pictures, shared, own, new)
@@ -232,7 +235,9 @@ class Engine:
         return grammar_of(item.task, spec) if self._constrain else None
 
     def _new_tokens(self, item: RoutedQuestion, route: Route, grammar: Grammar | None) -> int:
-        return 0 if self._model.decided_at_once(grammar) else route.max_new_tokens[item.task]
+        thinking = thinking_room(route.prompt.thinking_tokens)
+        at_once = not thinking and self._model.decided_at_once(grammar)
+        return 0 if at_once else route.max_new_tokens[item.task] + thinking
 
     def _run_batch(self, batch: Batch) -> Iterator[Answer]:
         route = self._routes[batch.adapter]
@@ -256,26 +261,14 @@ class Engine:
 
     def _prepare(self, item: RoutedQuestion, shown: Shown, route: Route) -> _Row:
         """Encodes a question's prompt; a text that does not fit the model's window is cut in its middle."""
-        text, budget = item.question.text, route.max_new_tokens[item.task]
-
-        def encode(question: str) -> Encoded:
-            prompt = build_prompt(question, len(shown.pictures), route.prompt, self._model.reserved)
-            return self._model.encode(prompt, shown.pictures)
-
-        encoded = encode(text)
-        if len(encoded.tokens) > self._model.window - budget:
-            room = max(self._model.window - budget, len(encode("").tokens) + _LEAST_TEXT)
-            kept = cut_middle(text, QuestionSpec(text).options_start, lambda part: len(encode(part).tokens) <= room)
-            if kept != text:
-                problem = (
-                    f"the question's text is too long for the model: {len(kept)} of {len(text)} characters are shown"
-                )
-                shown, encoded = replace(shown, problems=(*shown.problems, problem)), encode(kept)
+        budget, thinking = route.max_new_tokens[item.task], route.prompt.thinking_tokens
+        encoded, problems = fit(item.question.text, shown.pictures, route.prompt, self._model, budget)
+        shown = replace(shown, problems=(*shown.problems, *problems))
         spec = _spec(item, shown, route)
         grammar = self._grammar(item, spec)
         own, new = len(encoded.tokens) - encoded.shared, self._new_tokens(item, route, grammar)
         size = Size(item if route.mix else shown.key or item, encoded.shared, own, new)
-        return _Row(item, shown, spec, Request(encoded, shown.pictures, budget, grammar), size)
+        return _Row(item, shown, spec, Request(encoded, shown.pictures, budget, grammar, thinking), size)
 
     def _ask(self, rows: Sequence[_Row], route: Route) -> Iterator[Answer]:
         """Asks the model, as many questions at a time as memory has room for.
@@ -340,8 +333,11 @@ class Engine:
         grammar = self._grammar(item, route.spec(_PROBE, image.size))
         try:
             picture = self._model.picture(image, route.images)
-            budget = min(route.max_new_tokens[item.task], _PROBE_TOKENS)
-            self._model.generate([Request(self._model.encode(prompt, [picture]), (picture,), budget, grammar)])
+            budget, thinking = (
+                min(most, _PROBE_TOKENS) for most in (route.max_new_tokens[item.task], route.prompt.thinking_tokens)
+            )
+            encoded = self._model.encode(prompt, [picture])
+            self._model.generate([Request(encoded, (picture,), budget, grammar, thinking)])
         except OutOfMemory:
             return
         except MevlipError:

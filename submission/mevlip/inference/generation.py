@@ -22,7 +22,8 @@ from mevlip.core.errors import CheckpointError
 from mevlip.inference import mixing
 from mevlip.inference.attention import Indices, install, moved
 from mevlip.inference.completion import Completion, Cost, Encoded, Generation, Picture, Request
-from mevlip.inference.decoding import Draft, Grammars, choose
+from mevlip.inference.decoding import Grammars, choose
+from mevlip.inference.drafts import Draft
 from mevlip.inference.families import Family
 from mevlip.inference.lora import Adapters
 from mevlip.inference.memory import cached_shape
@@ -100,11 +101,11 @@ class Generator:
     def generate(self, requests: Sequence[Request]) -> Generation:
         """See `mevlip.inference.completion.Model`."""
         cost = Cost()
-        drafts = [self._grammars.draft(request.grammar, request.max_new_tokens) for request in requests]
+        drafts = [self._grammars.draft(one.grammar, one.max_new_tokens, one.thinking) for one in requests]
         writing = [
             number
             for number, request in enumerate(requests)
-            if request.max_new_tokens > 1 and not self._grammars.decided_at_once(request.grammar)
+            if request.thinking or (request.max_new_tokens > 1 and not self._grammars.decided_at_once(request.grammar))
         ]
         kept = {number: slot for slot, number in enumerate(writing)}
         rows = [
@@ -118,7 +119,7 @@ class Generator:
             for number, request in enumerate(requests)
         ]
         longest = max(
-            (len(requests[number].prompt.tokens) + requests[number].max_new_tokens for number in writing), default=0
+            (len(requests[number].prompt.tokens) + requests[number].new_tokens for number in writing), default=0
         )
         room = Room(longest, self._kept_shape, self._dtype)
         states, shares, cache = self._read(rows, [request.pictures for request in requests], room, cost)
@@ -127,7 +128,7 @@ class Generator:
             if shares is not None:
                 cache.shares = shares[moved(np.array(writing), self._device)]
             self._write([drafts[number] for number in writing], cache, cost)
-        cost.generated_tokens = sum(len(draft.tokens) for draft in drafts)
+        cost.generated_tokens = sum(draft.taken for draft in drafts)
         completions = self._complete(drafts)
         if shares is not None:
             known = self._fetch(shares[:, 1], cost).tolist()
@@ -231,7 +232,7 @@ class Generator:
                 cost.recorded_passes += steps.recorded
                 cost.synchronizations += steps.recorded  # nothing else may be under way
                 return
-            states = steps.take(self._embed(np.array([draft.tokens[-1] for draft in slots[:count]])))
+            states = steps.take(self._embed(np.array([draft.last for draft in slots[:count]])))
             cost.forwards += 1
             cost.row_steps += count
             self._choose(slots[:count], states, cost)

@@ -263,7 +263,7 @@ class VisionLanguageModel:
             return
         config, item = self._model.config.get_text_config(), self._model.dtype.itemsize
         lengths = [len(request.prompt.tokens) for request in requests]
-        cached = [length + one.max_new_tokens for length, one in zip(lengths, requests, strict=True)]
+        cached = [length + one.new_tokens for length, one in zip(lengths, requests, strict=True)]
         needed = sum(lengths) * computed_bytes(config, item) + sum(cached) * cached_bytes(config, item)
         needed += len(requests) * (row_bytes(config) + state_bytes(config, item))
         free = memory.available()
@@ -333,6 +333,8 @@ class VisionLanguageModel:
     def _prove_routes(self, routes: Iterable[Route]) -> None:
         """Raises where a prompt, of any number of images, or a task's grammar does not fit template and tokenizer."""
         for route in routes:
+            if route.prompt.thinking:
+                self.grammars.draft(None, 1, route.prompt.thinking_tokens)  # spells its marks
             self._encode(build_prompt("?", 0, route.prompt, self.reserved), [], f"adapter {route.adapter!r}: ")
             for count in {*range(route.images.max_count + 1), route.images.frames}:
                 self.encoder.render(build_prompt("?", count, route.prompt, self.reserved))

@@ -23,12 +23,19 @@ class Prompt:
         system: The system text; empty for no system turn.
         image_count: Number of images, which all come before the text.
         image_mark: What announces each of several images, with `{number}` for its number; empty for nothing.
+        preset: What stands before the images and their announcements, in lines of its own; empty for nothing.
     """
 
     text: str
     system: str
     image_count: int
     image_mark: str = ""
+    preset: str = ""
+
+    @property
+    def opening(self) -> str:
+        """What the turn begins with, before the images."""
+        return f"{self.preset}\n" if self.preset else ""
 
     @property
     def announcements(self) -> tuple[str, ...]:
@@ -38,7 +45,7 @@ class Prompt:
 
     def messages(self) -> list[dict[str, Any]]:
         """The turn as transformers' chat templates take it: each content is a list of typed blocks."""
-        blocks: list[dict[str, str]] = []
+        blocks = [{"type": "text", "text": self.opening}] if self.preset else []
         for announcement in self.announcements:
             blocks += [{"type": "text", "text": announcement}] if announcement else []
             blocks.append({"type": "image"})
@@ -54,7 +61,8 @@ class Prompt:
             image_gap: What the base's chat template writes after each image, by `Family.image_gap`; LLaMA-Factory's
                 writes nothing, so it stands here.
         """
-        return "".join(f"{announcement}{IMAGE_PLACE}{image_gap}" for announcement in self.announcements) + self.text
+        images = "".join(f"{announcement}{IMAGE_PLACE}{image_gap}" for announcement in self.announcements)
+        return f"{self.opening}{images}{self.text}"
 
 
 def build_prompt(question: str, image_count: int, settings: PromptSettings, reserved: Iterable[str]) -> Prompt:
@@ -69,7 +77,7 @@ def build_prompt(question: str, image_count: int, settings: PromptSettings, rese
     for token in sorted({IMAGE_PLACE, *reserved}, key=len, reverse=True):
         question = question.replace(token, " ")
     text = settings.template.replace("{question}", " ".join(question.split()))
-    return Prompt(text, settings.system, image_count, settings.image_mark)
+    return Prompt(text, settings.system, image_count, settings.image_mark, settings.preset)
 
 
 def cut_middle(text: str, kept_from: int, fits: Callable[[str], bool]) -> str:

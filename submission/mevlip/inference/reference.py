@@ -13,7 +13,8 @@ import torch
 from mevlip.checkpoints.routes import Mix
 from mevlip.inference import decoding, mixing
 from mevlip.inference.completion import Cost, Encoded, Generation, Request
-from mevlip.inference.decoding import Draft, Grammars
+from mevlip.inference.decoding import Grammars
+from mevlip.inference.drafts import Draft
 from mevlip.inference.families import Family
 from mevlip.inference.lora import select
 from mevlip.inference.vision import Features
@@ -70,12 +71,12 @@ class Reference:
             inputs |= self._features.inputs([tile for own in tiles for tile in own])
         if self._kinds_argument:
             inputs[self._kinds_argument] = (tokens == self._image_token).long()
-        draft = self._grammars.draft(request.grammar, request.max_new_tokens)
+        draft = self._grammars.draft(request.grammar, request.max_new_tokens, request.thinking)
         share = self._measure(inputs)
         with self._mixed(share):
             whole = self._model.generate(
                 **inputs,
-                max_new_tokens=request.max_new_tokens,
+                max_new_tokens=request.new_tokens,
                 logits_to_keep=1,
                 logits_processor=[lambda _, scores: choose(draft, scores, self._grammars.words)],
                 stopping_criteria=[lambda now, _: torch.full((len(now),), draft.done, device=now.device)],
@@ -88,7 +89,7 @@ class Reference:
             pictures_encoded=len(request.pictures) * (1 + measured),
             tiles_encoded=sum(map(len, tiles)) * (1 + measured),
             row_steps=steps - 1,
-            generated_tokens=len(draft.tokens),
+            generated_tokens=draft.taken,
             vocabulary_rows=steps + measured,
             synchronizations=2 * steps + measured // 2,
         )
@@ -144,7 +145,7 @@ def choose(draft: Draft, scores: torch.Tensor, words: int) -> torch.Tensor:
         words: Number of 32-bit words that have a bit for each logit.
 
     Returns:
-        The same in shape, all tokens but the chosen one forbidden.
+        The same in shape, all tokens but the one that was taken forbidden.
     """
     logits = scores[0].float()
     if (few := draft.choices) is not None:
@@ -156,5 +157,5 @@ def choose(draft: Draft, scores: torch.Tensor, words: int) -> torch.Tensor:
         token = int(logits.masked_fill(torch.from_numpy(~allowed).to(logits.device), -torch.inf).argmax())
         draft.take(token, float(logits.log_softmax(-1)[token]))
     held = torch.full_like(scores, -torch.inf)
-    held[0, draft.tokens[-1]] = 0.0
+    held[0, draft.last] = 0.0
     return held

@@ -13,6 +13,7 @@ from mevlip.answers import QuestionSpec, Stage
 from mevlip.checkpoints.records import first_error
 from mevlip.core.errors import InputError, OutputError
 from mevlip.core.files import LARGEST_LIST, atomic_file, read_bounded
+from mevlip.core.text import one_line, visible
 from mevlip.flare.questions import Question
 from mevlip.inference.engine import Answer
 from mevlip.tasks import TaskType
@@ -41,6 +42,7 @@ class Explanation:
         shape: How it asks for boxes: as a list, an object, or not at all.
         unit: The unit of the number that it asks for; empty where it names none.
         share: The share of the adapter that the answer's own was mixed with, 0 to 1; None without a mix.
+        thinking: What the model wrote before its answer, on one line and cut; empty where it was not to think.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -63,9 +65,12 @@ class Explanation:
     shape: str
     unit: str
     share: float | None = None
+    thinking: str = ""
 
 
 _EXPLANATION = TypeAdapter(Explanation)
+_LONGEST_THINKING = 8_000
+"""Characters."""
 
 
 def explain(question: Question, answer: Answer) -> Explanation:
@@ -91,7 +96,13 @@ def explain(question: Question, answer: Answer) -> Explanation:
         shape=spec.shape,
         unit=spec.unit,
         share=None if share is None else round(share, 6),
+        thinking=shown_thinking(answer),
     )
+
+
+def shown_thinking(answer: Answer) -> str:
+    """What the model wrote before an answer, as it may be shown: on one line, cut, nothing in it invisible."""
+    return visible(one_line(answer.completion.thinking), _LONGEST_THINKING) if answer.completion else ""
 
 
 def write_explanations(path: Path, explanations: Iterable[Explanation]) -> None:

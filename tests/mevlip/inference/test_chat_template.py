@@ -81,6 +81,35 @@ def test_a_template_that_announces_other_images_is_named(render: Callable[[Promp
         frame_with_marks(render)
 
 
+def preset(prompt: Prompt) -> str:
+    return f"<s>{prompt.opening.strip()}{'<i>' * prompt.image_count}[{prompt.text}]"
+
+
+def frame_with_preset(render: Callable[[Prompt], str]) -> Frame:
+    return read_frame(render, Prompt("", "", 2, preset=" Think\nfirst. "), Path("base"), ["<i>"])
+
+
+def test_what_opens_the_turn_is_written_as_it_is_even_where_the_template_strips_it() -> None:
+    kept = Frame("<s> Think\nfirst. \n<i><i>[", "]")
+    assert frame_with_preset(preset) == kept
+    assert frame_with_preset(lambda prompt: preset(prompt).replace("here.<i>", "here.\n<i>")) == kept
+
+
+@pytest.mark.parametrize(
+    "render",
+    [
+        lambda prompt: f"<i><i>[{prompt.text}]",
+        lambda prompt: f"<i><i>{prompt.opening}[{prompt.text}]",
+        lambda prompt: f"<i><i>[{prompt.text}]{prompt.opening}",
+        lambda prompt: prompt.opening + preset(prompt),
+    ],
+    ids=["left out", "images first", "question first", "twice"],
+)
+def test_a_template_that_opens_the_turn_otherwise_is_named(render: Callable[[Prompt], str]) -> None:
+    with pytest.raises(CheckpointError, match="does not write what comes before the images right there"):
+        frame_with_preset(render)
+
+
 def test_a_child_that_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_template, "_WALL_SECONDS", 0.5)
     with pytest.raises(CheckpointError, match="does not end"):
@@ -155,11 +184,17 @@ def encoder() -> PromptEncoder:
 
 
 @pytest.mark.model
-@given(st.text(), st.sampled_from(["", "Be brief."]), st.integers(0, 3), st.sampled_from(["", "Image-{number}: "]))
+@given(
+    st.text(),
+    st.sampled_from(["", "Be brief."]),
+    st.integers(0, 3),
+    st.sampled_from(["", "Image-{number}: "]),
+    st.sampled_from(["", "Think first.", " <think>\n\n"]),
+)
 def test_a_prompt_is_what_the_template_itself_would_write(
-    encoder: PromptEncoder, text: str, system: str, images: int, mark: str
+    encoder: PromptEncoder, text: str, system: str, images: int, mark: str, preset: str
 ) -> None:
-    prompt = Prompt(text, system, images, mark)
+    prompt = Prompt(text, system, images, mark, preset)
     assert encoder.render(prompt) == encoder._run_template(prompt)
 
 

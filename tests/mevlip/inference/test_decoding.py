@@ -18,7 +18,8 @@ from mevlip.answers.grammar import Grammar, Lark, OneOf, SomeOf
 from mevlip.checkpoints.checkpoint import Checkpoint
 from mevlip.core.errors import ModelFailure
 from mevlip.inference.completion import Completion, Request
-from mevlip.inference.decoding import Draft, Grammars
+from mevlip.inference.decoding import Grammars
+from mevlip.inference.drafts import Draft
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.inference.prompts import build_prompt
 from mevlip.inference.reference import choose

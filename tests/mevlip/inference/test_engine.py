@@ -13,7 +13,7 @@ from mevlip.core.errors import CheckpointError, EnvironmentProblem, MevlipError,
 from mevlip.flare.questions import read_input_folder
 from mevlip.flare.store import ImageStore
 from mevlip.inference.batching import Budget
-from mevlip.inference.completion import Completion, Cost, Generation, OutOfMemory, Request
+from mevlip.inference.completion import Completion, Cost, Generation, OutOfMemory, Request, thinking_room
 from mevlip.inference.engine import Answer, Engine, give_up
 from mevlip.routing.policy import RoutedQuestion
 from mevlip.tasks import TASKS, TaskType
@@ -47,6 +47,11 @@ def run(
     with Engine(model, routes, load, routed, constrain=constrain, batch_tokens=batch_tokens) as engine:
         results = [result for batch in engine.run() for result in batch]
     return engine, sorted(results, key=lambda result: result.position)
+
+
+def _items(root: Path) -> list[RoutedQuestion]:
+    questions = read_input_folder(root).questions
+    return [RoutedQuestion(one, TaskType.CLASSIFICATION, 0.9, "classification") for one in questions]
 
 
 def test_answers_are_parsed_in_the_form_of_their_question(write_questions: Write) -> None:
@@ -117,6 +122,53 @@ def test_free_answers_stay_free_where_a_question_is_tried_again(write_questions:
     model = breaking(lambda text: "" if "poison" in text else "B")
     run(model, write_questions([record("poison? A: x, B: y"), record("fine? A: x, B: y")]), constrain=False)
     assert model.grammars and set(model.grammars) == {None}, "also for the harmless question"
+
+
+THINKING = {name: route.with_thinking("64") for name, route in ROUTES.items()}
+
+
+def test_thinking_takes_room_in_batches_windows_and_requests(write_questions: Write) -> None:
+    asked: list[Request] = []
+
+    class Keeps(FakeModel):
+        def generate(self, requests: Sequence[Request]) -> Generation:
+            asked.extend(requests)
+            return super().generate(requests)
+
+    text = f"Which animal? {'very ' * 20_000} A: Cat, B: Dog"
+    root = write_questions([record(), record(text)])
+    plain, _ = run(Keeps(), root)
+    thinking, results = run(Keeps(), root, routes=THINKING)
+    answer = ROUTES["classification"].max_new_tokens[TaskType.CLASSIFICATION]
+    assert [size.new for engine in (plain, thinking) for size in map(engine._estimate, _items(root))] == [
+        0, 0, *[answer + thinking_room(64)] * 2,
+    ]  # fmt: skip
+    assert [(one.thinking, one.max_new_tokens, one.new_tokens - answer) for one in asked] == [
+        *[(0, answer, 0)] * 2, *[(64, answer, thinking_room(64))] * 2,
+    ]  # fmt: skip
+    lengths = [len(one.prompt.tokens) + one.new_tokens for one in asked]
+    assert FakeModel.window - 10 <= max(lengths) <= FakeModel.window
+    assert len(asked[3].prompt.tokens) < len(asked[1].prompt.tokens) and results[1].problems
+
+
+def test_thinking_that_leaves_no_room_for_a_prompt_is_refused(write_questions: Write) -> None:
+    routes = {name: route.with_thinking("3500") for name, route in ROUTES.items()}
+    with pytest.raises(CheckpointError, match=r"3500 tokens of thinking and \d+ of an answer leave no room .* of 4096"):
+        run(FakeModel(), write_questions([record()]), routes=routes)
+
+
+def test_a_harmless_question_is_thought_about_too(write_questions: Write) -> None:
+    asked: list[Request] = []
+
+    class Breaks(FakeModel):
+        def generate(self, requests: Sequence[Request]) -> Generation:
+            asked.extend(requests)
+            if len(asked) == 1:
+                raise RuntimeError("broken")
+            return super().generate(requests)
+
+    run(Breaks(), write_questions([record()]), routes=THINKING)
+    assert [one.thinking for one in asked] == [64, 4]
 
 
 def test_an_answer_keeps_what_the_model_wrote_and_how_sure_it_was(write_questions: Write) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mevlip.checkpoints.routes import PromptSettings
+from mevlip.checkpoints.routes import PromptSettings, Thinking
 from mevlip.inference.prompts import build_prompt, cut_middle
+from mevlip.reading import ANSWER_CLOSES, ANSWER_OPENS, THINK_CLOSES, THINK_OPENS
 
 
 def test_images_come_first_and_no_system_turn_is_made() -> None:
@@ -17,6 +18,23 @@ def test_images_come_first_and_no_system_turn_is_made() -> None:
     ]
     assert prompt.sharegpt("\n") == "<image>\n<image>\nWhat is it?"
     assert prompt.sharegpt("") == "<image><image>What is it?"
+
+
+def test_what_asks_for_thinking_comes_before_the_images() -> None:
+    settings = PromptSettings(image_mark="Image-{number}: ", thinking=Thinking(preset="Think <think> first."))
+    prompt = build_prompt("What is it?", 2, settings, ("<think>",))
+    assert prompt.sharegpt("\n") == "Think <think> first.\nImage-1: <image>\nImage-2: <image>\nWhat is it?"
+    [turn] = prompt.messages()
+    assert [one.get("text", "<image>") for one in turn["content"]] == [
+        "Think <think> first.\n", "Image-1: ", "<image>", "Image-2: ", "<image>", "What is it?",
+    ]  # fmt: skip
+
+
+def test_the_preset_asks_for_all_marks_and_holds_no_place_of_an_image() -> None:
+    assert all(mark in Thinking().preset for mark in (THINK_OPENS, THINK_CLOSES, ANSWER_OPENS, ANSWER_CLOSES))
+    for bad in ("<image>", "Look at <video> first", ""):
+        with pytest.raises(ValueError, match="preset"):
+            Thinking(preset=bad)
 
 
 def test_system_text_and_template_come_from_the_route() -> None:

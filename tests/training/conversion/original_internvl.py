@@ -103,7 +103,8 @@ class Attention(nn.Module):
             query, key = self.q_norm(query), self.k_norm(key)
         query, key, value = (one.unflatten(-1, (self.heads, -1)).transpose(1, 2) for one in (query, key, value))
         weights = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
-        return self.proj((weights @ value).transpose(1, 2).flatten(2))
+        projected: torch.Tensor = self.proj((weights @ value).transpose(1, 2).flatten(2))
+        return projected
 
 
 class Layer(nn.Module):
@@ -119,7 +120,8 @@ class Layer(nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         states = states + self.ls1 * self.attn(self.norm1(states))
         inner = nn.functional.gelu(self.mlp["fc1"](self.norm2(states)))
-        return states + self.ls2 * self.mlp["fc2"](inner)
+        changed: torch.Tensor = states + self.ls2 * self.mlp["fc2"](inner)
+        return changed
 
 
 class Embeddings(nn.Module):
@@ -159,14 +161,15 @@ class InternVLChat(nn.Module):
     def forward(self, ids: torch.Tensor, pixels: torch.Tensor, image_token: int) -> torch.Tensor:
         """Logits of a prompt with images, (1, tokens, vocabulary)."""
         states = self.vision_model["embeddings"](pixels)
-        for layer in self.vision_model["encoder"]["layers"]:
+        for layer in self.vision_model.get_submodule("encoder.layers").children():
             states = layer(states)
         side = int((states.shape[1] - 1) ** 0.5) // 2
         squares = states[:, 1:].unflatten(1, (side, 2, side, 2)).transpose(2, 3)
         features = self.mlp1(squares.flatten(3).flatten(1, 2))
         embedded = self.language_model.get_input_embeddings()(ids).clone()
         embedded[ids == image_token] = features.flatten(0, 1)
-        return self.language_model(inputs_embeds=embedded).logits
+        logits: torch.Tensor = self.language_model(inputs_embeds=embedded).logits
+        return logits
 
 
 def random_model(content: dict[str, Any], seed: int = 1) -> InternVLChat:
@@ -198,10 +201,9 @@ def write(folder: Path, content: dict[str, Any], model: InternVLChat | None = No
     return folder
 
 
-def write_tokenizer(folder: Path) -> None:
-    """The demo's tokenizer as files of the original layout, without `<video>`."""
-    tokenizer = Tokenizer.from_file(str(DEMO / "base" / "tokenizer.json"))
-    content = json.loads(tokenizer.to_str())
+def write_tokenizer(folder: Path, tokenizer: Tokenizer | None = None) -> None:
+    """A tokenizer, the demo's unless another is given, as files of the original layout, without `<video>`."""
+    content = json.loads((tokenizer or Tokenizer.from_file(str(DEMO / "base" / "tokenizer.json"))).to_str())
     (folder / "vocab.json").write_text(json.dumps(content["model"]["vocab"]))
     merges = (" ".join(one) if isinstance(one, list) else one for one in content["model"]["merges"])
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mevlip.checkpoints.routes import ImageSettings, Mix, read_route
+from mevlip.checkpoints.routes import ImageSettings, Mix, Thinking, read_route
 from mevlip.core.errors import InputError
 from mevlip.tasks import GENERALIST, TaskType, adapter_names
 from mevlip_training.cli import train
@@ -67,7 +67,7 @@ def test_route_and_rows_have_the_prompt_the_pixels_and_the_budget_of_their_adapt
 default: {answer_tokens: 40, compose: [generalist]}
 adapters:
   classification:
-    prompt: {system: Be brief., template: "Look. {question}"}
+    prompt: {system: Be brief., template: "Look. {question}", thinking: {tokens: 200}}
     images: {max_pixels: 4096, crop_to_patches: true}
     show: explode
     answer_tokens: 9
@@ -78,10 +78,13 @@ adapters:
     one = routes["classification"]
     assert one.images == ImageSettings(max_count=1, max_pixels=4096, crop_to_patches=True)
     assert (one.prompt.system, one.prompt.template) == ("Be brief.", "Look. {question}")
+    assert one.prompt.thinking == Thinking(tokens=200) and routes["detection"].prompt.thinking is None
+    assert "thinking" not in (tmp_path / "out/routes/detection/route.json").read_text()
     assert one.max_new_tokens == {TaskType.CLASSIFICATION: 9}
     first, second = rows_of(tmp_path / "out", "classification")
     assert digits([first, second]) == [1, 2]
-    assert (first["system"], first["conversations"][0]["value"][:14]) == ("Be brief.", "<image>\nLook. ")
+    assert first["system"] == "Be brief."
+    assert first["conversations"][0]["value"].startswith(f"{Thinking().preset}\n<image>\nLook. ")
     info = json.loads((tmp_path / "out/dataset_info.json").read_text())
     assert {name: "system" in entry["columns"] for name, entry in info.items()} == {
         GENERALIST: False, "classification": True, "detection": False,

@@ -99,6 +99,7 @@ def test_an_unreadable_image_is_named(rows: Path, plan: Plan) -> None:
         ({"mix": {"adapter": "generalist"}}, "mixed with generalist"),
         ({"compose": ["generalist"]}, "composed with generalist"),
         ({"images": {"crop_to_patches": True}}, "cuts images into tiles"),
+        ({"prompt": {"thinking": {}}}, "think before it answers"),
         ({"box_space": "pixel"}, "routes that differ in box_space"),
         ({"prompt": {"system": "Be brief."}}, "routes that differ in prompt"),
     ],

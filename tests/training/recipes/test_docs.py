@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from mevlip.checkpoints.routes import Mix, PromptSettings
+from mevlip.checkpoints.routes import Mix, PromptSettings, Thinking
 from mevlip_training.recipes.reading import parse_recipe, shipped_recipes
 from mevlip_training.recipes.recipe import AdapterRecipe, Balance, Donor, LeaveOut, PerturbedCopies
 from tests.conftest import ROOT
@@ -20,7 +20,7 @@ def test_the_page_names_every_field_and_every_shipped_recipe() -> None:
     section = PAGE.split("### Recipes")[1].split("\n## ")[0]
     fields = [
         name
-        for model in (AdapterRecipe, Balance, Donor, LeaveOut, Mix, PerturbedCopies, PromptSettings)
+        for model in (AdapterRecipe, Balance, Donor, LeaveOut, Mix, PerturbedCopies, PromptSettings, Thinking)
         for name in model.model_fields
     ]
     assert [name for name in [*fields, *shipped_recipes()] if not re.search(rf"\b{name}\b", section)] == []

@@ -64,6 +64,11 @@ REFUSED = [
         "'counting', field mix.gama: there is no such field. Did you mean gamma",
     ),
     (
+        "default: {prompt: {thinking: {token: 9}}}",
+        "default section, field prompt.thinking.token: there is no such field. Did you mean tokens",
+    ),
+    ("default: {prompt: {thinking: {tokens: 0}}}", "default section, field prompt.thinking.tokens: Input should be"),
+    (
         "{default: {compose: [generalist]}, adapters: {counting: {mix: {}}}}",
         "'counting', field mix: an adapter is composed with others or mixed with one, not both. Set compose to []",
     ),

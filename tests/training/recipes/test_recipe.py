@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mevlip.checkpoints.routes import ImageSettings
+from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Thinking
 from mevlip.tasks import GENERALIST, adapter_names
 from mevlip_training.recipes.reading import parse_recipe
 from mevlip_training.recipes.recipe import AdapterRecipe, Recipe
@@ -25,6 +25,21 @@ adapters:
     assert (made.of("counting").rank, made.of("counting").balance) == (8, None)
     assert made.of("detection").images == ImageSettings(max_pixels=4096, max_count=2)
     assert made.of("detection").rank == 16
+
+
+def test_an_adapter_goes_back_to_a_default_of_the_program() -> None:
+    made = recipe("{default: {images: {frames: 5}}, adapters: {counting: {images: {frames: 11}}}}")
+    assert [made.of(name).images.frames for name in ("detection", "counting")] == [5, 11]
+
+
+def test_thinking_is_set_for_all_and_left_out_for_one() -> None:
+    made = recipe("""
+default: {prompt: {template: "Look. {question}", thinking: {tokens: 64}}}
+adapters: {counting: {prompt: {thinking: null}}, detection: {prompt: {thinking: {preset: Think.}}}}
+""")
+    assert made.of("generalist").prompt.thinking == Thinking(tokens=64)
+    assert made.of("detection").prompt.thinking == Thinking(tokens=64, preset="Think.")
+    assert made.of("counting").prompt == PromptSettings(template="Look. {question}")
 
 
 def test_training_is_told_only_what_is_set_by_llamafactorys_own_keys() -> None:

@@ -42,7 +42,7 @@ def test_on_a_slope_both_methods_go_to_the_corner_of_the_ball(method: Method, fa
         assert (difference(one.tiles, clean) == corner).all()
 
 
-@given(st.integers(0, 99), st.integers(1, 40), st.integers(3, 15), st.sampled_from(["fgsm", "pgd"]))
+@given(st.integers(0, 99), st.integers(1, 40), st.integers(3, 15), st.sampled_from(["fgsm", "pgd", "noise"]))
 def test_results_stay_within_the_ball_and_are_of_8_bits(seed: int, epsilon: int, steps: int, method: Method) -> None:
     clean = picture(seed)
     for one in attack(waves, clean, [epsilon], method=method, iterations=steps):
@@ -55,6 +55,24 @@ def test_the_loss_of_pgd_never_turns_back(seed: int, falling: bool) -> None:
     found = attack(waves, picture(seed), [1, 2, 3, 5, 8], iterations=3, falling=falling)
     losses = [-one.loss if falling else one.loss for one in found]
     assert losses == sorted(losses)
+
+
+def test_noise_changes_every_value_by_its_whole_strength_and_only_looks_at_the_loss() -> None:
+    clean = np.full((1, 3, 64, 64), 100, np.uint8)
+    asked: list[bool] = []
+
+    def loss(pixels: torch.Tensor) -> torch.Tensor:
+        asked.append(torch.is_grad_enabled())
+        return pixels.mean()
+
+    untouched, four, eight = attack(loss, clean, [4, 8], method="noise")
+    assert not any(asked) and len(asked) == 3
+    for one in (four, eight):
+        change = one.tiles.astype(int) - clean
+        assert set(np.unique(change)) == {-one.epsilon, one.epsilon}
+        assert abs(change.mean()) < one.epsilon / 20, "as often up as down"
+    other = attack(loss, clean, [4], method="noise", random=np.random.default_rng(1))[1]
+    assert not np.array_equal(other.tiles, four.tiles) and untouched.epsilon == 0
 
 
 def test_fgsm_can_turn_back_and_says_so() -> None:

@@ -175,6 +175,8 @@ def test_what_cannot_be_attacked_is_refused(
     tiled = route.model_copy(update={"images": route.images.model_copy(update={"crop_to_patches": True})})
     with pytest.raises(CheckpointError, match="adapter 'detection' cuts pictures into tiles"):
         check_routes([tiled])
+    with pytest.raises(CheckpointError, match="adapter 'detection' thinks before it answers"):
+        check_routes([route.with_thinking("on")])
     root = write_questions([{"TaskType": "Counting", "ImageName": "a.png", "Question": "How many?", "Answer": "3"}])
     folders = read_folders(root, root, Path("build"))
     with pytest.raises(InputError, match="no question that can be attacked. Name a folder with choice questions"):

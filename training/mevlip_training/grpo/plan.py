@@ -174,6 +174,11 @@ def _start_route(start: Path, base: Path) -> Route:
             f"{start}: its route cuts images into tiles, and TRL 0.24 gives the model one tile of each",
             "Train the adapter on rows that were prepared without --crop-to-patches.",
         )
+    if route.prompt.thinking:
+        raise InputError(
+            f"{start}: its route has it think before it answers, and what GRPO samples is scored as an answer",
+            "Start from an adapter whose rows were prepared without prompt.thinking.",
+        )
     if base_family(base) is not find_family(DEFAULT):
         raise InputError(
             f"{base} is not of InternVL's family, the only one that GRPO has been tested with", "Name another --base."

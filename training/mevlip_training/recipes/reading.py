@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mevlip.checkpoints.records import LINE_LIMIT, RECORD_LIMIT, FrozenModel
-from mevlip.checkpoints.routes import ImageSettings, Mix, PromptSettings, Quantization
+from mevlip.checkpoints.routes import ImageSettings, Mix, PromptSettings, Quantization, Thinking
 from mevlip.core.errors import InputError
 from mevlip.core.files import read_bounded
 from mevlip.core.text import visible
@@ -38,6 +38,7 @@ _SECTIONS: dict[str, type[FrozenModel]] = {
     "donors": Donor,
     "perturb": PerturbedCopies,
     "mix": Mix,
+    "thinking": Thinking,
     "quantization": Quantization,
 }
 

@@ -1,4 +1,4 @@
-"""Changing pixels within a bound so that a loss rises or falls: FGSM and PGD.
+"""Changing pixels within a bound so that a loss rises or falls: FGSM and PGD, and noise to compare them with.
 
 What is attacked is 8-bit: every result is rounded, and its loss is that of the rounded pixels.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Method = Literal["fgsm", "pgd"]
+Method = Literal["pgd", "fgsm", "noise"]
 Tiles = NDArray[np.uint8]
 Loss = Callable[[torch.Tensor], torch.Tensor]
 """Pixels, 0 to 255 and not rounded, to one number with its gradient."""
@@ -53,6 +53,7 @@ def attack(
     FGSM takes one step in the direction of the gradient's signs at the clean pixels. PGD takes several and comes back
     into the ball after each. Its first ball is entered at a random place, each wider one at the result of the one
     before. The result is the best of that result, the last step and the best before it: the loss never turns back.
+    Noise takes one step in a direction drawn at random: what the same change does without a gradient.
 
     Args:
         loss: The loss.
@@ -61,7 +62,7 @@ def attack(
         method: The method.
         iterations: Steps of PGD.
         falling: Whether the loss is to fall rather than to rise.
-        random: Random numbers of PGD's start; None for those of seed 0.
+        random: Random numbers of PGD's start and of noise; None for those of seed 0.
 
     Returns:
         The clean pixels, then the result of each epsilon, the smallest first.
@@ -70,10 +71,12 @@ def attack(
     center = torch.from_numpy(clean).float()
     untouched = Attacked(0, clean, _measure(loss, clean))
     ordered = sorted({*epsilons})
-    if method == "fgsm":
-        direction = sign * _slope(loss, center)[1]
+    random = random or np.random.default_rng(0)
+    if method != "pgd":
+        signs = _slope(loss, center)[1] if method == "fgsm" else _random_signs(clean.shape, random)
+        direction = sign * signs
         return untouched, *(_rounded(loss, center + epsilon * direction, epsilon) for epsilon in ordered)
-    drawn = (random or np.random.default_rng(0)).uniform(-1, 1, clean.shape).astype(np.float32)
+    drawn = random.uniform(-1, 1, clean.shape).astype(np.float32)
     found = [untouched]
     for epsilon in ordered:
         before = found[-1]
@@ -90,6 +93,10 @@ def attack(
         best = max(made, key=lambda one: sign * one.loss)
         found.append(replace(best, epsilon=epsilon))
     return tuple(found)
+
+
+def _random_signs(shape: tuple[int, ...], random: np.random.Generator) -> torch.Tensor:
+    return torch.from_numpy(random.choice(np.array([-1, 1], np.float32), shape))
 
 
 def _slope(loss: Loss, pixels: torch.Tensor) -> tuple[float, torch.Tensor]:

@@ -89,16 +89,21 @@ def has_options(posed: Posed) -> bool:
 
 
 def check_routes(routes: Iterable[Route]) -> None:
-    """Refuses routes whose pictures are not one tile each.
+    """Refuses routes whose pictures are not one tile each, and those that let the model think before it answers.
 
     Raises:
-        CheckpointError: A route cuts its pictures into tiles.
+        CheckpointError: A route cuts its pictures into tiles, or has thinking.
     """
     for route in routes:
         if route.images.crop_to_patches:
             raise CheckpointError(
                 f"adapter {route.adapter!r} cuts pictures into tiles, which cannot be joined again once changed",
                 "Attack a checkpoint whose routes have crop_to_patches off.",
+            )
+        if route.prompt.thinking:
+            raise CheckpointError(
+                f"adapter {route.adapter!r} thinks before it answers, so that no answer follows its prompt",
+                "Attack a checkpoint whose routes have no prompt.thinking.",
             )
 
 

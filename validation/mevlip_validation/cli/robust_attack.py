@@ -37,7 +37,13 @@ def _epsilons(_context: click.Context, _option: click.Parameter, value: str) -> 
     show_default=True,
     help="The task's own adapter by the router, the generalist, or no adapter.",
 )
-@click.option("--method", type=click.Choice(["pgd", "fgsm"]), default="pgd", show_default=True, help="The attack.")
+@click.option(
+    "--method",
+    type=click.Choice(["pgd", "fgsm", "noise"]),
+    default="pgd",
+    show_default=True,
+    help="The attack; noise has no gradient, to compare with.",
+)
 @click.option(
     "--epsilons",
     default="2,4,6,8,10",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from mevlip_validation.report.charts import STEADY, Chart, to_svg
 from mevlip_validation.robustness.drops import ALL_TASKS, BASE, Aspect, Drops
@@ -94,7 +95,6 @@ def _ranking(drops: Drops) -> Figure | None:
             center = place + height * (number - (len(drops.systems) - 1) / 2)
             axes.barh(
                 center, drop.value, height, color=f"C{number}", hatch="" if one.is_base else "///", edgecolor="white",
-                label=system if place == 0 else "",
             )  # fmt: skip
             if math.isfinite(drop.low):
                 axes.plot((drop.low, drop.high), (center, center), color="black", linewidth=0.8)
@@ -107,5 +107,6 @@ def _ranking(drops: Drops) -> Figure | None:
     axes.axvline(0, color="gray", linewidth=1)
     axes.set_xlabel("points lost, mean over levels and tasks (number of images); hatched: medical")
     axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=len(drops.systems))
+    colors = [Patch(color=f"C{number}") for number in range(len(drops.systems))]
+    figure.legend(colors, drops.systems, loc="outside upper center", ncols=len(drops.systems))
     return figure

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
+from mevlip.checkpoints.routes import ImageSettings
+from mevlip.flare.frames.base import shown_frames
 from mevlip.flare.frames.reading import open_frames
 from mevlip.flare.pixels import ImageError
 from tests.mevlip.frame_files import dicom_path, gray
@@ -153,6 +155,18 @@ def test_all_frames_share_a_range_unless_each_has_its_own() -> None:
     dose = dicom("rtdose.dcm").pixel_array.astype(float)
     assert np.array_equal(shown("rtdose.dcm")[..., 0], gray(dose, dose.min(), dose.max()))
     assert {frame.max() for frame in shown("rtdose.dcm", "slice")} == {255}
+
+
+def test_frames_of_an_ultrasound_clip_are_evenly_spaced_and_in_order() -> None:
+    path = dicom_path("color3d_jpeg_baseline.dcm")
+    with open_frames(path, "volume") as frames:
+        chosen = shown_frames(frames.count, ImageSettings(), files=1)
+        assert chosen == (0, 11, 23, 35, 47, 59, 71, 83, 95, 107, 119)
+        pictures = [np.asarray(one).astype(int) for one in frames.pictures(chosen)]
+    file = pydicom.dcmread(path)
+    for index, picture in zip(chosen, pictures, strict=True):
+        expected = pydicom.pixels.pixel_array(file, index=index, raw=False).astype(int)
+        assert np.abs(picture - expected).max() <= 2
 
 
 def test_an_enhanced_images_settings_are_its_frames_own_or_shared() -> None:
