@@ -305,7 +305,7 @@ def test_a_failed_training_shows_its_last_lines(tmp_path: Path, monkeypatch: pyt
     script.write_text("#!/bin/sh\necho out of memory\nexit 7\n")
     script.chmod(0o755)
     monkeypatch.setattr("mevlip_training.llamafactory.find_command", lambda: script)
-    with pytest.raises(TrainingFailed, match=r"status 7 .*out of memory.*train\.log"):
+    with pytest.raises(TrainingFailed, match=r"status 7: out of memory.*train\.log"):
         run_training(tmp_path / "x.yaml", tmp_path / "out", lambda done, total: None)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint
-from mevlip.checkpoints.routes import write_route
+from mevlip.checkpoints.routes import Route, write_route
 from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.files import writing
 from mevlip.core.locks import locked
@@ -85,26 +85,45 @@ def pack(run: AdapterRun, folder: Path, base: BaseFingerprint | None) -> History
     Raises:
         CheckpointError: The run is not finished, or its weights are unusable.
     """
-    from safetensors.torch import load_file, save_file
-
     history = run.history
     if history is None:
         raise CheckpointError(f"{run.output} holds no finished run", f"Train {run.adapter} to its end first.")
-    weights = load_file(run.output / WEIGHTS_NAME)
-    _check_learned(run.adapter, weights)
+    route = pack_weights(run.output, folder, run.route, base)
+    (folder / CARD_NAME).write_text(model_card(run, route, history), "utf-8")
+    return history
+
+
+def pack_weights(output: Path, folder: Path, route: Route, base: BaseFingerprint | None) -> Route:
+    """Writes an adapter folder of a checkpoint but for its model card.
+
+    Args:
+        output: The folder of a finished run.
+        folder: The adapter's folder.
+        route: The route of its training.
+        base: The base that it was trained on; None where its files are not known.
+
+    Returns:
+        The route that was written: it says which weights, which settings and which base it is for.
+
+    Raises:
+        CheckpointError: The weights are unusable.
+    """
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(output / WEIGHTS_NAME)
+    _check_learned(route.adapter, weights)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     save_file({key: value.bfloat16() for key, value in weights.items()}, folder / WEIGHTS_NAME, {"format": "pt"})
-    config = json.loads((run.output / CONFIG_NAME).read_bytes())
-    config |= {"base_model_name_or_path": run.route.base_model, "revision": run.route.base_revision}
+    config = json.loads((output / CONFIG_NAME).read_bytes())
+    config |= {"base_model_name_or_path": route.base_model, "revision": route.base_revision}
     if isinstance(config["target_modules"], list):  # a set in peft, so its order is accidental
         config["target_modules"].sort()
     (folder / CONFIG_NAME).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", "utf-8")
     known = {"version": 3, "base_fingerprint": base, "adapter_fingerprint": adapter_fingerprint(folder)}
-    route = run.route.model_copy(update=known)
-    write_route(folder, route)
-    (folder / CARD_NAME).write_text(model_card(run, route, history), "utf-8")
-    return history
+    packed = route.model_copy(update=known)
+    write_route(folder, packed)
+    return packed
 
 
 def _check_learned(adapter: str, weights: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import click
 
 from mevlip.cli.options import INPUT_FOLDER, quiet_option
 from mevlip.tasks import adapter_names
+from mevlip_training.grpo.cli import grpo
 from mevlip_training.grpo.rewards_cli import rewards
 from mevlip_training.llamafactory import CONFIGS
 from mevlip_training.router_cli import router
@@ -28,6 +29,7 @@ def train() -> None:
     """Train the adapters and the task classifier."""
 
 
+train.add_command(grpo)
 train.add_command(rewards)
 train.add_command(router)
 

@@ -6,7 +6,6 @@ that is cut within its images stops the training at the step that reaches it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mevlip.checkpoints.routes import ImageSettings, PromptSettings, Route
-from mevlip.core.errors import InputError
 from mevlip.flare.pixels import fit_pixel_budget
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.families import base_type, families
 from mevlip.inference.prompts import Prompt
+from mevlip_training.written import read_rows
 
 HEADER = ("adapter", "rows", "longest row", "cutoff_len", "beyond")
 _NAMED = 3
@@ -86,6 +85,10 @@ class RowMeter:
         """Tokens of a row."""
         return self._count(row, [self._size(size, images) for size in row.sizes()])
 
+    def prompt(self, prompt: Prompt, images: ImageSettings) -> int:
+        """Tokens of a prompt whose images are as large as they may be."""
+        return self._encoder.count_tokens(prompt, [self._largest(images)] * prompt.image_count)
+
     def _count(self, row: Measurable, sizes: Sequence[Any]) -> int:
         answer = len(self._encoder.tokenizer(row.target, add_special_tokens=False)["input_ids"])
         return self._encoder.count_tokens(row.prompt, sizes) + answer + _AFTER_ANSWER
@@ -139,21 +142,8 @@ def written_rows(file: Path, prompt: PromptSettings, image_gap: str) -> Iterator
     Raises:
         InputError: A line is none that `mevlip data prepare` writes.
     """
-    folder = file.parent
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                (asked, said), names = (turn["value"] for turn in row["conversations"]), row["images"]
-                before = Prompt("", "", len(names), prompt.image_mark, prompt.preset).sharegpt(image_gap)
-                text = asked.removeprefix(before)
-                shown = Prompt(text, row.get("system", ""), len(names), prompt.image_mark, prompt.preset)
-                yield Measurable(row["id"], shown, said, _sizes_of([folder / name for name in names]))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise InputError(
-                    f"{file}: line {number} is no row of training data ({type(error).__name__})",
-                    "Write the training data again with `mevlip data prepare`.",
-                ) from error
+    for row in read_rows(file, prompt, image_gap):
+        yield Measurable(row.id, row.prompt, row.target, _sizes_of(row.images))
 
 
 def _sizes_of(paths: Sequence[Path]) -> Callable[[], list[tuple[int, int]]]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,27 @@ def missing_packages(settings: Mapping[str, Any]) -> list[str]:
     wanted = [name for name in wanted if name not in ("none", "all")]
     wanted += ["deepspeed"] if settings.get("deepspeed") else []
     wanted += ["ray"] if "ray_num_workers" in settings else []
-    if not wanted:
-        return []
-    python = find_command().with_name("python")
+    return absent(wanted) if wanted else []
+
+
+def training_python() -> Path:
+    """The Python of LLaMA-Factory's environment.
+
+    Raises:
+        EnvironmentProblem: LLaMA-Factory is not installed.
+    """
+    return find_command().with_name("python")
+
+
+def absent(packages: Sequence[str]) -> list[str]:
+    """Those of some packages that LLaMA-Factory's environment lacks.
+
+    Raises:
+        EnvironmentProblem: LLaMA-Factory is not installed.
+    """
     program = "import sys; from importlib.util import find_spec; print(*[n for n in sys.argv[1:] if not find_spec(n)])"
     done = subprocess.run(  # noqa: S603 - no shell, our own arguments
-        [python, "-I", "-c", program, *wanted], capture_output=True, text=True, check=False
+        [training_python(), "-I", "-c", program, *packages], capture_output=True, text=True, check=False
     )
     return done.stdout.split()
 
@@ -80,14 +95,33 @@ def run_training(config: Path, output: Path, on_progress: Callable[[int, int], o
         EnvironmentProblem: LLaMA-Factory is not installed.
         TrainingFailed: It ended with an error; its last lines are in the message.
     """
-    command = [sys.executable, "-I", str(_GUARD), str(find_command()), "train", str(config)]
+    command = [str(find_command()), "train", str(config)]
     output.mkdir(parents=True, exist_ok=True)
     note_start(output)
-    log = output / LOG_NAME
+
+    def look() -> None:
+        for entry in read_log(output)[-1:]:
+            on_progress(entry["current_steps"], entry["total_steps"])
+
+    run_guarded(command, output / LOG_NAME, look, f"{COMMAND} on {config}")
+
+
+def run_guarded(command: Sequence[str], log: Path, look: Callable[[], object], what: str) -> None:
+    """Runs a command of the training environment to its end; it ends with this process, however that ends.
+
+    Args:
+        command: The command.
+        log: Where everything that it prints is added.
+        look: Called now and again while it runs.
+        what: What it is, for the message.
+
+    Raises:
+        TrainingFailed: It ended with an error; its last lines are in the message.
+    """
     with (
         log.open("ab") as file,
         subprocess.Popen(  # noqa: S603 - no shell, our own arguments
-            command,
+            [sys.executable, "-I", str(_GUARD), *command],
             stdin=subprocess.PIPE,  # closed by the system when this process ends, which ends the guard
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -98,15 +132,14 @@ def run_training(config: Path, output: Path, on_progress: Callable[[int, int], o
         try:
             while process.poll() is None:
                 time.sleep(_POLL_SECONDS)
-                for entry in read_log(output)[-1:]:
-                    on_progress(entry["current_steps"], entry["total_steps"])
+                look()
         finally:
             with suppress(ProcessLookupError):  # all of them have ended
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
         raise TrainingFailed(
-            f"{COMMAND} ended with status {process.returncode} on {config}: {' / '.join(lines[-_LINES_SHOWN:])}",
+            f"{what} ended with status {process.returncode}: {' / '.join(lines[-_LINES_SHOWN:])}",
             f"Read {log}; the same command goes on from the last saved step.",
         )
 

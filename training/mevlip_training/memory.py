@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from mevlip.checkpoints.routes import Quantization
 from mevlip.core.errors import CheckpointError
 from mevlip.inference.families.base import OFFLINE
 from mevlip_training.runs import rank_of
@@ -34,6 +35,8 @@ class Shape:
         layers: Layers of the language model.
         hidden: Width of its hidden states.
         logits: Size of its vocabulary.
+        inner: Width of its feed-forward part.
+        cached: Numbers that it keeps of each token while it writes: keys and values of all layers.
     """
 
     linear: int
@@ -43,6 +46,8 @@ class Shape:
     layers: int
     hidden: int
     logits: int
+    inner: int
+    cached: int
 
 
 def read_shape(base: Path) -> Shape:
@@ -76,7 +81,13 @@ def read_shape(base: Path) -> Shape:
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         logits=text.vocab_size,
+        inner=text.intermediate_size,
+        cached=text.num_hidden_layers * 2 * text.num_key_value_heads * _head_size(text),
     )
+
+
+def _head_size(text: Any) -> int:
+    return int(getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)
 
 
 def adapter_numbers(shape: Shape, settings: Mapping[str, Any]) -> int:
@@ -105,11 +116,69 @@ def training_memory(shape: Shape, settings: Mapping[str, Any], longest: int) -> 
     """
     if settings.get("disable_gradient_checkpointing"):
         return None
-    four_bits = _DOUBLE if settings.get("double_quantization", True) else _SINGLE
-    base = shape.linear * (four_bits if settings.get("quantization_bit") == 4 else 2) + shape.others * 2
+    base = _base_bytes(shape, settings.get("quantization_bit") == 4, settings.get("double_quantization", True))
     adapter = adapter_numbers(shape, settings) * (_WEIGHT_AND_GRADIENT + optimizer_bytes(settings))
     tokens = int(settings["per_device_train_batch_size"]) * longest
     return base + adapter + tokens * (shape.layers * shape.hidden * 2 + shape.logits * _LOGIT) + 2 * shape.largest * 2
+
+
+def _base_bytes(shape: Shape, four_bits: bool, double: bool) -> float:
+    return shape.linear * ((_DOUBLE if double else _SINGLE) if four_bits else 2) + shape.others * 2
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What of a GRPO step decides about memory and time.
+
+    Attributes:
+        completions: Completions that are sampled together.
+        batch: Those of one forward and backward pass.
+        prompt: Tokens of the longest prompt.
+        answer: Most tokens of a completion.
+        rank: LoRA's.
+        optimizer: Bytes of the optimizer's state for each trainable number.
+        quantization: How the base is stored.
+        has_start: Whether divergence from the start is measured, which takes a frozen copy of the adapter.
+        is_stale: Whether weights change between a completion's sampling and its use, which takes one more forward.
+    """
+
+    completions: int
+    batch: int
+    prompt: int
+    answer: int
+    rank: int
+    optimizer: int
+    quantization: Quantization
+    has_start: bool
+    is_stale: bool
+
+
+def sampling_memory(shape: Shape, one: Sampling) -> float:
+    """Bytes that torch reserves at most in a GRPO step, with gradient checkpointing.
+
+    The base, the adapter with gradients and optimizer's state, the frozen one beside it, and the larger of two: keys,
+    values and one layer's numbers for all completions while they are sampled; hidden states between layers, with the
+    logits of the completions or one layer's numbers, for those of one batch. Two dequantized matrices are added.
+    """
+    base = _base_bytes(shape, one.quantization.kind != "none", one.quantization.double)
+    adapter = one.rank * shape.sides * (_WEIGHT_AND_GRADIENT + one.optimizer + 4 * one.has_start)
+    length = one.prompt + one.answer
+    layer = (8 * shape.hidden + 4 * shape.inner) * 2
+    sampled = one.completions * (length * shape.cached * 2 + one.prompt * layer)
+    logits = (one.answer + 1) * shape.logits * _LOGIT
+    trained = one.batch * (length * shape.layers * shape.hidden * 2 + max(logits, length * layer))
+    return base + adapter + max(sampled, trained) + 2 * shape.largest * 2
+
+
+def sampling_operations(shape: Shape, one: Sampling) -> float:
+    """Floating-point operations of one generation and the steps on it: two for each number of the base and each token.
+
+    Sampling is a forward over prompt and completion; so are the adapter of the start and, where weights change in
+    between, that of the sampling. Training is three: forward, the same again for the gradients, and backward to what
+    the layers were given; the base's own gradients are not needed.
+    """
+    forwards = 1 + one.has_start + one.is_stale + 3
+    return 2 * (shape.linear + shape.others) * one.completions * (one.prompt + one.answer) * forwards
 
 
 def free_gpu_memory() -> int | None:

@@ -34,6 +34,12 @@ def set_aside_incomplete(output: Path) -> None:
         _rename(output / WEIGHTS_NAME, "the run was stopped after writing it, so it is written again")
 
 
+def last_saved(output: Path) -> Path | None:
+    """The folder of a run's last saved step; None before the first."""
+    folders = [path for path in output.glob(_STEPS) if path.name.removeprefix("checkpoint-").isdigit()]
+    return max(folders, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+
+
 def check_best_kept(output: Path, step: int) -> None:
     """Checks that a run ended with the weights of its best step.
 

@@ -46,6 +46,7 @@ def test_a_row_is_what_llama_factory_reads(flare: Flare, tmp_path: Path) -> None
             ],
             "images": ["images/Xray/dental/imagesTr/1.png"],
             "id": "dental/dental_questions_train/0",
+            "task": "classification",
         }
     ]
     info = json.loads((tmp_path / "out" / "dataset_info.json").read_text())

@@ -63,7 +63,7 @@ class RowWriter:
         gap = self._tokens.image_gap if self._tokens else find_family(DEFAULT).image_gap
         turns = [{"from": "human", "value": prompt.sharegpt(gap)}, {"from": "gpt", "value": row.target}]
         system = {"system": prompt.system} if prompt.system else {}
-        return {"conversations": turns, **system, "images": images, "id": row.id}
+        return {"conversations": turns, **system, "images": images, "id": row.id, "task": row.example.task}
 
     def _shown(self, row: Row, settings: ImageSettings, store: ImageStore) -> Iterator[str]:
         """Paths of a row's pictures relative to the folder; they are there afterward."""
