@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from pydantic import ValidationError
 
 from mevlip.answers import ParsedAnswer
@@ -27,7 +26,7 @@ from mevlip.settings import PredictorSettings
 from mevlip.tasks import GENERALIST, TaskType
 from tests.altered_checkpoints import repack
 from tests.conftest import DEMO, EXAMPLES, FakeModel, answer_folder, call_mevlip, first_of_each, load_once, record
-from tests.mevlip.inference.asking import ask
+from tests.mevlip.inference.asking import ask, engine_and_reference
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("loaded_once")]
 
@@ -88,15 +87,7 @@ def test_all_seven_tasks_are_answered_at_the_real_vocabulary(
 @pytest.fixture(scope="module", params=["demo", "thin"])
 def pair(request: pytest.FixtureRequest, thin_checkpoint: Path) -> tuple[Predictor, Predictor]:
     """The engine and the reference, in float32."""
-    folder = DEMO if request.param == "demo" else thin_checkpoint
-    made = []
-    for reference in (False, True):
-        model = VisionLanguageModel.load(
-            open_checkpoint(folder), torch.device("cpu"), reference=reference, dtype=torch.float32
-        )
-        settings = PredictorSettings(checkpoint=str(folder), reference=reference)
-        made.append(Predictor.find(settings, load_model=lambda *_, model=model: model))
-    return made[0], made[1]
+    return engine_and_reference(DEMO if request.param == "demo" else thin_checkpoint)
 
 
 @pytest.mark.parametrize("constrain", [True, False], ids=["constrained", "free"])

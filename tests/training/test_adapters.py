@@ -18,6 +18,7 @@ from mevlip_training import adapters as module
 from mevlip_training.adapters import pack, train, train_adapters
 from mevlip_training.history import RESULTS_NAME, History
 from mevlip_training.llamafactory import find_command, run_training
+from mevlip_training.resuming import RESOLVED_NAME
 from mevlip_training.runs import AdapterRun, disagreements, in_order, plan_run, with_rows
 from tests.conftest import DEMO, ROOT, run_mevlip
 from tests.training.conftest import COUNTING, route
@@ -154,7 +155,7 @@ def test_a_packed_adapter_can_be_started_from_in_place_of_a_run(data: Path, tmp_
     run = planned(data, overlay)
     assert in_order([run]) == [run]
     train(run, quiet=True)
-    assert hashlib.sha256(b"first").hexdigest() in (run.output / module.RESOLVED_NAME).read_text()
+    assert hashlib.sha256(b"first").hexdigest() in (run.output / RESOLVED_NAME).read_text()
     (packed / module.WEIGHTS_NAME).write_text("second")
     with pytest.raises(InputError, match="from another start"):
         train(planned(data, overlay), quiet=True)

@@ -6,27 +6,24 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from mevlip.checkpoints.adapter_config import CONFIG_NAME, WEIGHTS_NAME
 from mevlip.checkpoints.fingerprints import BaseFingerprint, adapter_fingerprint
 from mevlip.checkpoints.routes import Route, write_route
-from mevlip.core.errors import CheckpointError, InputError
-from mevlip.core.files import writing
-from mevlip.core.locks import locked
+from mevlip.core.errors import CheckpointError
 from mevlip.core.progress import Progress
 from mevlip_training.bases import identify_base
 from mevlip_training.card import CARD_NAME, model_card
 from mevlip_training.history import History
 from mevlip_training.llamafactory import run_training
-from mevlip_training.resuming import check_best_kept, set_aside_incomplete
-from mevlip_training.runs import AdapterRun, origin_of, read_yaml
+from mevlip_training.resuming import RESOLVED_NAME, begin, check_best_kept, holding
+from mevlip_training.runs import AdapterRun, origin_of
 
 logger = logging.getLogger(__name__)
 
-RESOLVED_NAME = "config.yaml"
 HEADER = ("adapter", "rows", "steps", "loss", "kept step", "validation loss", "time")
 """Columns of `train_adapters`: the mean training loss, the step that is packed and its validation loss, h:mm:ss."""
 
@@ -40,30 +37,10 @@ def train(run: AdapterRun, quiet: bool = False) -> None:
         EnvironmentProblem: LLaMA-Factory is absent.
         TrainingFailed: It failed, or did not end with the weights of the best step.
     """
-    import yaml
-
-    config = run.output / RESOLVED_NAME
-    header = f"# {origin_of(run)}\n"
-    if config.is_file() and (read_yaml(config) != run.settings or not config.read_text("utf-8").startswith(header)):
-        raise InputError(
-            f"{run.output} holds a run with other settings, of other rows or from another start",
-            "Name another --out, or remove that folder first.",
-        )
-    if run.finished:
-        logger.info("%s: finished earlier, in %s", run.adapter, run.output)
+    if not begin(run.output, run.settings, origin_of(run)):
         return
-    run.output.mkdir(parents=True, exist_ok=True)
-    set_aside_incomplete(run.output)
-    config.write_text(header + yaml.safe_dump(run.settings), "utf-8")
     with Progress(f"training {run.adapter}", run.steps, "steps", quiet) as progress:
-        done = 0
-
-        def on_progress(step: int, _total: int) -> None:
-            nonlocal done
-            progress.advance(max(step - done, 0))
-            done = max(step, done)
-
-        run_training(config, run.output, on_progress)
+        run_training(run.output / RESOLVED_NAME, run.output, lambda step, _: progress.reach(step))
     if (history := run.history) and history.validated:
         check_best_kept(run.output, history.validated.step)
 
@@ -152,11 +129,7 @@ def train_adapters(runs: Sequence[AdapterRun], adapters: Path, quiet: bool = Fal
     """
     table: list[Sequence[Any]] = []
     bases: dict[tuple[str, str], BaseFingerprint | None] = {}  # hashing 16 GB takes a minute; runs mostly share a base
-    with ExitStack() as held:
-        for output in dict.fromkeys(run.output for run in runs):
-            with writing(output):
-                output.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locked(output, "Wait until it has ended, or name another --out."))
+    with holding(run.output for run in runs):
         for run in runs:
             named = (str(run.settings["model_name_or_path"]), str(run.settings.get("model_revision", "main")))
             bases[named] = bases.get(named) or identify_base(*named)
@@ -170,8 +143,7 @@ def train_adapters(runs: Sequence[AdapterRun], adapters: Path, quiet: bool = Fal
                     named[0],
                 )
             history = pack(run, adapters / run.adapter, base)
-            minutes, seconds = divmod(round(history.seconds), 60)
-            clock = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+            clock = str(timedelta(seconds=round(history.seconds)))
             found = history.validated
             kept = (found.step, round(found.loss, 4)) if found else (history.steps, "-")
             table.append((run.adapter, run.rows, history.steps, round(history.loss, 4), *kept, clock))

@@ -1,21 +1,74 @@
-"""What a training that was killed leaves behind, and what of it a later start may go on from."""
+"""A training's output folder: whose it is, what a killed run leaves there, and what a later start may go on from."""
 
 from __future__ import annotations
 
 import json
 import logging
 import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
-from mevlip.core.errors import TrainingFailed
-from mevlip.core.files import file_sha256
+from mevlip.core.errors import InputError, TrainingFailed
+from mevlip.core.files import file_sha256, writing
+from mevlip.core.locks import locked
 from mevlip_training.history import STATE_NAME
+from mevlip_training.runs import is_finished, read_yaml
 
 logger = logging.getLogger(__name__)
 
+RESOLVED_NAME = "config.yaml"
+"""All that a run is given, in its folder."""
 _STEPS = "checkpoint-*[0-9]"
 _SUFFIX = ".incomplete"
+
+
+@contextmanager
+def holding(outputs: Iterable[Path]) -> Iterator[None]:
+    """Makes output folders where they are absent and holds them.
+
+    Raises:
+        EnvironmentProblem: Another training is writing into one of them, or it cannot be written.
+    """
+    with ExitStack() as held:
+        for output in dict.fromkeys(outputs):
+            with writing(output):
+                output.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(output, "Wait until it has ended, or name another --out."))
+        yield
+
+
+def begin(output: Path, config: Mapping[str, Any], origin: str = "") -> bool:
+    """Writes a run's config into its folder, and makes the folder ready for a start.
+
+    Args:
+        output: The run's folder.
+        config: Its settings.
+        origin: What else decides its weights, in a line.
+
+    Returns:
+        Whether it is to be started: not where it has reached its end.
+
+    Raises:
+        InputError: The folder holds a run with another config or origin.
+    """
+    import yaml
+
+    path, header = output / RESOLVED_NAME, f"# {origin}\n" if origin else ""
+    if path.is_file() and (read_yaml(path) != config or not path.read_text("utf-8").startswith(header)):
+        raise InputError(
+            f"{output} holds a run with other settings, of other rows or from another start",
+            "Name another --out, or remove that folder first.",
+        )
+    if is_finished(output):
+        logger.info("finished earlier, in %s", output)
+        return False
+    output.mkdir(parents=True, exist_ok=True)
+    set_aside_incomplete(output)
+    path.write_text(header + yaml.safe_dump(dict(config), sort_keys=False), "utf-8")
+    return True
 
 
 def set_aside_incomplete(output: Path) -> None:

@@ -38,6 +38,11 @@ class Progress:
         elif self._lines and self._unit != "B" and before * _STEPS // self._total < self._done * _STEPS // self._total:
             logger.info("%s: %d of %d %s", self._label, self._done, self._total, self._unit)
 
+    def reach(self, count: int) -> None:
+        """Says how many units are finished by now; fewer than before change nothing."""
+        if count > self._done:
+            self.advance(count - self._done)
+
     def __enter__(self) -> Self:
         return self
 

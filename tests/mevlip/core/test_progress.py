@@ -22,6 +22,14 @@ def test_without_a_terminal_ten_lines_at_most(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages[-1] == "answering: 1000 of 1000 questions"
 
 
+def test_what_is_finished_by_now_counts_once_and_never_goes_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with Progress("training", 10, "steps") as progress:
+        for done in (4, 4, 2, 10):
+            progress.reach(done)
+    assert caplog.messages == ["training: 4 of 10 steps", "training: 10 of 10 steps"]
+
+
 def test_quiet_is_quiet(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     caplog.set_level(logging.INFO)
     with Progress("answering", 2, "questions", quiet=True) as progress:

@@ -8,32 +8,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, Question, read_input_folder
 from mevlip.inference.engine import Answer, Counters
 from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
-from mevlip.settings import AnswerSettings, PredictorSettings
+from mevlip.settings import AnswerSettings
 from mevlip.tasks import NO_ADAPTER, adapter_names
 from tests.conftest import DEMO, EXAMPLES
-from tests.mevlip.inference.asking import ask
+from tests.mevlip.inference.asking import ask, engine_and_reference
 
 CPU = torch.device("cpu")
-
-
-def both(checkpoint: Path) -> tuple[Predictor, Predictor]:
-    made = []
-    for reference in (False, True):
-        model = VisionLanguageModel.load(open_checkpoint(checkpoint), CPU, reference=reference, dtype=torch.float32)
-        settings = PredictorSettings(checkpoint=str(checkpoint), reference=reference)
-        made.append(Predictor.find(settings, load_model=lambda *_, model=model: model))
-    return made[0], made[1]
 
 
 @pytest.fixture(scope="module", params=["demo", "thin"])
 def model(request: pytest.FixtureRequest, thin_checkpoint: Path) -> tuple[Predictor, Predictor]:
     """The demo, and the thin model with the real vocabulary and 448-pixel tiles."""
-    return both(DEMO if request.param == "demo" else thin_checkpoint)
+    return engine_and_reference(DEMO if request.param == "demo" else thin_checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
     python("exit 1")
     with pytest.raises(TrainingFailed):
         train(plan(), quiet=True)
-    with pytest.raises(InputError, match="other settings, other rows or from another start"):
+    with pytest.raises(InputError, match="other settings, of other rows or from another start"):
         train(plan(**overlay), quiet=True)
 
 

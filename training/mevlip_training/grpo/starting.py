@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.core.errors import CheckpointError, EnvironmentProblem, InputError, TrainingFailed
-from mevlip.core.files import writing
-from mevlip.core.locks import locked
 from mevlip.core.progress import Progress
-from mevlip_training.adapters import RESOLVED_NAME, pack_weights
+from mevlip_training.adapters import pack_weights
 from mevlip_training.bases import identify_base
 from mevlip_training.card import CARD_NAME
 from mevlip_training.grpo.card import Summary, grpo_card
@@ -24,10 +22,7 @@ from mevlip_training.grpo.rewards import rewards_of
 from mevlip_training.grpo.runner import FAILURE_NAME
 from mevlip_training.llamafactory import LOG_NAME as OUTPUT_NAME
 from mevlip_training.llamafactory import absent, run_guarded, training_python
-from mevlip_training.resuming import set_aside_incomplete
-from mevlip_training.runs import read_yaml
-
-logger = logging.getLogger(__name__)
+from mevlip_training.resuming import RESOLVED_NAME, begin, holding
 
 HEADER = ("adapter", "rows", "steps", "first reward", "last reward", "KL", "time")
 """Columns of `train_grpo`: mean rewards of the log's first and last tenth, the latter's divergence, h:mm:ss."""
@@ -55,32 +50,16 @@ def train(run: GrpoRun, quiet: bool = False) -> None:
         EnvironmentProblem: The training environment is absent.
         TrainingFailed: It failed, or the monitor ended it.
     """
-    import yaml
-
-    config, wanted = run.output / RESOLVED_NAME, run.config
-    if config.is_file() and read_yaml(config) != wanted:
-        raise InputError(
-            f"{run.output} holds a run with other settings, other rows or from another start",
-            "Name another --out, or remove that folder first.",
-        )
-    if run.finished:
-        logger.info("%s: finished earlier, in %s", run.adapter, run.output)
+    if not begin(run.output, run.config):
         return
-    run.output.mkdir(parents=True, exist_ok=True)
-    set_aside_incomplete(run.output)
-    config.write_text(yaml.safe_dump(wanted, sort_keys=False), "utf-8")
     failure = run.output / FAILURE_NAME
     failure.unlink(missing_ok=True)
-    command = [str(training_python()), "-m", "mevlip_training.grpo.runner", str(config.resolve())]
+    command = [str(training_python()), "-m", "mevlip_training.grpo.runner", str((run.output / RESOLVED_NAME).resolve())]
     with Progress(f"training {run.adapter}", run.steps, "steps", quiet) as progress:
-        done = 0
 
         def look() -> None:
-            nonlocal done
             with suppress(InputError):  # no step yet
-                last = read(run.output / LOG_NAME)[-1].step
-                progress.advance(max(last - done, 0))
-                done = max(last, done)
+                progress.reach(read(run.output / LOG_NAME)[-1].step)
 
         try:
             run_guarded(command, run.output / OUTPUT_NAME, look, f"GRPO of {run.adapter}")
@@ -133,20 +112,12 @@ def train_grpo(runs: Sequence[GrpoRun], adapters: Path, quiet: bool = False) -> 
         EnvironmentProblem: Another training is writing into one of the folders.
     """
     table: list[Sequence[Any]] = []
-    with ExitStack() as held:
-        for run in runs:
-            with writing(run.output):
-                run.output.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locked(run.output, "Wait until it has ended, or name another --out."))
+    with holding(run.output for run in runs):
         for run in runs:
             train(run, quiet)
             summary = pack(run, adapters / run.adapter)
-            minutes, seconds = divmod(round(summary.seconds), 60)
-            clock = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-            figures = (
-                round(summary.first, 3),
-                round(summary.last, 3),
-                "-" if summary.kl is None else f"{summary.kl:.2g}",
-            )
-            table.append((run.adapter, len(run.questions), summary.steps, *figures, clock))
+            apart = "-" if summary.kl is None else f"{summary.kl:.2g}"
+            rewards = round(summary.first, 3), round(summary.last, 3)
+            clock = str(timedelta(seconds=round(summary.seconds)))
+            table.append((run.adapter, len(run.questions), summary.steps, *rewards, apart, clock))
     return table

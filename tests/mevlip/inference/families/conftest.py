@@ -6,15 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
-from mevlip.checkpoints.checkpoint import open_checkpoint
 from mevlip.flare.questions import InputFolder, read_input_folder
 from mevlip.inference.encoder import PromptEncoder
 from mevlip.inference.engine import Answer, Counters
-from mevlip.inference.model import VisionLanguageModel
 from mevlip.predictor import Predictor
-from mevlip.settings import PredictorSettings
 from tests.conftest import EXAMPLES
 from tests.mevlip.inference import asking
 
@@ -27,14 +23,7 @@ def load_pair(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str], Pair]:
     """Loads the engine and the reference on a family's checkpoint."""
 
     def load(name: str) -> Pair:
-        folder, made = tiny_checkpoint(name), []
-        for reference in (False, True):
-            model = VisionLanguageModel.load(
-                open_checkpoint(folder), torch.device("cpu"), reference=reference, dtype=torch.float32
-            )
-            settings = PredictorSettings(checkpoint=str(folder), reference=reference)
-            made.append(Predictor.find(settings, load_model=lambda *_, model=model: model))
-        return made[0], made[1]
+        return asking.engine_and_reference(tiny_checkpoint(name))
 
     return load
 
