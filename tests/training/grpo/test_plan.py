@@ -99,7 +99,6 @@ def test_an_unreadable_image_is_named(rows: Path, plan: Plan) -> None:
         ({"mix": {"adapter": "generalist"}}, "mixed with generalist"),
         ({"compose": ["generalist"]}, "composed with generalist"),
         ({"images": {"crop_to_patches": True}}, "cuts images into tiles"),
-        ({"prompt": {"thinking": {}}}, "think before it answers"),
         ({"box_space": "pixel"}, "routes that differ in box_space"),
         ({"prompt": {"system": "Be brief."}}, "routes that differ in prompt"),
     ],
@@ -110,6 +109,18 @@ def test_an_adapter_that_is_asked_otherwise_is_refused(
     edit(starts / "counting" / "route.json", lambda route: route.update(change))
     with pytest.raises(InputError, match=said):
         plan()
+
+
+def test_of_a_model_that_thinks_what_comes_after_counts(rows: Path, starts: Path, plan: Plan) -> None:
+    for file in (starts / "counting/route.json", rows / "routes/counting/route.json"):
+        edit(file, lambda route: route["prompt"].update(thinking={"tokens": 100}))
+    shorter, run = plan(max_completion_length=50), plan()
+    asked = run.questions[0]
+    assert asked.answer_in("<think>2 and 3 are 5</think><answer>5</answer>") == "5"
+    assert asked.answer_in("never closed") == "never closed"
+    assert shorter.cap == 50 and run.cap > 100 + run.route.max_new_tokens[asked.task]
+    [reward] = run.rewards.values()
+    assert reward.score(asked.spec, asked.answer_in(f"<think>?</think>{asked.truth}"), asked.truth).total == 1
 
 
 def test_an_adapter_that_is_not_there_or_was_altered_is_refused(starts: Path, plan: Plan) -> None:

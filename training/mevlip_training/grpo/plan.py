@@ -12,6 +12,7 @@ from mevlip.checkpoints.fingerprints import adapter_fingerprint
 from mevlip.checkpoints.routes import Route, read_route
 from mevlip.core.errors import CheckpointError, InputError
 from mevlip.core.files import file_sha256
+from mevlip.inference.completion import thinking_room
 from mevlip.inference.families import base_family, find_family
 from mevlip.tasks import TaskType
 from mevlip_training.bases import base_folder
@@ -64,7 +65,7 @@ class GrpoRun:
     @property
     def cap(self) -> int:
         """Most tokens of a completion."""
-        return self.settings.max_completion_length or max(self.route.max_new_tokens.values())
+        return longest_completion(self.route, self.settings)
 
     @property
     def rewards(self) -> dict[TaskType, Rewards]:
@@ -89,6 +90,12 @@ class GrpoRun:
             "output": str(self.output.resolve()),
             "settings": self.settings.model_dump(mode="json"),
         }
+
+
+def longest_completion(route: Route, settings: Settings) -> int:
+    """Most tokens of a completion: by default those of an answer, and of thinking where the route has it."""
+    own = max(route.max_new_tokens.values()) + thinking_room(route.prompt.thinking_tokens)
+    return settings.max_completion_length or own
 
 
 def rewards_for(questions: Iterable[Question], settings: Settings) -> dict[TaskType, Rewards]:
@@ -173,11 +180,6 @@ def _start_route(start: Path, base: Path) -> Route:
         raise InputError(
             f"{start}: its route cuts images into tiles, and TRL 0.24 gives the model one tile of each",
             "Train the adapter on rows that were prepared without --crop-to-patches.",
-        )
-    if route.prompt.thinking:
-        raise InputError(
-            f"{start}: its route has it think before it answers, and what GRPO samples is scored as an answer",
-            "Start from an adapter whose rows were prepared without prompt.thinking.",
         )
     if base_family(base) is not find_family(DEFAULT):
         raise InputError(

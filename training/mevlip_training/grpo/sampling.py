@@ -21,7 +21,7 @@ from mevlip_training.families import DEFAULT
 from mevlip_training.grpo.curriculum import closed_first
 from mevlip_training.grpo.log import LOG_NAME, append
 from mevlip_training.grpo.monitor import Monitor
-from mevlip_training.grpo.plan import rewards_for
+from mevlip_training.grpo.plan import longest_completion, rewards_for
 from mevlip_training.grpo.questions import Question, read_questions
 from mevlip_training.grpo.scoring import Rewards
 from mevlip_training.grpo.settings import Settings
@@ -73,7 +73,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
         """The total reward of each completion; those of a question stand together."""
         asked = [self._questions[one] for one in place]
         scores = [
-            self._rewards[one.task].score(one.spec, text, one.truth)
+            self._rewards[one.task].score(one.spec, one.answer_in(text), one.truth)
             for one, text in zip(asked, completions, strict=True)
         ]
         for first in range(0, len(scores), self._group):
@@ -142,7 +142,7 @@ def train(config: Path) -> None:
     encoder = PromptEncoder(DEFAULT, Path(given["base"]))
     found = read_questions(Path(given["rows"]), route, encoder.family)
     questions = [found[place] for place in closed_first([one.spec for one in found], settings.seed)]
-    cap = settings.max_completion_length or max(route.max_new_tokens.values())
+    cap = longest_completion(route, settings)
     saved = last_saved(output)
     state = json.loads((saved / _MONITOR_NAME).read_bytes()) if saved else None
     watch = _Watch(

@@ -51,7 +51,7 @@ class Settings(FrozenModel):
     save_steps: Whole = 100
     save_total_limit: Whole | None = None
     max_completion_length: Whole | None = None
-    """Most tokens of a completion; by default those that the route gives the task's answers."""
+    """Most tokens of a completion; by default those that the route gives the task's answers, and thinking."""
     use_cpu: bool = False
     """Whether a GPU is left alone."""
     weights: dict[str, Amount] = Field(default_factory=dict)

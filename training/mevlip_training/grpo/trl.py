@@ -14,7 +14,7 @@ for _name, _found in vars(import_utils).copy().items():
     if _name.endswith("_available") and isinstance(_found, tuple):
         setattr(import_utils, _name, _found[0])
 
-from trl.trainer.grpo_config import GRPOConfig  # noqa: E402 - the answers have to be mended first
+from trl.trainer.grpo_config import GRPOConfig  # noqa: E402 - the answers have to be corrected first
 from trl.trainer.grpo_trainer import GRPOTrainer  # noqa: E402
 
 Config: Any = GRPOConfig
