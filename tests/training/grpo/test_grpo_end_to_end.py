@@ -25,11 +25,11 @@ LONGER = SMALL | {"max_steps": 6}
 WEIGHTS = "adapter_model.safetensors"
 
 
-def command(data: Path, out: Path, **overlay: object) -> list[str]:
+def command(data: Path, out: Path, task: str = "counting", **overlay: object) -> list[str]:
     file = out.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(LONGER | overlay), "utf-8")
     return [
-        *("train", "grpo", str(data), "--task", "counting", "--from", str(DEMO / "adapters")),
+        *("train", "grpo", str(data), "--task", task, "--from", str(DEMO / "adapters")),
         *("--base", str(DEMO / "base"), "--overlay", str(file), "--out", str(out)),
     ]
 
@@ -74,6 +74,15 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights_as_one_in_one_piece
     assert [one.step for one in whole] == [one.step for one in killed] == [2, 4, 6]
     assert [one.total for one in whole] == [one.total for one in killed]
     assert whole[-1].kl is not None and whole[-1].kl > 0
+
+
+def test_a_model_that_says_anything_never_says_an_image(written: Path, tmp_path: Path) -> None:
+    """A sampled `<IMG_CONTEXT>` would count as one more place of the picture, which breaks the pass after it."""
+    task = "multi_label_classification"
+    words = command(written, tmp_path / "hot", task, temperature=100.0, max_completion_length=128)
+    done = run_mevlip(*words, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "hot" / task / LOG_NAME)[0].length_mean > 32
 
 
 def test_gradient_checkpointing_saves_memory_and_changes_no_weight(

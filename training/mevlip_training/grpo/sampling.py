@@ -159,7 +159,7 @@ def train(config: Path) -> None:
     trainer = _Trainer(
         model=model,
         reward_funcs=watch.reward,
-        args=_arguments(settings, output, cap, model.device),
+        args=_arguments(settings, output, cap, model.device, _never_said(encoder)),
         train_dataset=_Rows(questions, encoder, route),
         processing_class=encoder.processor,
         callbacks=[watch],
@@ -182,7 +182,17 @@ def _load(base: Path, start: Path, route: Route, settings: Settings) -> Any:
     return compute_in_float32(wrapped) if compute_dtype(device) is torch.float32 else wrapped
 
 
-def _arguments(settings: Settings, output: Path, cap: int, device: torch.device) -> Any:
+def _never_said(encoder: PromptEncoder) -> list[int]:
+    """Tokens that no completion may hold: special ones but the end, such as the place of an image.
+
+    The pass after sampling would look for a picture behind each. The predictor's answers never hold them either.
+    """
+    tokenizer = encoder.tokenizer
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    return sorted({*special, *tokenizer.all_special_ids} - {tokenizer.eos_token_id})
+
+
+def _arguments(settings: Settings, output: Path, cap: int, device: torch.device, never_said: list[int]) -> Any:
     ours = {
         "model_name_or_path",
         "model_revision",
@@ -196,6 +206,8 @@ def _arguments(settings: Settings, output: Path, cap: int, device: torch.device)
         **settings.model_dump(exclude=ours),
         max_steps=settings.max_steps or -1,
         max_completion_length=cap,
+        top_k=50,  # what transformers would set by itself
+        generation_kwargs={"suppress_tokens": never_said},
         max_prompt_length=None,  # nothing is cut: a prompt cut within its image would end the run
         output_dir=str(output),
         shuffle_dataset=False,
