@@ -121,7 +121,9 @@ def test_they_agree_on_what_asks_for_thinking(thinking_rows: Rows, thin_checkpoi
         assert row["conversations"][0]["value"].startswith(f"{Thinking().preset}\n{first}")
     assert differences(thinking_rows, "agreed", route, encoder) == set()
     assert length_differences(thinking_rows, "agreed", route, thin_checkpoint / "base") == []
-    assert differences(thinking_rows, "agreed", route.with_thinking("16"), encoder) == set(), "the budget is no text"
+    assert differences(thinking_rows, "agreed", route.with_thinking("16"), encoder) == set(), (
+        "the budget is not part of the text"
+    )
     assert differences(thinking_rows, "agreed", route.with_thinking("off"), encoder) == {"ids"}
 
 

@@ -30,22 +30,10 @@ def model_card(run: AdapterRun, route: Route, history: History) -> str:
         route: Its route, as packed.
         history: What the run did.
     """
-    adapter, settings = run.adapter, run.settings
+    settings = run.settings
     data = Path(settings["dataset_dir"])
-    title = "all seven tasks" if adapter == GENERALIST else TASKS[TaskType(adapter)].title.lower()
     lines = [
-        "---",
-        f"base_model: {route.base_model}",
-        "library_name: peft",
-        "tags: [lora, medical, visual-question-answering, flare]",
-        "---",
-        "",
-        f"# ME-VLIP adapter `{adapter}`",
-        "",
-        f"A LoRA adapter for {title} of the FLARE 2D track. It stays unmerged beside a 4-bit base model; `route.json` "
-        "says how it has to be asked.",
-        "",
-        f"- Base: `{route.base_model}`, revision `{route.base_revision}`{_fingerprint(route)}",
+        *opening(route),
         f"- Data: {run.rows} rows, sha256 of the file `{_digest(data, settings['dataset'])}`",
         *_validation_rows(run, data),
         *_recipe(data, settings),
@@ -69,6 +57,32 @@ def model_card(run: AdapterRun, route: Route, history: History) -> str:
         "score is what validation on other images gives, which the losses above do not say.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def opening(route: Route, kind: str = "lora", how: str = "") -> list[str]:
+    """A card's first lines: what the adapter is, and its base.
+
+    Args:
+        route: The adapter's route.
+        kind: Its first tags.
+        how: What its title says of its training.
+    """
+    adapter = route.adapter
+    title = "all seven tasks" if adapter == GENERALIST else TASKS[TaskType(adapter)].title.lower()
+    return [
+        "---",
+        f"base_model: {route.base_model}",
+        "library_name: peft",
+        f"tags: [{kind}, medical, visual-question-answering, flare]",
+        "---",
+        "",
+        f"# ME-VLIP adapter `{adapter}`{how}",
+        "",
+        f"A LoRA adapter for {title} of the FLARE 2D track. It stays unmerged beside a 4-bit base model; `route.json` "
+        "says how it has to be asked.",
+        "",
+        f"- Base: `{route.base_model}`, revision `{route.base_revision}`{_fingerprint(route)}",
+    ]
 
 
 def _digest(data: Path, name: str) -> str:

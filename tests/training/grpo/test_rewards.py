@@ -181,7 +181,7 @@ def test_boxes_are_judged_by_f1_at_one_half_and_by_how_near_they_lie() -> None:
     assert accuracy(case, "[[0, 0, 100, 49]]") == pytest.approx((0 + 0.745) / 2)
     near, far = accuracy(case, "[[110, 0, 210, 100]]"), accuracy(case, "[[500, 0, 600, 100]]")
     assert 0 < far < near < 0.25
-    assert accuracy(case, "[[0, 0, 640, 480]]") < 0.3, "the whole picture is no way out"
+    assert accuracy(case, "[[0, 0, 640, 480]]") < 0.3, "a box over the whole picture earns little"
 
 
 @given(boxes(), boxes())

@@ -9,7 +9,7 @@ from statistics import fmean
 from mevlip.checkpoints.adapter_config import WEIGHTS_NAME
 from mevlip.checkpoints.routes import Route
 from mevlip.core.files import file_sha256
-from mevlip.tasks import GENERALIST, TASKS, TaskType
+from mevlip_training.card import opening
 from mevlip_training.grpo.plan import GrpoRun
 from mevlip_training.grpo.steps import Step
 
@@ -61,22 +61,9 @@ def grpo_card(run: GrpoRun, route: Route, summary: Summary) -> str:
         route: Its route, as packed.
         summary: What the run did.
     """
-    title = "all seven tasks" if run.adapter == GENERALIST else TASKS[TaskType(run.adapter)].title.lower()
     settings = run.settings.model_dump(mode="json")
-    weights = f", weights `{route.base_fingerprint.weights}`" if route.base_fingerprint else ""
     lines = [
-        "---",
-        f"base_model: {route.base_model}",
-        "library_name: peft",
-        "tags: [lora, grpo, medical, visual-question-answering, flare]",
-        "---",
-        "",
-        f"# ME-VLIP adapter `{run.adapter}`, trained by supervision and then by GRPO",
-        "",
-        f"A LoRA adapter for {title} of the FLARE 2D track. It stays unmerged beside a 4-bit base model; `route.json` "
-        "says how it has to be asked.",
-        "",
-        f"- Base: `{route.base_model}`, revision `{route.base_revision}`{weights}",
+        *opening(route, "lora, grpo", ", trained by supervision and then by GRPO"),
         f"- Started from: adapter `{run.adapter}`, sha256 of its weights `{file_sha256(run.start / WEIGHTS_NAME)}`",
         f"- Data: {len(run.questions)} rows, sha256 of the file `{file_sha256(run.rows_file)}`",
         "",

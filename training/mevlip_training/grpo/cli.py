@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_CONFIG = Path(__file__).with_name("grpo.yaml")
 
 
 @click.command()
@@ -70,12 +69,13 @@ def grpo(
     """
     from mevlip.core.tables import table
     from mevlip_training.grpo.plan import plan_grpo
+    from mevlip_training.grpo.settings import CONFIG
     from mevlip_training.grpo.starting import HEADER, refuse_unfit, train_grpo
     from mevlip_training.runs import read_yaml
 
     changes = read_yaml(overlay) if overlay else {}
     names = dict.fromkeys(adapters)
-    runs = [plan_grpo(name, config or _CONFIG, data, starts, out, changes, base) for name in names]
+    runs = [plan_grpo(name, config or CONFIG, data, starts, out, changes, base) for name in names]
     if dry_run:
         _show_plan(runs)
         return

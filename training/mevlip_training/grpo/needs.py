@@ -35,7 +35,7 @@ def need_row(run: GrpoRun) -> Sequence[Any]:
     """A row of `HEADER`.
 
     Raises:
-        CheckpointError: The base has no tokenizer, or is no model.
+        CheckpointError: The base has no tokenizer, or is not a model.
     """
     one, shape = _sampling(run), read_shape(run.base)
     generations = (

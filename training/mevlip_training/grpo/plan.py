@@ -34,7 +34,7 @@ class GrpoRun:
 
     Attributes:
         adapter: Name of the adapter.
-        settings: What it is told.
+        settings: Its settings.
         data: Folder of the rows, which `mevlip data prepare` wrote.
         base: The base's folder.
         start: The packed adapter that it starts from.

@@ -39,7 +39,7 @@ class Rewards:
         weights: Weights by name that replace the rewards' own; 0 takes a reward out.
 
     Raises:
-        InputError: A name is none of the task's rewards, or a weight is no share of a whole.
+        InputError: A name is not one of the task's rewards, a weight is negative or not finite, or all are 0.
         EnvironmentProblem: A reward needs a package that is not installed.
     """
 
