@@ -38,11 +38,7 @@ def need_row(run: GrpoRun) -> Sequence[Any]:
         CheckpointError: The base has no tokenizer, or is not a model.
     """
     one, shape = _sampling(run), read_shape(run.base)
-    generations = (
-        run.steps
-        / run.settings.round
-        * max(run.settings.gradient_accumulation_steps // run.settings.steps_per_generation, 1)
-    )
+    generations = run.steps * run.settings.gradient_accumulation_steps / run.settings.steps_per_generation
     memory = f"{sampling_memory(shape, one) / 1e9:.1f}" if run.settings.gradient_checkpointing else "-"
     hours = generations * sampling_operations(shape, one) / RATE / 3600
     return (
