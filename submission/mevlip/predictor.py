@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mevlip.checkpoints.checkpoint import Checkpoint, begin_verification, find_checkpoint, read_checkpoint
 from mevlip.checkpoints.verified import read_verified, write_verified
-from mevlip.core.lean_imports import import_gliclass, import_peft
+from mevlip.core.lean_imports import free_dropped, import_gliclass, import_peft
 from mevlip.core.offline import go_offline
 from mevlip.core.progress import Progress
 from mevlip.flare.given import load_given_images
@@ -251,6 +251,12 @@ class Predictor:
             model = self._load_model(self.checkpoint, self.settings)
         self.verify()
         return model
+
+    def close(self) -> None:
+        """Drops router and model, and frees their memory; where they are needed again, they are loaded again."""
+        self.__dict__.pop("router", None)
+        self.__dict__.pop("model", None)
+        free_dropped()
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from mevlip.runs.report import RunReport, check_failures
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.demo.wordings import DATASETS
-from tests.conftest import EXAMPLES, FLARE_DATA, FakeModel, answer_folder, first_of_each, needs_flare_data, record
+from tests.conftest import DEMO, EXAMPLES, FLARE_DATA, FakeModel, answer_folder, first_of_each, needs_flare_data, record
 
 Write = Callable[..., Path]
 
@@ -135,6 +137,17 @@ def test_two_runs_of_the_real_model_are_byte_identical(tmp_path: Path) -> None:
         answer_folder(root, tmp_path / name, device="cpu")
     first, second = ((tmp_path / name / "predictions.json").read_bytes() for name in ("first", "second"))
     assert first == second
+
+
+@pytest.mark.model
+def test_a_closed_predictor_has_left_memory_and_loads_again_when_it_is_asked() -> None:
+    predictor = Predictor.load(DEMO, "cpu")
+    ask = partial(predictor.ask, "How many cells are in this field? ", task="counting")
+    first, model = ask().text, weakref.ref(predictor.model)
+    predictor.close()
+    assert model() is None
+    assert ask().text == first
+    assert (predictor.loads.models, predictor.loads.routers, predictor.loads.verifications) == (2, 1, 1)
 
 
 @pytest.mark.model

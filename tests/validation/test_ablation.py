@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from mevlip.checkpoints.checkpoint import Checkpoint
+from mevlip.core.errors import CheckpointError
 from mevlip.flare.questions import json_files
 from mevlip.predictor import Predictor
 from mevlip.settings import PredictorSettings, RunSettings
 from mevlip_validation.ablation import SYSTEMS, ablate, answer_all, read_folders, render
 from mevlip_validation.cli.ablate import ablate as ablate_command
 from mevlip_validation.matching import Row
+from mevlip_validation.rewordings import REWORDINGS
 from tests.conftest import DEMO, EXAMPLES, FakeModel, call_mevlip
 
 PART = EXAMPLES / "Mammography"
@@ -95,3 +100,36 @@ def test_each_distinct_folder_is_read_once(
     done = CliRunner().invoke(ablate_command, [*command, "--out", str(tmp_path / "out"), "--quiet"])
     assert done.exit_code == 0, done.output
     assert len(walked) == reads
+
+
+def test_another_checkpoint_answers_once_the_first_has_left_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Path(shutil.copytree(DEMO, tmp_path / "further"))
+    models: list[weakref.ref[FakeModel]] = []
+    asked: Counter[Path] = Counter()
+
+    def load(checkpoint: Checkpoint, _: PredictorSettings) -> FakeModel:
+        assert all(model() is None for model in models)
+        model = FakeModel(lambda *_: asked.update([checkpoint.folder]) or "A")
+        models.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_model", load)
+    command = ["--truth", str(PART), "--checkpoint", str(DEMO), "--other", str(other), "--resamples", "20"]
+    outputs = ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "all.json"), "--consistency", "--quiet"]
+    done = CliRunner().invoke(ablate_command, [str(PART), *command, *outputs])
+    assert done.exit_code == 0, done.output
+    assert len(models) == 2 and asked[other] == asked.total() / (len(SYSTEMS) + 1 + len(REWORDINGS))
+    assert "TS of further over TS by router" in done.stdout
+    content = json.loads((tmp_path / "all.json").read_text())
+    assert list(content["systems"]) == [*(system.name for system in SYSTEMS), "TS of further"]
+    assert set(content["comparisons"]) >= {"TS of further over TS by router"}
+
+
+def test_another_checkpoint_that_is_not_there_is_refused_before_anything_is_answered(tmp_path: Path) -> None:
+    done = call_mevlip(
+        "ablate", PART, "--truth", PART, "--checkpoint", DEMO, "--other", "gone", "--out", tmp_path / "o"
+    )
+    assert isinstance(done.exception, CheckpointError) and "No checkpoint 'gone'" in str(done.exception)
+    assert not (tmp_path / "o").exists()

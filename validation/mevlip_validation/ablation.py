@@ -73,6 +73,11 @@ class Ablation:
     comparisons: dict[tuple[str, str], list[Comparison]]
 
 
+def other(predictor: Predictor) -> System:
+    """Another checkpoint as it is packed, which its own predictor answers for."""
+    return System(f"TS of {predictor.checkpoint.folder.resolve().name}", "router")
+
+
 def read_folders(inputs: Path, truth: Path, out: Path) -> tuple[InputFolder, tuple[Truth, ...]]:
     """Reads the questions and their true answers, a folder that has both only once.
 
@@ -161,7 +166,7 @@ def answer_reworded(
 def ablate(
     answers: dict[str, list[Row]], known: Sequence[Row] | None = None, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Ablation:
-    """Scores each system and compares those that differ in one part.
+    """Scores each system and compares those that differ in one part, and other checkpoints with the one that is packed.
 
     Args:
         answers: What `answer_all` gave.
@@ -172,7 +177,8 @@ def ablate(
     any_rows = next(iter(answers.values()))
     constant = {CONSTANT: constant_rows(any_rows, known or any_rows)}
     scores = {name: score(rows, constant, resamples, seed) for name, rows in answers.items()}
-    pairs = [pair for pair in PAIRS if set(pair) <= set(answers)]
+    others = [(ROUTED, name) for name in answers if name not in {system.name for system in SYSTEMS}]
+    pairs = [pair for pair in (*PAIRS, *others) if set(pair) <= set(answers)]
     compared = compare_systems(answers, pairs, resamples, seed).pairs if pairs else ()
     return Ablation(scores, {pair: [one for one in compared if one.systems == pair] for pair in pairs})
 

@@ -41,6 +41,18 @@ def _to_stay(library: str) -> Iterator[None]:
             gc.enable()
 
 
+def free_dropped() -> None:
+    """Frees what the program has dropped, in main memory and in torch's cache of a GPU's.
+
+    What the imports made is looked at, too: some of it is garbage that holds the frames of all who were calling then,
+    and with them what these have dropped since.
+    """
+    gc.unfreeze()
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
+
+
 @_to_stay("transformers")
 def import_transformers() -> None:
     """Imports transformers without scikit-learn, scipy and pandas, which take longer than the demo takes to load."""

@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from mevlip.core.errors import CheckpointError, ExitCode, InputError
+from mevlip.predictor import Predictor
 from mevlip_validation.cli.reproduce import reproduce
 from mevlip_validation.reproduction import NAMES
-from tests.conftest import DEMO, EXAMPLES
+from tests.conftest import DEMO, EXAMPLES, FakeModel
 
 PART = EXAMPLES / "Mammography"
 
 
-def call(*arguments: str | Path) -> Result:
+def call(*arguments: str | Path | int) -> Result:
     return CliRunner().invoke(reproduce, [str(one) for one in arguments])
 
 
@@ -71,6 +74,25 @@ def test_every_checkpoint_is_found_before_the_first_is_asked(tmp_path: Path) -> 
     assert done.exception.remedy == "Name its folder: --system MedGemma-4B=FOLDER."
     assert done.exception.exit_code == ExitCode.ENVIRONMENT
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.model
+def test_each_checkpoint_leaves_memory_before_the_next_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models: list[weakref.ref[FakeModel]] = []
+
+    def load(*_: Any) -> FakeModel:
+        assert all(model() is None for model in models)
+        model = FakeModel(lambda *_: "A")
+        models.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setitem(Predictor.__init__.__kwdefaults__, "load_model", load)
+    systems = ("--system", f"Qwen2.5-VL-7B={DEMO}", "--system", f"InternVL3-8B={DEMO}")
+    done = call(*systems, "--public", PART, "--limit", 1, "--resamples", 5, "--out", tmp_path / "out", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert len(models) == 2
 
 
 @pytest.mark.model

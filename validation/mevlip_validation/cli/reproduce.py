@@ -85,15 +85,15 @@ def reproduce(
     if not sets:
         raise click.UsageError("There is nothing to answer. Name a folder with --public, --hidden or both.")
     settings = take_settings(PredictorSettings, options)
-    # All are found before the first is loaded; each is let go before the next.
-    waiting = {
+    # All are found before the first is loaded.
+    predictors = {
         name: Predictor.find(settings.model_copy(update={"checkpoint": str(_found(name, checkpoint))}), quiet=quiet)
         for name, checkpoint in systems.items()
     }
-    runs = {
-        name: reproduction.run_checkpoint(name, waiting.pop(name), sets, out / "predictions", resamples, seed, quiet)
-        for name in systems
-    }
+    runs = {}
+    for name, predictor in predictors.items():
+        runs[name] = reproduction.run_checkpoint(name, predictor, sets, out / "predictions", resamples, seed, quiet)
+        predictor.close()  # before the next is loaded: a GPU may not have room for both
     what = reproduction_output.Reproduction(runs, limit, resamples, seed)
     click.echo(reproduction_output.render(what))
     reproduction_output.write_reproduction(what, out / "reproduce.json")
