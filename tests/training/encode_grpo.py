@@ -13,7 +13,7 @@ go_offline()
 from peft import PeftModelForCausalLM  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from mevlip_training.grpo.sampling import train  # noqa: E402
+from mevlip_training.grpo.trainer import train  # noqa: E402
 
 
 class Seen(Exception):

@@ -20,6 +20,8 @@ _DOUBLE, _SINGLE = 0.5 + 1 / 64 + 4 / (64 * 256), 0.5 + 4 / 64
 """Bytes of a number in four bits: with its share of the constants, quantized themselves or not."""
 _LOGIT = 2 + 4 + 4 + 4 + 2
 """Bytes of a logit at the end of a forward: in bfloat16, in float32, its log-softmax, and the gradients of both."""
+_POSSIBLE = 1
+"""Bytes of whether a logit's token could have been sampled."""
 _WEIGHT_AND_GRADIENT = 4 + 4
 
 
@@ -165,7 +167,7 @@ def sampling_memory(shape: Shape, one: Sampling) -> float:
     length = one.prompt + one.answer
     layer = (8 * shape.hidden + 4 * shape.inner) * 2
     sampled = one.completions * (length * shape.cached * 2 + one.prompt * layer)
-    logits = (one.answer + 1) * shape.logits * _LOGIT
+    logits = (one.answer + 1) * shape.logits * (_LOGIT + _POSSIBLE)
     trained = one.batch * (length * shape.layers * shape.hidden * 2 + max(logits, length * layer))
     return base + adapter + max(sampled, trained) + 2 * shape.largest * 2
 

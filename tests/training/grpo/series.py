@@ -18,11 +18,11 @@ def group(totals: Sequence[float], answers: Sequence[str] = (), tokens: int = 4,
         Scored({"format": 1.0, "letter": total}, total, answer, times_truth)
         for total, answer in zip(totals, said, strict=True)
     ]
-    return Group(scores, [tokens] * len(scores))
+    return Group(scores, [tokens] * len(scores), len(scores) * (tokens >= CAP))
 
 
 def step(number: int, groups: Sequence[Group], kl: float | None = 0.01, loss: float | None = 0.1) -> Step:
-    return summarize(number, groups, CAP, kl=kl, loss=loss, learning_rate=1e-6, seconds=1.5)
+    return summarize(number, groups, kl=kl, loss=loss, learning_rate=1e-6, seconds=1.5)
 
 
 def learning(rng: random.Random, skill: float, questions: int = 4, letters: str = "ABCD") -> list[Group]:

@@ -25,11 +25,13 @@ LONGER = SMALL | {"max_steps": 6}
 WEIGHTS = "adapter_model.safetensors"
 
 
-def command(data: Path, out: Path, task: str = "counting", **overlay: object) -> list[str]:
+def command(
+    data: Path, out: Path, task: str = "counting", starts: Path = DEMO / "adapters", **overlay: object
+) -> list[str]:
     file = out.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(LONGER | overlay), "utf-8")
     return [
-        *("train", "grpo", str(data), "--task", task, "--from", str(DEMO / "adapters")),
+        *("train", "grpo", str(data), "--task", task, "--from", str(starts)),
         *("--base", str(DEMO / "base"), "--overlay", str(file), "--out", str(out)),
     ]
 
@@ -76,13 +78,26 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights_as_one_in_one_piece
     assert whole[-1].kl is not None and whole[-1].kl > 0
 
 
-def test_a_model_that_says_anything_never_says_an_image(written: Path, tmp_path: Path) -> None:
-    """A sampled `<IMG_CONTEXT>` would count as one more place of the picture, which breaks the pass after it."""
+@pytest.mark.parametrize("constrain", [True, False])
+def test_form_is_learned_only_where_nothing_holds_to_it(constrain: bool, written: Path, tmp_path: Path) -> None:
     task = "multi_label_classification"
-    words = command(written, tmp_path / "hot", task, temperature=100.0, max_completion_length=128)
+    words = command(written, tmp_path / "hot", task, constrain=constrain, temperature=1.5)
     done = run_mevlip(*words, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert read(tmp_path / "hot" / task / LOG_NAME)[0].length_mean > 32
+    form = [one.parts["format"].mean for one in read(tmp_path / "hot" / task / LOG_NAME)]
+    assert (min(form) == 1.0) is constrain
+
+
+def test_a_model_that_thinks_first_is_scored_by_its_answer(rows: Path, starts: Path, tmp_path: Path) -> None:
+    for file in (starts / "counting/route.json", rows / "routes/counting/route.json"):
+        route = json.loads(file.read_bytes())
+        route["prompt"]["thinking"] = {"tokens": 6}
+        file.write_text(json.dumps(route), "utf-8")
+    done = run_mevlip(*command(rows, tmp_path / "out", starts=starts), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    [first, *_] = read(tmp_path / "out/counting" / LOG_NAME)
+    assert first.parts["format"].mean == 1 and first.parts["count"].mean > 0.1
+    assert first.length_mean > 6 and first.at_cap == 0
 
 
 def test_gradient_checkpointing_saves_memory_and_changes_no_weight(

@@ -37,7 +37,7 @@ def test_a_step_is_what_its_completions_were() -> None:
     first = group([1.0, 0.2, 0.2, 0.2], ["B", "A", "A", "C"], tokens=4)
     second = group([1.0] * 4, ["A"] * 4, tokens=CAP, times_truth=3)
     third = group([0.2] * 4, ["D"] * 4, tokens=4)
-    one = summarize(7, [first, second, third], CAP, kl=0.5, loss=-0.25, learning_rate=1e-6, seconds=2)
+    one = summarize(7, [first, second, third], kl=0.5, loss=-0.25, learning_rate=1e-6, seconds=2)
     assert (one.step, one.groups, one.completions) == (7, 3, 12)
     assert one.total.mean == pytest.approx((1.6 + 4 + 0.8) / 12)
     assert set(one.parts) == {"format", "letter"} and one.parts["format"].mean == 1 and one.parts["format"].std == 0
@@ -49,7 +49,7 @@ def test_a_step_is_what_its_completions_were() -> None:
 
 def test_rewards_of_several_tasks_are_each_over_their_own_completions() -> None:
     boxes = Group([Scored({"format": 0.5, "boxes": 0.4}, 0.42, "[]", 1.0)] * 2, [4, 4])
-    one = summarize(1, [group([1.0, 0.0]), boxes], CAP)
+    one = summarize(1, [group([1.0, 0.0]), boxes])
     assert {name: part.mean for name, part in one.parts.items()} == {"format": 0.75, "letter": 0.5, "boxes": 0.4}
 
 

@@ -111,16 +111,11 @@ def test_an_adapter_that_is_asked_otherwise_is_refused(
         plan()
 
 
-def test_of_a_model_that_thinks_what_comes_after_counts(rows: Path, starts: Path, plan: Plan) -> None:
+def test_a_model_that_thinks_has_room_for_it(rows: Path, starts: Path, plan: Plan) -> None:
     for file in (starts / "counting/route.json", rows / "routes/counting/route.json"):
         edit(file, lambda route: route["prompt"].update(thinking={"tokens": 100}))
     shorter, run = plan(max_completion_length=50), plan()
-    asked = run.questions[0]
-    assert asked.answer_in("<think>2 and 3 are 5</think><answer>5</answer>") == "5"
-    assert asked.answer_in("never closed") == "never closed"
-    assert shorter.cap == 50 and run.cap > 100 + run.route.max_new_tokens[asked.task]
-    [reward] = run.rewards.values()
-    assert reward.score(asked.spec, asked.answer_in(f"<think>?</think>{asked.truth}"), asked.truth).total == 1
+    assert shorter.cap == 50 and run.cap > 100 + run.route.max_new_tokens[run.questions[0].task]
 
 
 def test_an_adapter_that_is_not_there_or_was_altered_is_refused(starts: Path, plan: Plan) -> None:

@@ -14,7 +14,6 @@ from mevlip.core.errors import InputError
 from mevlip.flare.pixels import fit_pixel_budget, to_rgb
 from mevlip.inference.families import Family
 from mevlip.inference.prompts import Prompt
-from mevlip.reading import split_thinking
 from mevlip.tasks import TASKS, TaskType
 from mevlip_training.written import REMEDY, WrittenRow, read_rows
 
@@ -30,7 +29,6 @@ class Question:
         image: Its image file.
         spec: The form of its answers.
         truth: Its true answer, in the form of predictions.
-        thinks: Whether the model is asked to think first.
     """
 
     id: str
@@ -39,11 +37,6 @@ class Question:
     image: Path
     spec: QuestionSpec
     truth: str
-    thinks: bool = False
-
-    def answer_in(self, completion: str) -> str:
-        """What of a completion is the answer: all of it, unless the model was asked to think first."""
-        return split_thinking(completion)[1] if self.thinks else completion
 
     def picture(self, route: Route) -> object:
         """Its image as the predictor would show it to the image processor."""
@@ -95,4 +88,4 @@ def _questions(rows: list[WrittenRow], route: Route, file: Path) -> Iterator[Que
             truth = TASKS[task].answer.parse(row.target, spec).format()
         except Unparsable as error:
             raise InputError(f"{file}: row {row.id}: its answer {error}", REMEDY) from error
-        yield Question(row.id, task, row.prompt, path, spec, truth, route.prompt.thinking is not None)
+        yield Question(row.id, task, row.prompt, path, spec, truth)

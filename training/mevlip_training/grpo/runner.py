@@ -21,7 +21,7 @@ if __name__ == "__main__":
     go_offline()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # the Trainer would divide four-bit weights over all GPUs
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from mevlip_training.grpo.sampling import train
+    from mevlip_training.grpo.trainer import train
 
     [config] = map(Path, sys.argv[1:])
     try:

@@ -27,6 +27,8 @@ class Settings(FrozenModel):
     model_revision: str = "main"
     num_generations: Annotated[int, Field(strict=True, ge=2)]
     """Completions of a question."""
+    constrain: bool = True
+    """Whether completions keep to what their question allows, as predictions do."""
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     beta: Amount
     """Weight of the divergence from the adapter that training starts from."""

@@ -24,11 +24,13 @@ class Group:
 
     Attributes:
         scores: What each earned.
-        tokens: Length of each, in tokens without the one that ends it: only what was cut is as long as the limit.
+        tokens: Length of each, in tokens without the one that ends it.
+        cut: How many were cut at their limit of tokens.
     """
 
     scores: Sequence[Scored]
     tokens: Sequence[int]
+    cut: int = 0
 
     @property
     def is_flat(self) -> bool:
@@ -67,7 +69,7 @@ class Step(FrozenModel):
     length_max: int
     """Length of the longest, in tokens."""
     at_cap: float
-    """Share of completions that were cut at the limit on tokens."""
+    """Share of completions that were cut at their limit of tokens."""
     times_truth: float
     """Median length in characters, over that of the true answer."""
     flat: float
@@ -102,7 +104,6 @@ class Step(FrozenModel):
 def summarize(
     step: int,
     groups: Sequence[Group],
-    cap: int,
     *,
     kl: float | None = None,
     loss: float | None = None,
@@ -114,7 +115,6 @@ def summarize(
     Args:
         step: Its number.
         groups: Its completions, by question; at least one.
-        cap: The greatest length of a completion, in tokens.
         kl: See `Step`.
         loss: See `Step`.
         learning_rate: See `Step`.
@@ -132,7 +132,7 @@ def summarize(
         parts={name: _spread([one.parts[name] for one in scores if name in one.parts]) for name in names},
         length_mean=fmean(tokens),
         length_max=max(tokens),
-        at_cap=fmean(length >= cap for length in tokens),
+        at_cap=sum(group.cut for group in groups) / len(tokens),
         times_truth=median(one.times_truth for one in scores),
         flat=fmean(group.is_flat for group in groups),
         stuck=fmean(group.is_flat and not group.is_solved for group in groups),

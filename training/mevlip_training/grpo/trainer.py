@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import TrainerCallback
+from transformers import LogitsProcessorList, TrainerCallback
 from transformers.models.internvl.processing_internvl import InternVLProcessorKwargs
 
 from mevlip.checkpoints.routes import Route, read_route
@@ -23,6 +24,7 @@ from mevlip_training.grpo.log import LOG_NAME, append
 from mevlip_training.grpo.monitor import Monitor
 from mevlip_training.grpo.plan import longest_completion, rewards_for
 from mevlip_training.grpo.questions import Question, read_questions
+from mevlip_training.grpo.sampling import Held, Sampler
 from mevlip_training.grpo.scoring import Rewards
 from mevlip_training.grpo.settings import Settings
 from mevlip_training.grpo.steps import Group, summarize
@@ -33,6 +35,8 @@ from mevlip_training.runs import read_yaml
 _TRAINED, _START = "default", "start"
 """The adapter that is trained, and the one that it started from, which stays as it is."""
 _MONITOR_NAME = "monitor.json"
+_ROWS = "rows"
+"""Where a batch has the places of its completions in their generation."""
 
 
 class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
@@ -58,28 +62,24 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
         questions: Sequence[Question],
         rewards: Mapping[TaskType, Rewards],
         group: int,
-        end: int,
-        cap: int,
+        sampler: Sampler,
         monitor: Monitor,
     ) -> None:
-        self._questions, self._rewards, self._group, self._end, self._cap = questions, rewards, group, end, cap
+        self._questions, self._rewards, self._group, self._sampler = questions, rewards, group, sampler
         self._monitor = monitor
         self._groups: list[Group] = []
         self._since = time.perf_counter()
 
-    def reward(
-        self, completions: Sequence[str], completion_ids: Sequence[Sequence[int]], place: Sequence[int], **_: Any
-    ) -> list[float]:
+    def reward(self, place: Sequence[int], **_: Any) -> list[float]:
         """The total reward of each completion; those of a question stand together."""
-        asked = [self._questions[one] for one in place]
+        asked, said = [self._questions[one] for one in place], self._sampler.said()
         scores = [
-            self._rewards[one.task].score(one.spec, one.answer_in(text), one.truth)
-            for one, text in zip(asked, completions, strict=True)
+            self._rewards[one.task].score(one.spec, own.answer, one.truth) for one, own in zip(asked, said, strict=True)
         ]
         for first in range(0, len(scores), self._group):
             part = slice(first, first + self._group)
-            lengths = [len(tokens) - (tokens[-1] == self._end) for tokens in completion_ids[part]]
-            self._groups.append(Group(scores[part], lengths))
+            lengths, cut = [one.tokens for one in said[part]], sum(one.is_cut for one in said[part])
+            self._groups.append(Group(scores[part], lengths, cut))
         return [one.total for one in scores]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any) -> None:
@@ -88,7 +88,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
             return
         now = time.perf_counter()
         step = summarize(
-            state.global_step, self._groups, self._cap, kl=logs.get("kl"), loss=logs["loss"],
+            state.global_step, self._groups, kl=logs.get("kl"), loss=logs["loss"],
             learning_rate=logs["learning_rate"], seconds=now - self._since,
         )  # fmt: skip
         self._groups, self._since = [], now
@@ -120,7 +120,29 @@ class _Start:
 
 
 class _Trainer(Trainer):  # type: ignore[misc]  # trl is untyped to us
-    """TRL's trainer, which saves the trained adapter and nothing that would have to be unpickled to use it."""
+    """TRL's trainer, whose completions are sampled as answers are predicted, and learned as they were sampled.
+
+    It saves the trained adapter and nothing that would have to be unpickled to use it.
+    """
+
+    def __init__(self, sampler: Sampler, questions: Sequence[Question], **given: Any) -> None:
+        super().__init__(**given)
+        self._sampler, self._questions = sampler, questions
+        self._rows: Sequence[int] = ()
+
+    def _generate_and_score_completions(self, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        self._sampler.begin([self._questions[one["place"]] for one in inputs])
+        self._rows = range(len(inputs))
+        # TRL shuffles what it gets, and divides it into batches.
+        return {**super()._generate_and_score_completions(inputs), _ROWS: torch.arange(len(inputs))}
+
+    def _compute_loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        self._rows = inputs[_ROWS].tolist()
+        return super()._compute_loss(model, inputs)
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *given: Any, **named: Any) -> Any:
+        held = Held(model, self._sampler, self._rows)
+        return super()._get_per_token_logps_and_entropies(held, *given, **named)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         self.model.save_pretrained(output_dir or self.args.output_dir, selected_adapters=[_TRAINED])
@@ -142,24 +164,28 @@ def train(config: Path) -> None:
     encoder = PromptEncoder(DEFAULT, Path(given["base"]))
     found = read_questions(Path(given["rows"]), route, encoder.family)
     questions = [found[place] for place in closed_first([one.spec for one in found], settings.seed)]
-    cap = longest_completion(route, settings)
+    model = _load(Path(given["base"]), start, route, settings)
+    size = model.get_base_model().get_output_embeddings().weight.shape[0]
+    sampler = Sampler(encoder.tokenizer, size, route, settings)
+    # TRL passes no argument of its own.
+    model.generate = partial(model.generate, logits_processor=LogitsProcessorList([sampler]))
     saved = last_saved(output)
     state = json.loads((saved / _MONITOR_NAME).read_bytes()) if saved else None
     watch = _Watch(
         questions,
         rewards_for(questions, settings),
         settings.num_generations,
-        encoder.tokenizer.eos_token_id,
-        cap,
+        sampler,
         Monitor(settings.limits, state),
     )
-    # The processor's default is up to 13 tiles, and TRL passes no argument of its own.
+    # The processor's default is up to 13 tiles.
     InternVLProcessorKwargs._defaults["images_kwargs"]["crop_to_patches"] = False
-    model = _load(Path(given["base"]), start, route, settings)
     trainer = _Trainer(
+        sampler,
+        questions,
         model=model,
         reward_funcs=watch.reward,
-        args=_arguments(settings, output, cap, model.device, _never_said(encoder)),
+        args=_arguments(settings, output, longest_completion(route, settings), model.device),
         train_dataset=_Rows(questions, encoder, route),
         processing_class=encoder.processor,
         callbacks=[watch],
@@ -182,22 +208,13 @@ def _load(base: Path, start: Path, route: Route, settings: Settings) -> Any:
     return compute_in_float32(wrapped) if compute_dtype(device) is torch.float32 else wrapped
 
 
-def _never_said(encoder: PromptEncoder) -> list[int]:
-    """Tokens that no completion may hold: special ones but the end, such as the place of an image.
-
-    The pass after sampling would look for a picture behind each. The predictor's answers never hold them either.
-    """
-    tokenizer = encoder.tokenizer
-    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    return sorted({*special, *tokenizer.all_special_ids} - {tokenizer.eos_token_id})
-
-
-def _arguments(settings: Settings, output: Path, cap: int, device: torch.device, never_said: list[int]) -> Any:
+def _arguments(settings: Settings, output: Path, cap: int, device: torch.device) -> Any:
     ours = {
         "model_name_or_path",
         "model_revision",
         "weights",
         "limits",
+        "constrain",
         "max_completion_length",
         "max_steps",
         "use_cpu",
@@ -206,8 +223,6 @@ def _arguments(settings: Settings, output: Path, cap: int, device: torch.device,
         **settings.model_dump(exclude=ours),
         max_steps=settings.max_steps or -1,
         max_completion_length=cap,
-        top_k=50,  # what transformers would set by itself
-        generation_kwargs={"suppress_tokens": never_said},
         max_prompt_length=None,  # nothing is cut: a prompt cut within its image would end the run
         output_dir=str(output),
         shuffle_dataset=False,
