@@ -24,8 +24,8 @@ from mevlip_training.grpo.log import LOG_NAME, read
 from mevlip_training.runs import read_yaml
 
 OVERLAY = Path("training/mevlip_training/demo/grpo.yaml")
-STEPS = 200
-"""Optimizer steps, of eight questions with eight answers each."""
+STEPS, QUESTIONS = 200, 8
+"""Least optimizer steps, and questions of each, with eight answers; all rows are asked about once at least."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {"constrained": {}, "free": {"constrain": False}}
 """Whether what is sampled keeps to what a question allows."""
 FREE = (TaskType.DETECTION, TaskType.COUNTING, TaskType.REGRESSION)
@@ -53,9 +53,11 @@ class Grpo(Bench):
 
     def reinforced(self, task: TaskType, variant: str, seed: int) -> Path:
         """The demo's adapter of a task, trained further; packed."""
-        settings = {**VARIANTS[variant], "max_steps": STEPS, "save_steps": 50, "seed": seed}
+        rows = (self.data() / f"{task.value}.jsonl").read_bytes().count(b"\n")
+        steps = max(STEPS, rows // QUESTIONS)
+        settings = {**VARIANTS[variant], "max_steps": steps, "save_steps": 50, "seed": seed}
         lines = [f"{key}: {value}" for key, value in {**read_yaml(OVERLAY), **settings}.items()]
-        overlay = self._file(f"overlays/{variant}-seed-{seed}.yaml", "\n".join(lines))
+        overlay = self._file(f"overlays/{variant}-seed-{seed}-{steps}-steps.yaml", "\n".join(lines))
         runs = self.run(variant, seed)
         made = runs / "adapters" / task.value
         start = ("--from", DEMO / "adapters", "--base", DEMO / "base", "--overlay", overlay, "--out", runs)

@@ -111,6 +111,15 @@ def test_an_adapter_that_is_asked_otherwise_is_refused(
         plan()
 
 
+@pytest.mark.parametrize(("steps", "unasked"), [(2, 4), (4, 0), (6, 0), (0, 0)])
+def test_a_run_that_ends_within_its_first_epoch_says_how_many_are_not_asked(
+    steps: int, unasked: int, plan: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert plan(max_steps=steps).unasked == unasked
+    said = "counting: the run ends before 4 of 8 questions are asked, the most open; an epoch is 4 steps"
+    assert caplog.messages == [said] * bool(unasked)
+
+
 def test_a_model_that_thinks_has_room_for_it(rows: Path, starts: Path, plan: Plan) -> None:
     for file in (starts / "counting/route.json", rows / "routes/counting/route.json"):
         edit(file, lambda route: route["prompt"].update(thinking={"tokens": 100}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from mevlip_training.grpo.scoring import Rewards
 from mevlip_training.grpo.settings import Settings, check_settings
 from mevlip_training.runs import is_finished, read_yaml
 from mevlip_training.written import REMEDY
+
+logger = logging.getLogger(__name__)
 
 _SHARED = ("prompt", "images", "box_space", "quantization")
 """What a model must not be asked otherwise than it was taught."""
@@ -61,6 +64,13 @@ class GrpoRun:
     def steps(self) -> int:
         """Optimizer steps."""
         return self.settings.steps(len(self.questions))
+
+    @property
+    def unasked(self) -> int:
+        """How many questions are never asked, where a run is shorter than an epoch: its last ones, the most open."""
+        settings = self.settings
+        asked = self.steps * settings.gradient_accumulation_steps // settings.steps_per_generation * settings.questions
+        return max(len(self.questions) // settings.questions * settings.questions - asked, 0)
 
     @property
     def cap(self) -> int:
@@ -156,6 +166,12 @@ def plan_grpo(
             "Lower steps_per_generation or per_device_train_batch_size, or prepare more rows.",
         )
     _ = run.rewards
+    if run.unasked:
+        epoch = settings.model_copy(update={"max_steps": 0, "num_train_epochs": 1.0}).steps(len(run.questions))
+        logger.warning(
+            "%s: the run ends before %d of %d questions are asked, the most open; an epoch is %d steps",
+            adapter, run.unasked, len(run.questions), epoch,
+        )  # fmt: skip
     return run
 
 

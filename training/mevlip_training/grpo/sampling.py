@@ -95,7 +95,7 @@ class Sampler:
         """
         words = np.zeros((len(self._drafts), self._grammars.words), dtype=np.uint32)
         few = [self._next(draft, row) for draft, row in zip(self._drafts, words, strict=True)]
-        logits = (scores.float() / self._settings.temperature).masked_fill(~_bits(words, scores), -torch.inf)
+        logits = (scores.float() / self._settings.temperature).masked_fill(_impossible(words, scores), -torch.inf)
         least = logits.topk(min(_TOP, logits.shape[1])).values[:, -1:]
         chances = logits.masked_fill(logits < least, -torch.inf).softmax(-1)
         taken = chances.multinomial(1)[:, 0].tolist()
@@ -147,7 +147,7 @@ class Sampler:
         for own, row in zip(words, rows, strict=True):
             possible = self._possible[row][: len(own)]
             own[: len(possible)] = possible
-        return logits.masked_fill_(~_bits(words, logits), _IMPOSSIBLE)
+        return logits.masked_fill_(_impossible(words, logits), _IMPOSSIBLE)
 
 
 class Held:
@@ -171,7 +171,7 @@ class Held:
         return made
 
 
-def _bits(words: Words, logits: torch.Tensor) -> torch.Tensor:
-    """Which tokens have their bit set, in the shape of their logits."""
-    bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")[..., : logits.shape[-1]]
-    return torch.from_numpy(bits).to(logits.device, torch.bool)
+def _impossible(words: Words, logits: torch.Tensor) -> torch.Tensor:
+    """Which tokens have no bit set, in the shape of their logits."""
+    bits = np.unpackbits((~words).view(np.uint8), axis=-1, bitorder="little")[..., : logits.shape[-1]]
+    return torch.from_numpy(bits.view(np.bool_)).to(logits.device)
