@@ -26,10 +26,20 @@ from mevlip_training.runs import read_yaml
 OVERLAY = Path("training/mevlip_training/demo/grpo.yaml")
 STEPS, QUESTIONS = 200, 8
 """Least optimizer steps, and questions of each, with eight answers; all rows are asked about once at least."""
-VARIANTS: Mapping[str, Mapping[str, Any]] = {"constrained": {}, "free": {"constrain": False}}
-"""Whether what is sampled keeps to what a question allows."""
-FREE = (TaskType.DETECTION, TaskType.COUNTING, TaskType.REGRESSION)
-RUNS = (("constrained", 1, tuple(TaskType)), ("constrained", 2, tuple(TaskType)), ("free", 1, FREE))
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "constrained": {},
+    "cool": {"temperature": 0.4},
+    "free": {"constrain": False},
+}
+"""How completions are sampled: by default, nearer to the likeliest answer, and without the limits of a question."""
+IMPROVED = (TaskType.MULTI_LABEL, TaskType.INSTANCE_DETECTION, TaskType.REGRESSION)
+FREE = (TaskType.DETECTION, TaskType.COUNTING, *IMPROVED)
+RUNS = (
+    ("constrained", 1, tuple(TaskType)),
+    ("constrained", 2, IMPROVED),
+    ("cool", 1, (TaskType.REPORT,)),
+    ("free", 1, FREE),
+)
 """Variants, seeds of training and tasks."""
 QUESTION_SEED, EACH = 97, 1000
 """Seed and number of questions of each data set."""
