@@ -5,12 +5,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks import grpo
-from benchmarks.grpo import OVERLAY, STEPS, TASKS, VARIANTS, Grpo, rewarded
+from benchmarks.grpo import OVERLAY, RUNS, STEPS, VARIANTS, Grpo, rewarded
+from mevlip.tasks import TaskType
 from mevlip_training.grpo.log import LOG_NAME, append
 from mevlip_training.grpo.settings import CONFIG, check_settings
 from mevlip_training.runs import read_yaml
 from tests.conftest import ROOT
 from tests.training.grpo.series import group, step
+
+TASKS = (TaskType.COUNTING, TaskType.DETECTION)
+
+
+def test_every_run_is_of_a_variant() -> None:
+    assert {variant for variant, _, _ in RUNS} == set(VARIANTS)
 
 
 def test_the_demos_settings_are_the_papers_but_for_size_rate_and_device() -> None:
@@ -23,10 +30,9 @@ def test_the_demos_settings_are_the_papers_but_for_size_rate_and_device() -> Non
 
 
 def test_runs_are_shown_by_the_mean_reward_of_their_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grpo, "SEEDS", (1,))
-    monkeypatch.setattr(grpo, "VARIANTS", {"paper": {}})
+    monkeypatch.setattr(grpo, "RUNS", (("free", 1, TASKS),))
     for task in TASKS:
-        log = tmp_path / "runs" / "paper-seed-1" / task / LOG_NAME
+        log = tmp_path / "runs" / "free-seed-1" / task / LOG_NAME
         log.parent.mkdir(parents=True)
         for number in range(1, STEPS + 1):
             append(log, step(number, [group([number / STEPS, number / STEPS])], kl=0.25))
