@@ -93,9 +93,11 @@ def test_a_model_that_thinks_first_is_scored_by_its_answer(rows: Path, starts: P
         route = json.loads(file.read_bytes())
         route["prompt"]["thinking"] = {"tokens": 6}
         file.write_text(json.dumps(route), "utf-8")
-    done = run_mevlip(*command(rows, tmp_path / "out", starts=starts), cwd=ROOT)
+    whole = {"per_device_train_batch_size": 16, "steps_per_generation": 1}
+    done = run_mevlip(*command(rows, tmp_path / "out", starts=starts, **whole), cwd=ROOT)
     assert done.returncode == 0, done.stderr
     [first, *_] = read(tmp_path / "out/counting" / LOG_NAME)
+    assert first.kl == 0, "what was sampled is as likely as at the start, all completions held as they were sampled"
     assert first.parts["format"].mean == 1 and first.parts["count"].mean > 0.1
     assert first.length_mean > 6 and first.at_cap == 0
 
