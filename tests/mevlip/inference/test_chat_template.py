@@ -120,11 +120,11 @@ def test_a_machine_without_room_for_a_process_is_no_fault_of_the_template(monkey
     def full() -> int:
         raise OSError(12, "Cannot allocate memory")
 
-    before = len(os.listdir("/proc/self/fd"))  # which numbers they have is chance: listing takes one, too
+    before = len(list(Path("/proc/self/fd").iterdir()))  # which numbers they have is chance: listing takes one, too
     monkeypatch.setattr(os, "fork", full)
     with pytest.raises(EnvironmentProblem, match=r"No process can be started .*Cannot allocate memory"):
         frame_of(plain)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 ENDLESS = {
