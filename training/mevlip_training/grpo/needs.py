@@ -38,9 +38,8 @@ def need_row(run: GrpoRun) -> Sequence[Any]:
         CheckpointError: The base has no tokenizer, or is not a model.
     """
     one, shape = _sampling(run), read_shape(run.base)
-    generations = run.steps * run.settings.gradient_accumulation_steps / run.settings.steps_per_generation
     memory = f"{sampling_memory(shape, one) / 1e9:.1f}" if run.settings.gradient_checkpointing else "-"
-    hours = generations * sampling_operations(shape, one) / RATE / 3600
+    hours = run.generations * sampling_operations(shape, one) / RATE / 3600
     return (
         run.adapter, len(run.questions), run.settings.questions, one.completions, run.steps, one.prompt, one.answer,
         memory, f"{hours:.2g}", "yes" if run.finished else "no",

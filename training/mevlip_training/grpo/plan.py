@@ -66,11 +66,15 @@ class GrpoRun:
         return self.settings.steps(len(self.questions))
 
     @property
+    def generations(self) -> float:
+        """How often completions are sampled."""
+        return self.steps * self.settings.gradient_accumulation_steps / self.settings.steps_per_generation
+
+    @property
     def unasked(self) -> int:
         """How many questions are never asked, where a run is shorter than an epoch: its last ones, the most open."""
-        settings = self.settings
-        asked = self.steps * settings.gradient_accumulation_steps // settings.steps_per_generation * settings.questions
-        return max(len(self.questions) // settings.questions * settings.questions - asked, 0)
+        each = self.settings.questions
+        return max(len(self.questions) // each - int(self.generations), 0) * each
 
     @property
     def cap(self) -> int:
